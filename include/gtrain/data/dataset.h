@@ -1,0 +1,84 @@
+// A data set in memory: all graphs packed one after another in CSR form, their features, labels and
+// splits. Read-only once made; the bytes usually live in a mapped store (data/store.h).
+//
+// Packing: graph g owns nodes [node_start[g], node_start[g+1]) and edges [edge_start[g],
+// edge_start[g+1]). Rows are destinations: the edges j -> i of node i (global row r) are entries
+// [row_start[r], row_start[r+1]) and `source` holds j local to its graph, ascending in a row.
+// edge_features row e belongs to entry e. Directed: an undirected bond stands twice.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gtrain/data/column.h"
+
+namespace gtrain::data {
+
+enum class Task : std::uint8_t {
+  kGraphRegression,
+  kGraphBinary,
+  kGraphMultilabel,
+  kGraphClass,
+  kNodeRegression,
+  kNodeBinary,
+  kNodeClass,
+  kEdgeRegression,
+  kEdgeBinary,
+  kEdgeClass,
+};
+enum class Level : std::uint8_t { kGraph, kNode, kEdge };
+Level level_of(Task task);
+bool is_class(Task task);       // one integer label, C logits
+bool is_binary(Task task);      // 0/1 labels per column (binary and multilabel), C logits
+bool is_regression(Task task);  // real labels per column
+const char* name_of(Task task);                // "graph_regression"
+Task task_named(const std::string& name);      // throws base::RecipeError with the known names
+
+struct DatasetInfo {
+  std::string name;
+  Task task = Task::kGraphRegression;
+  std::string metric;      // "rocauc", "mae", …
+  std::int64_t classes = 0;  // class tasks: number of classes; else 0
+  // Category counts per integer feature column (values in [0, count)); empty for float features.
+  std::vector<std::int64_t> node_categories;
+  std::vector<std::int64_t> edge_categories;
+  bool undirected = true;  // every edge has its reverse
+  std::string hash;        // of the content: XXH3-128, hex
+};
+
+struct Split {
+  // Graph ids of a set of graphs; node ids where the set is one graph with node labels.
+  std::vector<std::int64_t> train, valid, test;
+};
+
+struct Dataset {
+  DatasetInfo info;
+
+  Column node_start;  // I64 [G+1]
+  Column edge_start;  // I64 [G+1]
+  Column row_start;   // I64 [ΣN+1], absolute positions in `source`
+  Column source;      // I32 [E]
+  Column node_features;  // [ΣN, F] integer or F32; width 0 when the set has none
+  Column edge_features;  // [E, Fe] likewise
+  Column labels;         // [G | ΣN | P, T]: F32 (NaN = missing), or I64 classes (-1 = missing)
+  Column pair_start;     // edge tasks: I64 [G+1]; else empty
+  Column pairs;          // edge tasks: I32 [P, 2] local ids
+
+  std::map<std::string, Split> splits;  // by scheme: "scaffold", "split0", …
+
+  std::int64_t graphs() const { return node_start.rows - 1; }
+  std::int64_t nodes() const { return row_start.rows - 1; }
+  std::int64_t edges() const { return source.rows; }
+  std::int64_t nodes_of(std::int64_t g) const {
+    return node_start.as<std::int64_t>()[g + 1] - node_start.as<std::int64_t>()[g];
+  }
+  // One graph whose nodes carry the labels: splits then hold node ids.
+  bool single_graph() const { return graphs() == 1 && level_of(info.task) == Level::kNode; }
+  // Columns C a model has to put out: classes for class tasks, else label columns.
+  std::int64_t outputs() const { return is_class(info.task) ? info.classes : labels.width; }
+};
+
+}  // namespace gtrain::data
