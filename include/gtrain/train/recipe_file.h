@@ -1,0 +1,29 @@
+// Recipes as files: strict YAML in, resolved YAML out. All problems of a file are reported at once,
+// each with file:line:column, key, and a suggestion; duplicate keys, aliases, merge keys, unknown
+// keys, several documents, depth > 32 and files > 1 MiB are refused.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "gtrain/train/recipe.h"
+
+namespace gtrain::train {
+
+// Path of a recipe given as a path or as a shipped name ("zinc/gps"). RecipeError with near names.
+std::filesystem::path find_recipe(const std::string& name_or_path);
+
+// Decodes, applies `KEY=VALUE` overrides (dotted paths, list indices, YAML values), checks.
+// Throws base::RecipeError carrying every problem.
+Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+Recipe parse_recipe(const std::string& yaml, const std::string& origin,
+                    const std::vector<std::string>& overrides);
+
+// The resolved recipe, every key present; parse_recipe of it gives an equal recipe.
+std::string dump_recipe(Recipe recipe);
+
+// XXH3-128 of the resolved recipe without repeat and published: what a result depends on.
+std::string recipe_hash(Recipe recipe);
+
+}  // namespace gtrain::train
