@@ -8,6 +8,7 @@
 #include <string>
 
 #include "gtrain/base/error.h"
+#include "support/temporary_directory.h"
 
 namespace gtrain::base {
 namespace {
@@ -16,19 +17,13 @@ namespace fs = std::filesystem;
 
 class ResourceRoot : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "gtrain-resource-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = fs::canonical(pattern);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
   void fill(const fs::path& at) const {
     fs::create_directories(at / "recipes");
     fs::create_directories(at / "datasets");
   }
 
-  fs::path root_;
+  test::TemporaryDirectory directory_;
+  fs::path root_ = directory_.path();
 };
 
 TEST_F(ResourceRoot, PrefersTheInstalledShareDirectoryToAnAncestor) {
