@@ -1,8 +1,8 @@
 """An OGB-style folder: what the converters beside this file write and gtrain reads.
 
 raw/edge.csv.gz, num-node-list, num-edge-list, node-feat and edge-feat (where there are any),
-graph-label or node-label; split/<scheme>/{train,valid,test}.csv.gz; mapping/ and card.yaml. No raw
-or split file has a header; graphs stand one after another and node ids are local to their graph.
+graph-label or node-label; split/<scheme>/{train,valid,test}.csv.gz; mapping/, SHA256SUMS and
+card.yaml (docs/datasets.md). No raw or split file has a header; graphs stand one after another and node ids are local to their graph.
 The same input and zlib give the same bytes: gzip members carry neither time nor name.
 
 Knows numpy only; nothing here imports torch, ogb or rdkit.
@@ -131,15 +131,12 @@ def undirected_once(edges: np.ndarray, edge_feat: np.ndarray | None) -> np.ndarr
     return np.array(keep, dtype=np.int64)
 
 
-def checksum(folder: pathlib.Path) -> str:
-    """SHA-256 of the lines `sha256sum` prints for raw/ and split/, in byte order of their names."""
-    lines = []
-    for path in sorted(
-            (p for part in ("raw", "split") for p in (folder / part).rglob("*") if p.is_file()),
-            key=lambda p: p.relative_to(folder).as_posix().encode()):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
-    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+def sums(folder: pathlib.Path) -> str:
+    """What `sha256sum` prints for the files below raw/ and split/, in byte order of their names."""
+    paths = [p for part in ("raw", "split") for p in (folder / part).rglob("*") if p.is_file()]
+    names = sorted((p.relative_to(folder).as_posix() for p in paths), key=str.encode)
+    return "".join(
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
 
 
 def scalar(value: Any) -> str:
@@ -153,8 +150,8 @@ def scalar(value: Any) -> str:
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def card_text(card: dict[str, Any]) -> str:
-    lines = []
+def card_text(card: dict[str, Any], notes: list[str]) -> str:
+    lines = [f"# {note}\n" for note in notes]
     for key, value in card.items():
         if value is None or value == "":
             continue
@@ -190,10 +187,10 @@ def write_raw(at: pathlib.Path, graphs: list[Graph], level: str) -> None:
 
 def write_folder(out: pathlib.Path, graphs: list[Graph],
                  splits: dict[str, dict[str, list[int]]], card: dict[str, Any],
-                 mapping: dict[str, str] | None = None) -> dict[str, Any]:
+                 notes: list[str], mapping: dict[str, str] | None = None) -> dict[str, Any]:
     """Checks and writes everything, or nothing: the folder appears under its name when complete.
-    `card` gives name, task, metric and add_inverse_edge; counts and checksum are added. `mapping`:
-    file name -> text, written below mapping/. Returns the whole card."""
+    `card` gives name, task, metric and add_inverse_edge; counts are added. `notes` become comments
+    at its head. `mapping`: file name -> text, written below mapping/. Returns the whole card."""
     if not graphs:
         raise ConvertError("no graphs")
     if out.exists():
@@ -221,8 +218,8 @@ def write_folder(out: pathlib.Path, graphs: list[Graph],
         whole["graphs"] = len(graphs)
         whole["nodes"] = sum(g.nodes for g in graphs)
         whole["edges"] = sum(len(g.edges) for g in graphs)
-        whole["checksum"] = checksum(partial)
-        (partial / "card.yaml").write_text(card_text(whole), encoding="utf-8")
+        (partial / "SHA256SUMS").write_text(sums(partial), encoding="utf-8")
+        (partial / "card.yaml").write_text(card_text(whole, notes), encoding="utf-8")
         partial.chmod(0o755)
         os.rename(partial, out)
     except BaseException:

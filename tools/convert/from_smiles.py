@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import math
 import os
@@ -42,7 +43,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     p.add_argument("--seed", type=int, default=0, help="of the random split")
     p.add_argument("--skip-bad", action="store_true",
                    help="leave out molecules RDKit refuses, naming each, instead of stopping")
-    for key in ("name", "title", "source", "licence", "unit"):
+    for key in ("name", "title", "source", "licence"):
         p.add_argument(f"--{key}", default="", help="for the card")
     args = p.parse_args(argv)
     if abs(sum(args.fractions) - 1) > 1e-9 or min(args.fractions) < 0:
@@ -162,9 +163,10 @@ def convert(args: argparse.Namespace, command: str) -> dict:
         "name": args.name or args.out.name, "title": args.title, "source": args.source,
         "licence": args.licence, "task": args.task,
         "metric": args.metric or folder.DEFAULT_METRIC[args.task], "split": args.split[0],
-        "add_inverse_edge": True, "features": "ogb_mol", "unit": args.unit,
-        "made_with": versions(), "command": command}
-    return folder.write_folder(args.out, graphs, splits, card,
+        "add_inverse_edge": True, "features": "ogb_mol",
+        "sha256": hashlib.sha256(args.csv.read_bytes()).hexdigest()}
+    notes = [f"Made with {versions()} by", command]
+    return folder.write_folder(args.out, graphs, splits, card, notes,
                                {"mol.csv.gz": mapping_text(kept, args)})
 
 
