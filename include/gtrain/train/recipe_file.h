@@ -14,6 +14,12 @@ namespace gtrain::train {
 // Path of a recipe given as a path or as a shipped name ("zinc/gps"). RecipeError with near names.
 std::filesystem::path find_recipe(const std::string& name_or_path);
 
+// Names of the recipes that come with gtrain, sorted: "quickstart", "zinc/gps", …
+std::vector<std::string> shipped_recipes();
+
+// What a run directory is called after: "zinc-gps" for recipes/zinc/gps.yaml, else the file's stem.
+std::string recipe_name(const std::filesystem::path& path);
+
 // Decodes, applies `KEY=VALUE` overrides (dotted paths, list indices, YAML values), checks.
 // Throws base::RecipeError carrying every problem.
 Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);

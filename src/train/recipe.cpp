@@ -1,0 +1,203 @@
+#include "gtrain/train/recipe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace gtrain::train {
+
+namespace {
+
+constexpr double kCount = 1e9;  // bound of everything that counts epochs, steps or batches
+
+void moment_fields(base::FieldVisitor& f, double& beta1, double& beta2, double& eps) {
+  f({.key = "beta1", .doc = "decay of the first moment", .min = 0, .max = 0.9999999}, beta1);
+  f({.key = "beta2", .doc = "decay of the second moment", .min = 0, .max = 0.9999999}, beta2);
+  f({.key = "eps", .doc = "added to the root of the second moment", .min = 0, .max = 1}, eps);
+}
+
+void rate_fields(base::FieldVisitor& f, double& lr, double& weight_decay) {
+  f({.key = "lr", .doc = "learning rate", .min = 0, .max = 1e3}, lr);
+  f({.key = "weight_decay", .doc = "weight decay", .min = 0, .max = 1e3}, weight_decay);
+}
+
+void warmup_fields(base::FieldVisitor& f, std::string& unit, std::int64_t& warmup) {
+  f({.key = "unit", .doc = "what t and warmup count", .one_of = {"epoch", "step"}}, unit);
+  f({.key = "warmup", .doc = "W, units of linear warm-up", .min = 0, .max = kCount}, warmup);
+}
+
+bool distinct(const std::vector<std::int64_t>& values) {
+  return std::set<std::int64_t>(values.begin(), values.end()).size() == values.size();
+}
+
+// Warm-up has to end before training does.
+template <class Schedule>
+void require_warmup(base::FieldVisitor& f, const Schedule& schedule, const TrainOptions& train) {
+  if constexpr (requires { schedule.warmup; }) {
+    const bool by_step = schedule.unit == "step";
+    const std::int64_t total = by_step ? train.steps : train.epochs;
+    f.require(schedule.warmup == 0 || total == 0 || schedule.warmup < total, "schedule.warmup",
+              fmt::format("must be less than train.{} ({}), got {}", by_step ? "steps" : "epochs",
+                          total, schedule.warmup));
+  }
+}
+
+// Every learned encoder of a model reads an encoding that the recipe computes.
+template <class Options>
+void require_encodings(base::FieldVisitor& f, const Options& options,
+                       const std::vector<encode::EncodingOptions>& encodings) {
+  if constexpr (requires { options.encoders; }) {
+    std::string known;
+    for (const auto& encoding : encodings) {
+      known += (known.empty() ? "" : ", ") + std::string(encode::name_of(encoding));
+    }
+    for (std::size_t i = 0; i < options.encoders.size(); ++i) {
+      const std::string& of = models::encoding_of(options.encoders[i]);
+      const bool computed =
+          std::any_of(encodings.begin(), encodings.end(),
+                      [&](const auto& encoding) { return encode::name_of(encoding) == of; });
+      f.require(computed, fmt::format("model.encoders[{}].of", i),
+                known.empty()
+                    ? fmt::format("{} is not computed; add encode: [{{name: {}}}]", of, of)
+                    : fmt::format("{} is not among the computed encodings ({})", of, known));
+    }
+  }
+}
+
+void require_unique_names(base::FieldVisitor& f,
+                          const std::vector<encode::EncodingOptions>& encodings) {
+  std::set<std::string_view> seen;
+  for (std::size_t i = 0; i < encodings.size(); ++i) {
+    const std::string_view name = encode::name_of(encodings[i]);
+    f.require(seen.insert(name).second, fmt::format("encode[{}].name", i),
+              fmt::format("{} is computed twice; name each encoding once", name));
+  }
+}
+
+}  // namespace
+
+void AdamWOptions::fields(base::FieldVisitor& f) {
+  rate_fields(f, lr, weight_decay);
+  moment_fields(f, beta1, beta2, eps);
+}
+
+void AdamOptions::fields(base::FieldVisitor& f) {
+  rate_fields(f, lr, weight_decay);
+  moment_fields(f, beta1, beta2, eps);
+}
+
+void SgdOptions::fields(base::FieldVisitor& f) {
+  rate_fields(f, lr, weight_decay);
+  f({.key = "momentum", .doc = "momentum", .min = 0, .max = 1}, momentum);
+}
+
+void AdagradOptions::fields(base::FieldVisitor& f) {
+  rate_fields(f, lr, weight_decay);
+  f({.key = "eps", .doc = "added to the root of the sum of squares", .min = 0, .max = 1}, eps);
+}
+
+void CosineSchedule::fields(base::FieldVisitor& f) { warmup_fields(f, unit, warmup); }
+
+void LinearSchedule::fields(base::FieldVisitor& f) { warmup_fields(f, unit, warmup); }
+
+void PolynomialSchedule::fields(base::FieldVisitor& f) {
+  warmup_fields(f, unit, warmup);
+  f({.key = "lr_end", .doc = "learning rate at the end", .min = 0, .max = 1e3}, lr_end);
+  f({.key = "power", .doc = "exponent of the decay", .min = 0, .max = 100}, power);
+}
+
+void PlateauSchedule::fields(base::FieldVisitor& f) {
+  f({.key = "metric", .doc = "loss or a metric, measured on valid"}, metric);
+  f({.key = "factor", .doc = "of each reduction", .min = 0, .max = 1}, factor);
+  f({.key = "min_lr", .doc = "the lr is not reduced below", .min = 0, .max = 1e3}, min_lr);
+  f({.key = "patience", .doc = "evaluations to wait", .min = 0, .max = kCount}, patience);
+  f.require(!metric.empty(), "metric", "must not be empty");
+  f.require(factor > 0 && factor < 1, "factor", fmt::format("must be in (0, 1), got {}", factor));
+}
+
+void StopOptions::fields(base::FieldVisitor& f) {
+  f({.key = "lr_below", .doc = "stop when the lr falls below; 0: never", .min = 0, .max = 1e3},
+    lr_below);
+  f({.key = "hours", .doc = "stop after this much training time; 0: never", .min = 0, .max = 1e5},
+    hours);
+  f({.key = "patience",
+     .doc = "stop after this many evaluations without improvement on valid; 0: never",
+     .min = 0,
+     .max = kCount},
+    patience);
+}
+
+void TrainOptions::fields(base::FieldVisitor& f) {
+  f({.key = "epochs", .doc = "passes over the training split", .min = 1, .max = kCount}, epochs);
+  f({.key = "steps",
+     .doc = "stop after this many updates; 0: epochs decide",
+     .min = 0,
+     .max = 1e12},
+    steps);
+  f({.key = "loss",
+     .doc = "empty: the task's (regression l1, binary and multilabel bce, class cross_entropy)",
+     .one_of = {"", "l1", "l2", "smooth_l1", "bce", "cross_entropy", "weighted_cross_entropy"}},
+    loss);
+  f({.key = "optimizer", .doc = "how gradients become updates"}, optimizer);
+  f({.key = "schedule", .doc = "learning rate over time"}, schedule);
+  f({.key = "clip_norm",
+     .doc = "largest norm of all gradients together; 0: no clipping",
+     .min = 0,
+     .max = 1e9},
+    clip_norm);
+  f({.key = "accumulate",
+     .doc = "batches per update; their gradients are summed",
+     .min = 1,
+     .max = 1e6},
+    accumulate);
+  f({.key = "eval_every",
+     .doc = "epochs between evaluations; the first and the last epoch are always evaluated",
+     .min = 1,
+     .max = kCount},
+    eval_every);
+  f({.key = "save_every", .doc = "epochs between saved states", .min = 1, .max = kCount},
+    save_every);
+  f({.key = "stop", .doc = "rules that end training early"}, stop);
+  std::visit([&](const auto& s) { require_warmup(f, s, *this); }, schedule);
+}
+
+void RepeatOptions::fields(base::FieldVisitor& f) {
+  f({.key = "seeds",
+     .doc = "one run per seed; a list, or a range 0..9",
+     .min = 0,
+     .max = 4294967295},
+    seeds);
+  f({.key = "folds",
+     .doc = "one run per fold and seed; empty: dataset.fold only",
+     .min = 0,
+     .max = 1e4},
+    folds);
+  f.require(!seeds.empty(), "seeds", "must name at least one seed");
+  f.require(distinct(seeds), "seeds", "names a seed twice");
+  f.require(distinct(folds), "folds", "names a fold twice");
+}
+
+void PublishedOptions::fields(base::FieldVisitor& f) {
+  f({.key = "source", .doc = "where the values were published"}, source);
+  f.rest({.key = "<metric>", .doc = "value by metric; also std, runs and parameters"}, values);
+}
+
+void Recipe::fields(base::FieldVisitor& f) {
+  f({.key = "dataset", .doc = "what to train on", .required = true}, dataset);
+  f({.key = "encode", .doc = "encodings computed once per data set and cached"}, encode);
+  f({.key = "model", .doc = "what to train", .required = true}, model);
+  f({.key = "train", .doc = "how to train"}, train);
+  f({.key = "select",
+     .doc = "epoch whose metrics count: best on valid, or the last",
+     .one_of = {"best", "last"}},
+    select);
+  f({.key = "repeat", .doc = "runs that are averaged"}, repeat);
+  f({.key = "published", .doc = "published result this recipe reproduces"}, published);
+  require_unique_names(f, encode);
+  std::visit([&](const auto& m) { require_encodings(f, m, encode); }, model);
+  f.require(repeat.folds.empty() || dataset.fold < 0, "repeat.folds",
+            "cannot stand beside dataset.fold; say one of them");
+}
+
+}  // namespace gtrain::train
