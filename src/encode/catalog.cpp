@@ -1,0 +1,25 @@
+#include "gtrain/encode/catalog.h"
+
+#include "gtrain/encode/encoding.h"
+
+namespace gtrain::encode {
+namespace {
+
+template <class Options>
+constexpr EncodingEntry entry(std::string_view columns) {
+  return {Options::kName, Options::kDoc, columns};
+}
+
+}  // namespace
+
+const std::vector<EncodingEntry>& catalog() {
+  static const std::vector<EncodingEntry> table{
+      entry<RandomWalkOptions>("random_walk float [N, steps]"),
+      entry<LaplacianOptions>("laplacian.values, laplacian.vectors float [N, count]"),
+      entry<DegreeOptions>("degree int [N, 2]"),
+      entry<HopDistanceOptions>("hop_distance uint8, one per ordered pair of nodes of a graph"),
+  };
+  return table;
+}
+
+}  // namespace gtrain::encode
