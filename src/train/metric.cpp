@@ -1,0 +1,246 @@
+#include "gtrain/train/metric.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "gtrain/base/error.h"
+#include "metric_formula.h"
+
+namespace gtrain::train {
+namespace {
+
+using formula::Column;
+
+// The labelled rows of column c.
+Column labelled(const Scores& s, std::int64_t c) {
+  Column out;
+  for (std::int64_t r = 0; r < s.rows; ++r) {
+    const auto at = static_cast<std::size_t>(r * s.columns + c);
+    if (std::isnan(s.label[at])) continue;
+    out.output.push_back(s.output[at]);
+    out.label.push_back(s.label[at]);
+  }
+  return out;
+}
+
+// Mean over the columns for which the formula is defined; NaN where there is none.
+template <class F>
+double column_mean(const Scores& s, F f) {
+  double sum = 0.0;
+  std::int64_t defined = 0;
+  for (std::int64_t c = 0; c < s.columns; ++c) {
+    const double v = f(labelled(s, c));
+    if (std::isnan(v)) continue;
+    sum += v;
+    ++defined;
+  }
+  return defined > 0 ? sum / static_cast<double>(defined)
+                     : std::numeric_limits<double>::quiet_NaN();
+}
+
+// Labels and predicted classes of the labelled rows.
+formula::Classes classes_of(const Scores& s) {
+  formula::Classes out;
+  for (std::int64_t r = 0; r < s.rows; ++r) {
+    if (std::isnan(s.label[static_cast<std::size_t>(r)])) continue;
+    const double* row = s.output.data() + r * s.columns;
+    out.label.push_back(static_cast<std::int64_t>(s.label[static_cast<std::size_t>(r)]));
+    out.predicted.push_back(std::max_element(row, row + s.columns) - row);
+  }
+  return out;
+}
+
+// One-vs-rest area of each class's softmax score, mean over the classes.
+double class_rocauc(const Scores& s) {
+  double sum = 0.0;
+  std::int64_t defined = 0;
+  for (std::int64_t c = 0; c < s.columns; ++c) {
+    Column column;
+    for (std::int64_t r = 0; r < s.rows; ++r) {
+      const double y = s.label[static_cast<std::size_t>(r)];
+      if (std::isnan(y)) continue;
+      const double* row = s.output.data() + r * s.columns;
+      double total = 0.0;
+      for (std::int64_t k = 0; k < s.columns; ++k) total += std::exp(row[k] - row[c]);
+      column.output.push_back(1.0 / total);
+      column.label.push_back(y == static_cast<double>(c) ? 1.0 : 0.0);
+    }
+    const double v = formula::rocauc(column);
+    if (std::isnan(v)) continue;
+    sum += v;
+    ++defined;
+  }
+  return defined > 0 ? sum / static_cast<double>(defined)
+                     : std::numeric_limits<double>::quiet_NaN();
+}
+
+template <double (*F)(const Column&)>
+double by_column(const Scores& s) {
+  return column_mean(s, F);
+}
+template <double (*OfClass)(const formula::Classes&), double (*OfColumn)(const Column&)>
+double by_task(const Scores& s) {
+  return data::is_class(s.task) ? OfClass(classes_of(s)) : column_mean(s, OfColumn);
+}
+
+double rocauc(const Scores& s) {
+  return data::is_class(s.task) ? class_rocauc(s) : column_mean(s, formula::rocauc);
+}
+
+void split_pairs(const Scores& s, std::vector<double>& positive, std::vector<double>& negative) {
+  const Column column = labelled(s, 0);
+  for (std::size_t i = 0; i < column.label.size(); ++i) {
+    (column.label[i] > 0.5 ? positive : negative).push_back(column.output[i]);
+  }
+}
+
+double mean_reciprocal_rank(const Scores& s) {
+  std::vector<double> positive, negative;
+  split_pairs(s, positive, negative);
+  double sum = 0.0;
+  for (const double p : positive) sum += reciprocal_rank(p, negative.data(), negative.size());
+  return positive.empty() ? std::numeric_limits<double>::quiet_NaN()
+                          : sum / static_cast<double>(positive.size());
+}
+
+double hits(std::int64_t k, const Scores& s) {
+  std::vector<double> positive, negative;
+  split_pairs(s, positive, negative);
+  return hits_at(k, positive, negative);
+}
+
+bool binary_or_class(data::Task t) { return data::is_binary(t) || data::is_class(t); }
+bool edge_binary(data::Task t) { return t == data::Task::kEdgeBinary; }
+
+constexpr std::string_view kNeedsBoth = "no label column has both a 0 and a 1";
+constexpr std::string_view kNeedsLabels = "no row has a label";
+
+}  // namespace
+
+Scores::Scores(data::Task of, const at::Tensor& out, const at::Tensor& labels) : task(of) {
+  const at::Tensor o = out.detach().to(at::kDouble).contiguous();
+  rows = o.size(0);
+  columns = o.dim() > 1 ? o.size(1) : 1;
+  at::Tensor y = labels.detach().to(at::kDouble).contiguous();
+  if (!labels.is_floating_point()) y = y.masked_fill(y < 0, std::nan(""));
+  const std::int64_t expected = data::is_class(task) ? rows : rows * columns;
+  TORCH_CHECK(y.numel() == expected, "[metric] label has ", y.numel(), " entries; expected ",
+              expected, " for output ", o.sizes());
+  output.assign(o.const_data_ptr<double>(), o.const_data_ptr<double>() + o.numel());
+  label.assign(y.const_data_ptr<double>(), y.const_data_ptr<double>() + y.numel());
+}
+
+const std::vector<Metric>& metrics() {
+  using namespace formula;
+  static const std::vector<Metric> table{
+      {"rocauc", "area under the ROC curve, mean over tasks", true, binary_or_class, kNeedsBoth,
+       train::rocauc},
+      {"ap", "average precision (step-wise), mean over tasks", true, data::is_binary, kNeedsBoth,
+       by_column<average_precision>},
+      {"rmse", "root mean squared error, mean over targets", false, data::is_regression,
+       kNeedsLabels, by_column<rmse>},
+      {"mae", "mean absolute error, mean over targets", false, data::is_regression, kNeedsLabels,
+       by_column<mae>},
+      {"mse", "mean squared error, mean over targets", false, data::is_regression, kNeedsLabels,
+       by_column<mse>},
+      {"r2", "coefficient of determination, mean over targets", true, data::is_regression,
+       "no target column varies", by_column<r2>},
+      {"spearman", "Spearman's rank correlation, mean over targets", true, data::is_regression,
+       "no target column varies", by_column<spearman>},
+      {"acc", "fraction of exact matches", true, binary_or_class, kNeedsLabels,
+       by_task<class_accuracy, binary_accuracy>},
+      {"f1", "macro-F1 of classes, F1 of label 1 of binary tasks", true, binary_or_class,
+       kNeedsLabels, by_task<macro_f1, binary_f1>},
+      {"macro_f1", "mean F1 over the classes that occur", true, data::is_class, kNeedsLabels,
+       [](const Scores& s) { return formula::macro_f1(classes_of(s)); }},
+      {"accuracy_sbm", "mean recall over the classes (PATTERN, CLUSTER)", true, data::is_class,
+       kNeedsLabels, [](const Scores& s) { return formula::accuracy_sbm(classes_of(s)); }},
+      {"precision", "precision of label 1", true, data::is_binary, kNeedsLabels,
+       by_column<binary_precision>},
+      {"recall", "recall of label 1", true, data::is_binary, kNeedsLabels,
+       by_column<binary_recall>},
+      {"mrr", "mean reciprocal rank of positives among all negatives", true, edge_binary,
+       "there is no positive pair", mean_reciprocal_rank},
+      {"hits@10", "fraction of positives above the K-th largest negative (any K)", true,
+       edge_binary, "there is no positive pair", [](const Scores& s) { return hits(10, s); }},
+  };
+  return table;
+}
+
+Metric find_metric(const std::string& name, data::Task task) {
+  std::string known;
+  for (const Metric& metric : metrics()) {
+    if (!metric.fits(task)) continue;
+    if (metric.name == name) return metric;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", metric.name);
+  }
+  std::int64_t k = 0;
+  if (edge_binary(task) && name.starts_with("hits@")) {
+    const char* end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + 5, end, k);
+    if (parsed.ec == std::errc{} && parsed.ptr == end && k >= 1) {
+      Metric metric = metrics().back();
+      metric.name = name;
+      metric.value = [k](const Scores& s) { return hits(k, s); };
+      return metric;
+    }
+  }
+  throw base::RecipeError(fmt::format("dataset.metric: '{}' does not fit the task {}; known: {}",
+                                      name, data::name_of(task), known));
+}
+
+std::vector<Metric> reported_metrics(const std::string& own, data::Task task) {
+  std::vector<Metric> out{find_metric(own, task)};
+  const std::vector<std::string> usual =
+      data::is_regression(task) ? std::vector<std::string>{"mae", "rmse", "r2"}
+      : data::is_class(task)    ? std::vector<std::string>{"acc", "macro_f1"}
+      : edge_binary(task)       ? std::vector<std::string>{"mrr", "hits@10"}
+                                : std::vector<std::string>{"rocauc", "ap", "acc"};
+  for (const std::string& name : usual) {
+    if (name != own) out.push_back(find_metric(name, task));
+  }
+  return out;
+}
+
+double hits_at(std::int64_t k, const std::vector<double>& positive,
+               const std::vector<double>& negative) {
+  if (positive.empty()) return std::numeric_limits<double>::quiet_NaN();
+  if (static_cast<std::int64_t>(negative.size()) < k) return 1.0;
+  std::vector<double> sorted = negative;
+  std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
+  const double threshold = sorted[static_cast<std::size_t>(k - 1)];
+  const auto above =
+      std::count_if(positive.begin(), positive.end(), [&](double p) { return p > threshold; });
+  return static_cast<double>(above) / static_cast<double>(positive.size());
+}
+
+double reciprocal_rank(double positive, const double* negative, std::size_t count) {
+  std::int64_t above = 0, equal = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    above += negative[i] > positive ? 1 : 0;
+    equal += negative[i] == positive ? 1 : 0;
+  }
+  return 1.0 / (static_cast<double>(above) + 0.5 * static_cast<double>(equal) + 1.0);
+}
+
+SetScore set_score(const std::vector<std::vector<std::int64_t>>& reference,
+                   const std::vector<std::vector<std::int64_t>>& predicted) {
+  TORCH_CHECK(reference.size() == predicted.size(), "[set_score] ", predicted.size(),
+              " predictions; expected ", reference.size());
+  SetScore total;
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    const formula::Overlap o = formula::overlap(reference[i], predicted[i]);
+    total.precision += o.precision;
+    total.recall += o.recall;
+    total.f1 += o.f1;
+  }
+  const double n = std::max<double>(1.0, static_cast<double>(reference.size()));
+  return {total.precision / n, total.recall / n, total.f1 / n};
+}
+
+}  // namespace gtrain::train
