@@ -1,0 +1,35 @@
+# Tests that belong to no room: of the layout, the scripts and the installed package.
+
+add_test(NAME architecture.layers
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
+          -P ${PROJECT_SOURCE_DIR}/tests/architecture.cmake)
+add_test(NAME architecture.control
+  COMMAND ${CMAKE_COMMAND} -DWORK=${PROJECT_BINARY_DIR}/architecture
+          -P ${PROJECT_SOURCE_DIR}/tests/architecture_control.cmake)
+set_tests_properties(architecture.layers architecture.control PROPERTIES LABELS unit TIMEOUT 60)
+
+# The converters need Python packages that gtrain itself does not: 77 says that they are not there.
+find_program(gtrain_python NAMES python3)
+if(gtrain_python)
+  foreach(name folder from_smiles from_pyg)
+    if(EXISTS ${PROJECT_SOURCE_DIR}/tests/convert/${name}_test.py)
+      add_test(NAME convert.${name}
+        COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tests/convert/${name}_test.py)
+      set_tests_properties(convert.${name} PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
+    endif()
+  endforeach()
+endif()
+
+find_program(gtrain_bash NAMES bash)
+if(gtrain_bash AND EXISTS ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
+  add_test(NAME tools.setup COMMAND ${gtrain_bash} ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
+  set_tests_properties(tools.setup PROPERTIES LABELS unit TIMEOUT 60)
+endif()
+
+if(TARGET gtrain AND NOT GTRAIN_SANITIZE)
+  add_test(NAME install.consumer
+    COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DGENERATOR=${CMAKE_GENERATOR}
+            -DWORK=${PROJECT_BINARY_DIR}/install-test
+            -P ${PROJECT_SOURCE_DIR}/tests/install/run.cmake)
+  set_tests_properties(install.consumer PROPERTIES LABELS slow TIMEOUT 600)
+endif()
