@@ -28,9 +28,10 @@ struct GraphBatch {
   at::Tensor graph_start;  // int64 [G+1]
   at::Tensor graph;        // int64 [N]: graph of each node, ascending
 
-  at::Tensor label;       // float [R, T] (NaN = missing) or int64 [R] (-1 = missing)
-  at::Tensor label_row;   // node tasks on part of a graph: int64 [R] node rows that count; else undefined
-  at::Tensor pair;        // edge tasks: int64 [P, 2] node rows; else undefined
+  at::Tensor label;  // float [R, T] (NaN = missing) or int64 [R] (-1 = missing)
+  at::Tensor
+      label_row;    // node tasks on part of a graph: int64 [R] node rows that count; else undefined
+  at::Tensor pair;  // edge tasks: int64 [P, 2] node rows; else undefined
 
   // Encoding columns by name. Per node: [N, K]; per pair: uint8 [Σ n²] with pair_start int64 [G+1].
   std::map<std::string, at::Tensor> encoding;

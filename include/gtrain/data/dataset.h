@@ -31,22 +31,24 @@ enum class Task : std::uint8_t {
 };
 enum class Level : std::uint8_t { kGraph, kNode, kEdge };
 Level level_of(Task task);
-bool is_class(Task task);       // one integer label, C logits
-bool is_binary(Task task);      // 0/1 labels per column (binary and multilabel), C logits
-bool is_regression(Task task);  // real labels per column
-const char* name_of(Task task);                // "graph_regression"
-Task task_named(const std::string& name);      // throws base::RecipeError with the known names
+bool is_class(Task task);        // one integer label, C logits
+bool is_binary(Task task);       // 0/1 labels per column (binary and multilabel), C logits
+bool is_regression(Task task);   // real labels per column
+const char* name_of(Task task);  // "graph_regression"
+Task task_named(const std::string& name);  // throws base::RecipeError with the known names
 
 struct DatasetInfo {
   std::string name;
   Task task = Task::kGraphRegression;
-  std::string metric;      // "rocauc", "mae", …
+  std::string metric;        // "rocauc", "mae", …
   std::int64_t classes = 0;  // class tasks: number of classes; else 0
-  // Category counts per integer feature column (values in [0, count)); empty for float features.
+  // Category counts per integer feature column (values in [0, count)). Empty: the features are
+  // plain numbers, whatever type they are stored in, and reach a model as floats.
   std::vector<std::int64_t> node_categories;
   std::vector<std::int64_t> edge_categories;
   bool undirected = true;  // every edge has its reverse
-  std::string hash;        // of the content: XXH3-128, hex
+  std::string split;       // scheme to use when a recipe names none
+  std::string hash;        // of the content: XXH3-128, hex; set by reading a store
 };
 
 struct Split {
@@ -57,10 +59,10 @@ struct Split {
 struct Dataset {
   DatasetInfo info;
 
-  Column node_start;  // I64 [G+1]
-  Column edge_start;  // I64 [G+1]
-  Column row_start;   // I64 [ΣN+1], absolute positions in `source`
-  Column source;      // I32 [E]
+  Column node_start;     // I64 [G+1]
+  Column edge_start;     // I64 [G+1]
+  Column row_start;      // I64 [ΣN+1], absolute positions in `source`
+  Column source;         // I32 [E]
   Column node_features;  // [ΣN, F] integer or F32; width 0 when the set has none
   Column edge_features;  // [E, Fe] likewise
   Column labels;         // [G | ΣN | P, T]: F32 (NaN = missing), or I64 classes (-1 = missing)

@@ -1,6 +1,7 @@
-// Batches of a split in a reproducible order: the order is a function of (seed, epoch) alone, batches
-// are collated ahead by TBB tasks and handed out in order, and a run can resume at any batch of an
-// epoch. Single-graph node tasks give one batch, the whole graph, with the split's rows.
+// Batches of a split in a reproducible order: the order is a function of (seed, epoch) alone,
+// batches are collated ahead by TBB tasks and handed out in order, and a run can resume at any
+// batch of an epoch. Single-graph node tasks give one batch, the whole graph, with the split's
+// rows.
 #pragma once
 
 #include <cstdint>

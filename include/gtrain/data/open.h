@@ -31,8 +31,9 @@ struct DatasetOptions {
 
 struct Opened {
   Dataset dataset;
-  std::filesystem::path store;  // the .h5 the data set is mapped from; encodings are cached beside it
-  std::string default_split;    // scheme to use when the recipe names none
+  std::filesystem::path
+      store;                  // the .h5 the data set is mapped from; encodings are cached beside it
+  std::string default_split;  // scheme to use when the recipe names none
 };
 
 // Throws base::RecipeError (what has to be said in the recipe) or base::DataError (what is wrong on

@@ -1,0 +1,32 @@
+// What the numbers in feature columns mean: categories of integer columns, and columns made from
+// the graph alone for sets that have none.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gtrain/data/column.h"
+#include "gtrain/data/dataset.h"
+
+namespace gtrain::data {
+
+// OGB's tables: atomic number, chirality, degree, formal charge, hydrogens, radical electrons,
+// hybridisation, aromatic, in ring; bond type, stereo, conjugated.
+const std::vector<std::int64_t>& ogb_atom_categories();
+const std::vector<std::int64_t>& ogb_bond_categories();
+
+// Category counts per column of integer features: `stated` (every value then lies in [0, count),
+// else base::DataError `where (row R): …`), or where that is empty the largest value + 1. Empty,
+// that is numeric, for float columns and for unstated ones with negative values.
+std::vector<std::int64_t> categories_of(const Column& features,
+                                        const std::vector<std::int64_t>& stated,
+                                        const std::string& where);
+
+// Replaces the node features: "constant" (one category, 0), "degree_onehot" (one category column,
+// the in-degree), "local_degree_profile" (Cai & Wang 2018: F32 [degree, and min, max, mean,
+// population std of the neighbours' degrees], zeros without neighbours). Changes info.hash alike.
+// "numeric" makes integer columns plain numbers. Other names throw base::RecipeError.
+void apply_features(Dataset& dataset, const std::string& name);
+
+}  // namespace gtrain::data

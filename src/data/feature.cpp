@@ -1,0 +1,183 @@
+#include "gtrain/data/feature.h"
+
+#include <fmt/format.h>
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+#include <tbb/parallel_reduce.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+
+namespace gtrain::data {
+namespace {
+
+struct Bounds {
+  std::vector<std::int64_t> low, high;
+};
+
+Bounds bounds_of(const Column& features) {
+  const auto width = static_cast<std::size_t>(features.width);
+  const Bounds none{std::vector<std::int64_t>(width, 0), std::vector<std::int64_t>(width, -1)};
+  return visit(features, [&](const auto* p) {
+    const auto scan = [&](const tbb::blocked_range<std::int64_t>& range, Bounds b) {
+      for (std::int64_t r = range.begin(); r < range.end(); ++r) {
+        const auto* row = p + r * features.width;
+        for (std::size_t c = 0; c < width; ++c) {
+          const auto value = static_cast<std::int64_t>(row[c]);
+          b.low[c] = std::min(b.low[c], value);
+          b.high[c] = std::max(b.high[c], value);
+        }
+      }
+      return b;
+    };
+    const auto merge = [&](Bounds a, const Bounds& b) {
+      for (std::size_t c = 0; c < width; ++c) {
+        a.low[c] = std::min(a.low[c], b.low[c]);
+        a.high[c] = std::max(a.high[c], b.high[c]);
+      }
+      return a;
+    };
+    return tbb::parallel_reduce(tbb::blocked_range<std::int64_t>(0, features.rows, 16384), none,
+                                scan, merge);
+  });
+}
+
+[[noreturn]] void fail_at_first(const Column& features, std::int64_t column, std::int64_t count,
+                                const std::string& where) {
+  visit(features, [&](const auto* p) {
+    for (std::int64_t r = 0; r < features.rows; ++r) {
+      const auto value = static_cast<std::int64_t>(p[r * features.width + column]);
+      if (value < 0 || value >= count) {
+        throw base::DataError(fmt::format("{} (row {}): column {} is {}; expected 0 to {}", where,
+                                          r + 1, column + 1, value, count - 1));
+      }
+    }
+  });
+  throw std::logic_error("a category out of range was not found again");
+}
+
+void set_node_features(Dataset& dataset, Column column, std::vector<std::int64_t> categories) {
+  dataset.node_features = std::move(column);
+  dataset.info.node_categories = std::move(categories);
+}
+
+// Degrees (in CSR rows) as one category column.
+void degree_onehot(Dataset& dataset) {
+  const auto* start = dataset.row_start.as<std::int64_t>();
+  auto out = make_column<std::int32_t>("node_features", Per::kNode, dataset.nodes(), 1);
+  std::int32_t largest = 0;
+  for (std::int64_t i = 0; i < dataset.nodes(); ++i) {
+    out.data[i] = static_cast<std::int32_t>(start[i + 1] - start[i]);
+    largest = std::max(largest, out.data[i]);
+  }
+  set_node_features(dataset, std::move(out.column), {std::int64_t{largest} + 1});
+}
+
+void profile_of_node(const Dataset& dataset, std::int64_t node, std::int64_t first, float* out) {
+  const auto* start = dataset.row_start.as<std::int64_t>();
+  const auto* source = dataset.source.as<std::int32_t>();
+  const auto degree = [&](std::int64_t i) { return static_cast<double>(start[i + 1] - start[i]); };
+  const double own = degree(node);
+  out[0] = static_cast<float>(own);
+  if (own == 0) return;
+  double low = std::numeric_limits<double>::infinity();
+  double high = 0;
+  double sum = 0;
+  for (std::int64_t e = start[node]; e < start[node + 1]; ++e) {
+    const double d = degree(first + source[e]);
+    low = std::min(low, d);
+    high = std::max(high, d);
+    sum += d;
+  }
+  const double mean = sum / own;
+  double square = 0;
+  for (std::int64_t e = start[node]; e < start[node + 1]; ++e) {
+    const double d = degree(first + source[e]) - mean;
+    square += d * d;
+  }
+  out[1] = static_cast<float>(low);
+  out[2] = static_cast<float>(high);
+  out[3] = static_cast<float>(mean);
+  out[4] = static_cast<float>(std::sqrt(square / own));
+}
+
+void local_degree_profile(Dataset& dataset) {
+  auto out = make_column<float>("node_features", Per::kNode, dataset.nodes(), 5);
+  const auto* node_start = dataset.node_start.as<std::int64_t>();
+  tbb::parallel_for(std::int64_t{0}, dataset.graphs(), [&](std::int64_t g) {
+    for (std::int64_t i = node_start[g]; i < node_start[g + 1]; ++i) {
+      profile_of_node(dataset, i, node_start[g], out.data + 5 * i);
+    }
+  });
+  set_node_features(dataset, std::move(out.column), {});
+}
+
+}  // namespace
+
+const std::vector<std::int64_t>& ogb_atom_categories() {
+  static const std::vector<std::int64_t> counts{119, 5, 12, 12, 10, 6, 6, 2, 2};
+  return counts;
+}
+
+const std::vector<std::int64_t>& ogb_bond_categories() {
+  static const std::vector<std::int64_t> counts{5, 6, 2};
+  return counts;
+}
+
+std::vector<std::int64_t> categories_of(const Column& features,
+                                        const std::vector<std::int64_t>& stated,
+                                        const std::string& where) {
+  if (features.width == 0 || (features.rows == 0 && stated.empty())) return {};
+  if (!stated.empty() && features.rows > 0) {
+    if (!features.integer()) {
+      throw base::DataError(where + ": real numbers; expected integer categories as the card says");
+    }
+    if (static_cast<std::int64_t>(stated.size()) != features.width) {
+      throw base::DataError(fmt::format("{} (row 1): {} columns; expected {}, one a category count",
+                                        where, features.width, stated.size()));
+    }
+  }
+  if (!features.integer()) return {};
+  if (features.rows == 0) return stated;
+  const Bounds bounds = bounds_of(features);
+  std::vector<std::int64_t> counts = stated;
+  if (stated.empty()) {
+    if (*std::min_element(bounds.low.begin(), bounds.low.end()) < 0) return {};
+    for (const std::int64_t high : bounds.high) counts.push_back(high + 1);
+    return counts;
+  }
+  for (std::size_t c = 0; c < counts.size(); ++c) {
+    if (bounds.low[c] < 0 || bounds.high[c] >= counts[c]) {
+      fail_at_first(features, static_cast<std::int64_t>(c), counts[c], where);
+    }
+  }
+  return counts;
+}
+
+void apply_features(Dataset& dataset, const std::string& name) {
+  if (name.empty() || name == "ogb_mol") return;
+  if (name == "constant") {
+    set_node_features(
+        dataset, make_column<std::uint8_t>("node_features", Per::kNode, dataset.nodes(), 1).column,
+        {1});
+  } else if (name == "degree_onehot") {
+    degree_onehot(dataset);
+  } else if (name == "local_degree_profile") {
+    local_degree_profile(dataset);
+  } else if (name == "numeric") {
+    dataset.info.node_categories.clear();
+    dataset.info.edge_categories.clear();
+  } else {
+    throw base::RecipeError(
+        fmt::format("dataset.features: {}: unknown; known: ogb_mol, numeric, "
+                    "constant, degree_onehot, local_degree_profile",
+                    name));
+  }
+  dataset.info.hash = base::hash_hex(dataset.info.hash + " features: " + name);
+}
+
+}  // namespace gtrain::data

@@ -1,0 +1,150 @@
+#include "gtrain/data/import.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
+#include "gtrain/data/catalog.h"
+#include "gtrain/data/container.h"
+#include "gtrain/data/store.h"
+
+namespace gtrain::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kImporterVersion = 1;  // raise when the same files give another store
+constexpr std::uintmax_t kSmallFile = 1 << 16;
+
+std::string stamp_of(const fs::path& folder) {
+  std::vector<std::string> lines;
+  for (const char* part : {"raw", "split"}) {
+    if (!fs::is_directory(folder / part)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / part)) {
+      if (!entry.is_regular_file()) continue;
+      const auto size = entry.file_size();
+      const std::string seen =
+          size <= kSmallFile
+              ? base::hash_hex(base::read_file(entry.path()))
+              : fmt::format("{}", entry.last_write_time().time_since_epoch().count());
+      lines.push_back(
+          fmt::format("{} {} {}", fs::relative(entry.path(), folder).string(), size, seen));
+    }
+  }
+  std::sort(lines.begin(), lines.end());
+  return fmt::format("{}", fmt::join(lines, "\n"));
+}
+
+std::string text_of(const PackRules& r) {
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", r.name, name_of(r.task), r.metric, r.split,
+                     r.add_inverse_edge, r.features, fmt::join(r.node_categories, ","),
+                     fmt::join(r.edge_categories, ","), r.classes);
+}
+
+void compare(const Card& card, const Folder& folder) {
+  const auto differ = [&](const char* what, std::optional<std::int64_t> stated,
+                          std::int64_t found) {
+    if (stated && *stated != found) {
+      base::warn(fmt::format("{}: {} {}; the card of {} says {}", folder.path, found, what,
+                             card.name, *stated));
+    }
+  };
+  std::int64_t nodes = 0;
+  for (std::int64_t g = 0; g < folder.num_nodes.rows; ++g) {
+    nodes += folder.num_nodes.as<std::int64_t>()[g];
+  }
+  differ("graphs", card.graphs, folder.num_nodes.rows);
+  differ("nodes", card.nodes, nodes);
+  differ("edges", card.edges, folder.edges.rows);
+}
+
+}  // namespace
+
+Located locate(const DatasetOptions& options) {
+  Located located;
+  if (!options.name.empty()) located.card = find_card(options.name);
+  if (!options.path.empty()) {
+    located.path = options.path;
+    if (!fs::exists(located.path)) {
+      throw base::DataError(
+          fmt::format("{}: does not exist; expected an OGB-style folder or a .h5 "
+                      "store (dataset.path)",
+                      options.path));
+    }
+  } else if (options.name.empty()) {
+    throw base::RecipeError("dataset: name or path is needed");
+  } else if (const auto path = find_data(options.name, located.card)) {
+    located.path = *path;
+  } else {
+    std::vector<std::string> looked;
+    for (const fs::path& folder : dataset_folders()) looked.push_back(folder.string());
+    throw base::RecipeError(fmt::format(
+        "dataset.name: {}: no such data on this machine; looked in {}; set dataset.path or "
+        "$GTRAIN_DATA{}",
+        options.name, fmt::join(looked, ", "),
+        located.card ? fmt::format(", or get it from {}", located.card->source) : ""));
+  }
+  if (fs::is_directory(located.path) && fs::exists(located.path / "card.yaml")) {
+    located.card = read_card(located.path / "card.yaml");
+  }
+  return located;
+}
+
+PackRules rules_for(const Located& located, const DatasetOptions& options) {
+  const Card card = located.card.value_or(Card{});
+  const std::string task = options.task.empty() ? card.task : options.task;
+  const auto inverse = options.add_inverse_edge ? options.add_inverse_edge : card.add_inverse_edge;
+  PackRules rules;
+  rules.metric = options.metric.empty() ? card.metric : options.metric;
+  std::string missing;
+  const auto need = [&](bool said, const char* what) {
+    if (!said) missing += fmt::format("{}dataset.{}", missing.empty() ? "" : "\n", what);
+  };
+  need(!task.empty(),
+       "task: has to be said for a folder without a card: graph_regression, "
+       "graph_binary, graph_multilabel, graph_class, node_class, …");
+  need(!rules.metric.empty(),
+       "metric: has to be said for a folder without a card: rocauc, ap, "
+       "mae, rmse, accuracy, …");
+  need(inverse.has_value(),
+       "add_inverse_edge: has to be said for a folder without a card: true "
+       "when the files hold each undirected edge once, else false");
+  if (!missing.empty()) {
+    throw base::RecipeError(fmt::format("{} ({})", missing, located.path.string()));
+  }
+  rules.task = task_named(task);
+  rules.add_inverse_edge = *inverse;
+  rules.name = !options.name.empty() ? options.name
+               : !card.name.empty()  ? card.name
+                                     : fs::weakly_canonical(located.path).filename().string();
+  rules.split = card.split;
+  rules.features = options.features == "ogb_mol" || options.features == "numeric" ? options.features
+                                                                                  : card.features;
+  rules.node_categories = card.node_categories;
+  rules.edge_categories = card.edge_categories;
+  rules.classes = is_class(rules.task) ? card.classes : 0;
+  return rules;
+}
+
+fs::path cached_store(const fs::path& folder, const PackRules& rules) {
+  const std::string key = base::hash_hex(
+      fmt::format("{}.{}\n{}\n{}\n{}", kImporterVersion, kContainerVersion, text_of(rules),
+                  fs::weakly_canonical(folder).string(), stamp_of(folder)));
+  std::string name = rules.name;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return cache_folder() / fmt::format("{}-{}.h5", name, key.substr(0, 16));
+}
+
+void import_store(const Located& located, const PackRules& rules, const fs::path& store) {
+  const Folder folder = read_folder(located.path, level_of(rules.task));
+  if (located.card) compare(*located.card, folder);
+  write_store(store, pack(folder, rules));
+}
+
+}  // namespace gtrain::data

@@ -1,0 +1,171 @@
+#include "gtrain/data/open.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
+#include "gtrain/data/catalog.h"
+#include "gtrain/data/feature.h"
+#include "gtrain/data/import.h"
+#include "gtrain/data/label.h"
+#include "gtrain/data/store.h"
+
+namespace gtrain::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Task and metric of the recipe win over those of a ready-made store.
+void override_task(Dataset& dataset, const DatasetOptions& options, const fs::path& store) {
+  if (!options.metric.empty()) dataset.info.metric = options.metric;
+  if (options.task.empty()) return;
+  const Task task = task_named(options.task);
+  if (task == dataset.info.task) return;
+  if (level_of(task) != level_of(dataset.info.task)) {
+    throw base::RecipeError(fmt::format("dataset.task: {}: the store {} holds labels for {}",
+                                        options.task, store.string(), name_of(dataset.info.task)));
+  }
+  dataset.info.classes = 0;
+  dataset.labels =
+      labels_for(task, dataset.labels, store.string() + " labels", dataset.info.classes);
+  dataset.info.task = task;
+}
+
+Opened finish_opening(Dataset dataset, const std::string& features, const fs::path& store) {
+  apply_features(dataset, features);
+  Opened opened{std::move(dataset), store, ""};
+  opened.default_split = opened.dataset.info.split;
+  if (opened.default_split.empty() && opened.dataset.splits.size() == 1) {
+    opened.default_split = opened.dataset.splits.begin()->first;
+  }
+  return opened;
+}
+
+// A cached store that cannot be read is made again; it is ours alone.
+std::optional<Dataset> from_cache(const fs::path& path) {
+  if (!fs::exists(path)) return std::nullopt;
+  try {
+    return read_store(path);
+  } catch (const base::DataError& e) {
+    base::warn(fmt::format("cache: {}; importing again", e.what()));
+    return std::nullopt;
+  }
+}
+
+std::string fold_name(const Dataset& dataset, std::int64_t fold) {
+  for (const char* prefix : {"fold", "split"}) {
+    const std::string name = fmt::format("{}{}", prefix, fold);
+    if (dataset.splits.count(name) != 0) return name;
+  }
+  return "";
+}
+
+std::string known_splits(const Dataset& dataset) {
+  std::vector<std::string> names;
+  for (const auto& [name, split] : dataset.splits) names.push_back(name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
+void DatasetOptions::fields(base::FieldVisitor& f) {
+  constexpr double kMost = 1e15;
+  f({.key = "name", .doc = "data set of the catalogue (`gtrain list datasets`)"}, name);
+  f({.key = "path", .doc = "OGB-style folder or .h5 store; found by name when absent"}, path);
+  f({.key = "batch_size", .doc = "graphs a batch", .min = 1, .max = kMost}, batch_size);
+  f({.key = "max_nodes",
+     .doc = "close a batch before its nodes exceed this; 0: no limit",
+     .min = 0,
+     .max = kMost},
+    max_nodes);
+  f({.key = "split", .doc = "scheme under split/; the data set's own when absent"}, split);
+  f({.key = "fold",
+     .doc = "fold k: the split fold<k> or split<k>; -1: none",
+     .min = -1,
+     .max = 1e6},
+    fold);
+  f({.key = "features",
+     .doc = "ogb_mol: OGB's category tables; numeric: integers are plain numbers; constant, "
+            "degree_onehot, local_degree_profile: made from the graph",
+     .one_of = {"", "ogb_mol", "numeric", "constant", "degree_onehot", "local_degree_profile"}},
+    features);
+  f({.key = "target_scaling",
+     .doc = "standard: train on (y - mean) / std of the training labels",
+     .one_of = {"none", "standard"}},
+    target_scaling);
+  f({.key = "add_inverse_edge", .doc = "true: the files hold each undirected edge once"},
+    add_inverse_edge);
+  f({.key = "task",
+     .doc = "graph_ | node_ | edge_ regression | binary | class, graph_multilabel; "
+            "the card's when absent"},
+    task);
+  f({.key = "metric", .doc = "the card's when absent"}, metric);
+  f.require(!name.empty() || !path.empty(), "name", "name or path is needed");
+}
+
+Opened open_dataset(const DatasetOptions& options) {
+  const Located located = locate(options);
+  if (located.path.extension() == ".h5") {
+    Dataset dataset = read_store(located.path);
+    override_task(dataset, options, located.path);
+    return finish_opening(std::move(dataset), options.features, located.path);
+  }
+  const PackRules rules = rules_for(located, options);
+  // Packing has seen to these two; the others are made afresh from the graph.
+  std::string features =
+      options.features.empty() && located.card ? located.card->features : options.features;
+  if (features == "ogb_mol" || features == "numeric") features.clear();
+  const fs::path store = cached_store(located.path, rules);
+  if (auto dataset = from_cache(store)) return finish_opening(*dataset, features, store);
+  const auto begin = std::chrono::steady_clock::now();
+  base::make_directory(store.parent_path());
+  import_store(located, rules, store);
+  Dataset dataset = read_store(store);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  base::note(fmt::format("imported {}: {} graphs, {} nodes, {} edges in {:.2f} s -> {}",
+                         located.path.string(), dataset.graphs(), dataset.nodes(), dataset.edges(),
+                         took.count(), store.string()));
+  return finish_opening(std::move(dataset), features, store);
+}
+
+const Split& select_split(const Opened& opened, const DatasetOptions& options) {
+  const Dataset& dataset = opened.dataset;
+  if (dataset.splits.empty()) {
+    throw base::DataError(
+        fmt::format("{}: the data set has no splits; expected split/<scheme>/ "
+                    "with train, valid and test",
+                    dataset.info.name));
+  }
+  std::string name = options.split.empty() ? opened.default_split : options.split;
+  if (options.fold >= 0) {
+    name = fold_name(dataset, options.fold);
+    if (name.empty()) {
+      throw base::RecipeError(fmt::format("dataset.fold: {}: no such fold; known splits: {}",
+                                          options.fold, known_splits(dataset)));
+    }
+  } else if (name.empty()) {
+    name = fold_name(dataset, 0);
+  }
+  const auto it = dataset.splits.find(name);
+  if (it == dataset.splits.end()) {
+    throw base::RecipeError(fmt::format("dataset.split: {}; known: {}",
+                                        name.empty() ? "has to be said" : name + ": unknown split",
+                                        known_splits(dataset)));
+  }
+  return it->second;
+}
+
+std::int64_t folds(const Dataset& dataset) {
+  std::int64_t count = 0;
+  while (!fold_name(dataset, count).empty()) ++count;
+  return count;
+}
+
+}  // namespace gtrain::data
