@@ -60,7 +60,7 @@ void require_encodings(base::FieldVisitor& f, const Options& options,
       f.require(computed, fmt::format("model.encoders[{}].of", i),
                 known.empty()
                     ? fmt::format("{} is not computed; add encode: [{{name: {}}}]", of, of)
-                    : fmt::format("{} is not among the computed encodings ({})", of, known));
+                    : fmt::format("{} is not among those under encode ({})", of, known));
     }
   }
 }

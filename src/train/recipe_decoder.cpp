@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <deque>
 #include <utility>
@@ -184,12 +185,9 @@ class Decoder final : public base::FieldVisitor {
   void require(bool holds, std::string_view path, const std::string& message) override {
     if (holds) return;
     const Frame& frame = frames_.back();
-    for (const std::string& key : frame.failed) {  // already said; its default is no evidence
-      if (path.find(key) != std::string_view::npos || message.find(key) != std::string::npos)
-        return;
-    }
     std::string full = joined_path(frame.slot.path, path);
     if (path.empty() || path[0] == '[') full = frame.slot.path + std::string(path);
+    if (doubtful(frame.slot.path, full, message)) return;
     problems_.add(locate(frame.slot, path), full, message);
   }
 
@@ -197,7 +195,6 @@ class Decoder final : public base::FieldVisitor {
   struct Frame {
     Slot slot;
     std::vector<std::string_view> known;
-    std::vector<std::string> failed;  // keys whose value could not be taken
     std::function<void()> rest;
   };
 
@@ -226,10 +223,39 @@ class Decoder final : public base::FieldVisitor {
 
   void fail(const Place& place, const std::string& path, const std::string& what) {
     problems_.add(place, path, what);
-    if (frames_.empty()) return;
-    const std::size_t dot = path.rfind('.');
-    const std::string key = dot == std::string::npos ? path : path.substr(dot + 1);
-    frames_.back().failed.push_back(key.substr(0, key.find('[')));
+    failed_.push_back(path);
+  }
+
+  static bool within(std::string_view path, std::string_view ancestor) {
+    return path.substr(0, ancestor.size()) == ancestor &&
+           (path.size() == ancestor.size() || path[ancestor.size()] == '.' ||
+            path[ancestor.size()] == '[');
+  }
+
+  // Whether a constraint rests on a value that could not be taken: its own, or one of the same
+  // struct that the message names. The default that stands there instead is no evidence.
+  bool doubtful(const std::string& owner, const std::string& full,
+                const std::string& message) const {
+    for (const std::string& path : failed_) {
+      if (within(path, full) || within(full, path)) return true;
+      if (!owner.empty() && (path.size() <= owner.size() || !within(path, owner))) continue;
+      const std::string_view below =
+          std::string_view(path).substr(owner.empty() ? 0 : owner.size() + 1);
+      if (mentions(message, below.substr(0, below.find_first_of(".[")))) return true;
+    }
+    return false;
+  }
+
+  static bool mentions(std::string_view message, std::string_view word) {
+    const auto letter = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+    };
+    for (std::size_t at = 0; (at = message.find(word, at)) != std::string_view::npos; ++at) {
+      const std::size_t end = at + word.size();
+      const bool starts = at == 0 || !letter(message[at - 1]);
+      if (starts && (end == message.size() || !letter(message[end]))) return true;
+    }
+    return false;
   }
 
   bool is_map(const Slot& slot) {
@@ -283,9 +309,9 @@ class Decoder final : public base::FieldVisitor {
     if (slot.node == nullptr) return;
     if (slot.node->kind == Kind::kNull) return value.reset();
     T got{};
-    const std::size_t failures = frames_.back().failed.size();
+    const std::size_t failures = failed_.size();
     read(field, *slot.node, slot.path, got, scan);
-    if (frames_.back().failed.size() == failures) value = got;
+    if (failed_.size() == failures) value = got;
   }
 
   template <class T>
@@ -336,7 +362,8 @@ class Decoder final : public base::FieldVisitor {
   }
 
   Problems& problems_;
-  std::deque<Frame> frames_;  // references stay valid while deeper frames come and go
+  std::deque<Frame> frames_;         // references stay valid while deeper frames come and go
+  std::vector<std::string> failed_;  // paths whose value could not be taken
   std::optional<Slot> element_;
 };
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <iterator>
 
 #include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
 #include "gtrain/base/resource.h"
 #include "gtrain/train/recipe_decoder.h"
 #include "gtrain/train/recipe_suggestion.h"
@@ -107,6 +109,30 @@ Recipe parse_recipe(const std::string& yaml, const std::string& origin,
       root, [&](base::FieldVisitor& f) { recipe.fields(f); }, problems);
   problems.raise_if_any();
   return recipe;
+}
+
+data::DatasetOptions parse_dataset(const std::string& path_or_name,
+                                   const std::vector<std::string>& overrides) {
+  Problems problems("command line", overrides);
+  RecipeNode root;
+  root.kind = RecipeNode::Kind::kMap;
+  for (std::size_t i = 0; i < overrides.size(); ++i) {
+    apply_override(root, overrides[i], static_cast<int>(i), problems);
+  }
+  data::DatasetOptions options;
+  point_dataset(options, path_or_name);
+  decode(
+      root, [&](base::FieldVisitor& f) { f({.key = "dataset"}, options); }, problems);
+  problems.raise_if_any();
+  return options;
+}
+
+void point_dataset(data::DatasetOptions& dataset, const std::string& path_or_name) {
+  std::error_code ignored;
+  const bool path =
+      fs::exists(path_or_name, ignored) || path_or_name.find('/') != std::string::npos;
+  dataset.path = path ? path_or_name : std::string();
+  if (!path) dataset.name = path_or_name;
 }
 
 std::string dump_recipe(Recipe recipe) {

@@ -161,8 +161,12 @@ Scanned<std::vector<std::int64_t>> scan_integers(const RecipeNode& node) {
 }
 
 std::string print_number(double value) {
-  std::array<char, 32> buffer{};
-  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  std::array<char, 64> buffer{};
+  const double size = std::fabs(value);
+  const bool everyday = size == 0 || (size >= 1e-4 && size < 1e15);
+  char* end = buffer.data() + buffer.size();
+  const auto result = everyday ? std::to_chars(buffer.data(), end, value, std::chars_format::fixed)
+                               : std::to_chars(buffer.data(), end, value);
   return {buffer.data(), result.ptr};
 }
 

@@ -117,7 +117,16 @@ void write_block(const RecipeNode& node, std::size_t indent, std::string& out) {
   for (const RecipeEntry& entry : node.entries) {
     write_value(print_text(entry.key) + ":", entry.value, indent, out);
   }
-  for (const RecipeNode& item : node.items) write_value("-", item, indent, out);
+  for (const RecipeNode& item : node.items) {
+    const std::string flow = to_flow(item);
+    if (indent + 2 + flow.size() <= kColumns || item.kind == Kind::kScalar) {
+      out += std::string(indent, ' ') + "- " + flow + "\n";
+      continue;
+    }
+    const std::size_t start = out.size();
+    write_block(item, indent + 2, out);
+    out[start + indent] = '-';
+  }
 }
 
 }  // namespace
