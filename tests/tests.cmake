@@ -9,7 +9,8 @@ add_test(NAME architecture.control
 set_tests_properties(architecture.layers architecture.control PROPERTIES LABELS unit TIMEOUT 60)
 
 # The converters need Python packages that gtrain itself does not: 77 says that they are not there.
-find_program(gtrain_python NAMES python3)
+# GTRAIN_PYTHON in the environment of CMake names an interpreter that has them.
+find_program(gtrain_python NAMES $ENV{GTRAIN_PYTHON} python3)
 if(gtrain_python)
   foreach(name folder from_smiles from_pyg)
     if(EXISTS ${PROJECT_SOURCE_DIR}/tests/convert/${name}_test.py)

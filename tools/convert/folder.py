@@ -2,8 +2,8 @@
 
 raw/edge.csv.gz, num-node-list, num-edge-list, node-feat and edge-feat (where there are any),
 graph-label or node-label; split/<scheme>/{train,valid,test}.csv.gz; mapping/, SHA256SUMS and
-card.yaml (docs/datasets.md). No raw or split file has a header; graphs stand one after another and node ids are local to their graph.
-The same input and zlib give the same bytes: gzip members carry neither time nor name.
+card.yaml (docs/datasets.md). No raw or split file has a header; graphs stand one after another and
+node ids are local to their graph. The same input and zlib give the same bytes: gzip members carry neither time nor name.
 
 Knows numpy only; nothing here imports torch, ogb or rdkit.
 """
@@ -13,8 +13,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
-import io
-import math
 import os
 import pathlib
 import shutil
@@ -49,32 +47,24 @@ class Graph:
     label: np.ndarray
 
 
-def write_gzip(path: pathlib.Path, text: str) -> None:
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=9, mtime=0) as f:
-        f.write(text.encode("utf-8"))
+def write_gzip(path: pathlib.Path, chunks: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
+    with open(path, "wb") as raw, gzip.GzipFile(
+            filename="", mode="wb", fileobj=raw, compresslevel=9, mtime=0) as f:
+        for chunk in chunks:
+            f.write(chunk.encode("utf-8"))
 
 
-def cell(value: Any) -> str:
-    """Shortest text that reads back as the same number; empty for a missing one."""
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    number = float(value)
-    if math.isnan(number):
+def csv_text(array: np.ndarray) -> str:
+    """One line a row; each number as the shortest text that reads back as the same number of its
+    type, NaN as an empty cell."""
+    if array.size == 0:
         return ""
-    if isinstance(value, np.float32):
-        return np.format_float_positional(value, unique=True, trim="0")
-    return repr(number)
-
-
-def rows(arrays: Iterable[np.ndarray]) -> str:
-    lines = []
-    for array in arrays:
-        for row in np.asarray(array):
-            lines.append(",".join(cell(v) for v in row))
-    return "".join(line + "\n" for line in lines)
+    if np.issubdtype(array.dtype, np.floating):
+        cells = [["" if c == "nan" else c for c in row] for row in array.astype(str).tolist()]
+    else:
+        cells = [map(str, row) for row in array.astype(np.int64).tolist()]
+    return "".join(",".join(row) + "\n" for row in cells)
 
 
 def check_graph(index: int, graph: Graph, first: Graph, task: str) -> None:
@@ -89,7 +79,7 @@ def check_graph(index: int, graph: Graph, first: Graph, task: str) -> None:
             raise ConvertError(f"{where}: {name} present in some graphs only")
         if value is None:
             continue
-        if value.shape != (count, pattern.shape[1]):
+        if value.shape != (count, pattern.shape[1]) or value.shape[1] == 0:
             raise ConvertError(
                 f"{where}: {name} has shape {value.shape}; expected ({count}, {pattern.shape[1]})")
         if not np.isfinite(value).all():
@@ -109,6 +99,13 @@ def check_splits(splits: dict[str, dict[str, list[int]]], count: int) -> None:
             raise ConvertError(f"split {scheme}: an index stands twice")
         if joined and not 0 <= min(joined) <= max(joined) < count:
             raise ConvertError(f"split {scheme}: an index outside 0..{count - 1}")
+
+
+def random_split(count: int, fractions: list[float], seed: int) -> dict[str, list[int]]:
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(count).tolist()
+    a = int(fractions[0] * count)
+    b = int((fractions[0] + fractions[1]) * count)
+    return {"train": order[:a], "valid": order[a:b], "test": order[b:]}
 
 
 def undirected_once(edges: np.ndarray, edge_feat: np.ndarray | None) -> np.ndarray | None:
@@ -160,29 +157,17 @@ def card_text(card: dict[str, Any], notes: list[str]) -> str:
     return "".join(lines)
 
 
-def categories(graphs: list[Graph], name: str) -> list[int] | None:
-    """max + 1 per column of an integer feature; None for floats or no feature."""
-    values = [getattr(g, name) for g in graphs if getattr(g, name) is not None]
-    if not values or not np.issubdtype(values[0].dtype, np.integer):
-        return None
-    top = [v.max(axis=0) for v in values if len(v)]
-    low = [v.min() for v in values if v.size]
-    if not top or min(low) < 0:
-        return None
-    return [int(c) + 1 for c in np.max(np.stack(top), axis=0)]
-
-
 def write_raw(at: pathlib.Path, graphs: list[Graph], level: str) -> None:
     raw = at / "raw"
-    write_gzip(raw / "num-node-list.csv.gz", "".join(f"{g.nodes}\n" for g in graphs))
-    write_gzip(raw / "num-edge-list.csv.gz", "".join(f"{len(g.edges)}\n" for g in graphs))
-    write_gzip(raw / "edge.csv.gz", rows(g.edges for g in graphs))
+    write_gzip(raw / "num-node-list.csv.gz", (f"{g.nodes}\n" for g in graphs))
+    write_gzip(raw / "num-edge-list.csv.gz", (f"{len(g.edges)}\n" for g in graphs))
+    write_gzip(raw / "edge.csv.gz", (csv_text(g.edges) for g in graphs))
     if graphs[0].node_feat is not None:
-        write_gzip(raw / "node-feat.csv.gz", rows(g.node_feat for g in graphs))
+        write_gzip(raw / "node-feat.csv.gz", (csv_text(g.node_feat) for g in graphs))
     if graphs[0].edge_feat is not None:
-        write_gzip(raw / "edge-feat.csv.gz", rows(g.edge_feat for g in graphs))
+        write_gzip(raw / "edge-feat.csv.gz", (csv_text(g.edge_feat) for g in graphs))
     labels = (g.label[None, :] if level == "graph" else g.label for g in graphs)
-    write_gzip(raw / f"{level}-label.csv.gz", rows(labels))
+    write_gzip(raw / f"{level}-label.csv.gz", (csv_text(v) for v in labels))
 
 
 def write_folder(out: pathlib.Path, graphs: list[Graph],
@@ -211,9 +196,9 @@ def write_folder(out: pathlib.Path, graphs: list[Graph],
         for scheme, parts in splits.items():
             for part, indices in parts.items():
                 write_gzip(partial / "split" / scheme / f"{part}.csv.gz",
-                           "".join(f"{i}\n" for i in sorted(indices)))
+                           (f"{i}\n" for i in sorted(indices)))
         for name, text in (mapping or {}).items():
-            write_gzip(partial / "mapping" / name, text)
+            write_gzip(partial / "mapping" / name, [text])
         whole = dict(card)
         whole["graphs"] = len(graphs)
         whole["nodes"] = sum(g.nodes for g in graphs)

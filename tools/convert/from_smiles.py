@@ -111,13 +111,6 @@ def scaffold_split(smiles: list[str], fractions: list[float]) -> dict[str, list[
     return parts
 
 
-def random_split(count: int, fractions: list[float], seed: int) -> dict[str, list[int]]:
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(count).tolist()
-    a = int(fractions[0] * count)
-    b = int((fractions[0] + fractions[1]) * count)
-    return {"train": order[:a], "valid": order[a:b], "test": order[b:]}
-
-
 def mapping_text(records: list[dict[str, str]], args: argparse.Namespace) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -158,7 +151,7 @@ def convert(args: argparse.Namespace, command: str) -> dict:
     splits = {}
     for scheme in args.split:
         splits[scheme] = (scaffold_split(smiles_kept, args.fractions) if scheme == "scaffold"
-                          else random_split(len(kept), args.fractions, args.seed))
+                          else folder.random_split(len(kept), args.fractions, args.seed))
     card = {
         "name": args.name or args.out.name, "title": args.title, "source": args.source,
         "licence": args.licence, "task": args.task,
