@@ -70,7 +70,7 @@ function(gtrain_cpu_kernels target)
   endif()
   foreach(set IN LISTS sets)
     add_library(gtrain_kernels_${set} OBJECT ${kernels})
-    target_compile_options(gtrain_kernels_${set} PRIVATE -O3 -fno-math-errno -fno-trapping-math
+    target_compile_options(gtrain_kernels_${set} PRIVATE -O3 -Wno-psabi -fno-math-errno -fno-trapping-math
                            ${flags_${set}})
     target_compile_definitions(gtrain_kernels_${set} PRIVATE GTRAIN_CPU=${set})
     target_include_directories(gtrain_kernels_${set} PRIVATE ${PROJECT_SOURCE_DIR}/src)

@@ -1,5 +1,5 @@
-// Lines for the user: one sink for stderr, one optional file (a run's log.txt). A progress line that
-// is being redrawn is cleared first. No levels beyond note and warning: errors are exceptions.
+// Lines for the user: one sink for stderr, one optional file (a run's log.txt). A progress line
+// that is being redrawn is cleared first. No levels beyond note and warning: errors are exceptions.
 #pragma once
 
 #include <string_view>

@@ -60,8 +60,8 @@ class ChoiceAccess {
   virtual ~ChoiceAccess() = default;
   virtual std::vector<Alternative> alternatives() const = 0;
   virtual std::string_view selected() const = 0;
-  virtual bool select(std::string_view name) = 0;  // false: no such alternative
-  virtual void fields(FieldVisitor& visitor) = 0;  // of the selected alternative
+  virtual bool select(std::string_view name) = 0;                   // false: no such alternative
+  virtual void fields(FieldVisitor& visitor) = 0;                   // of the selected alternative
   virtual void describe(std::size_t i, FieldVisitor& visitor) = 0;  // of alternative i, defaults
 };
 
@@ -76,7 +76,9 @@ class MaybeAccess {
 };
 
 template <class T>
-concept OptionStruct = requires(T& t, FieldVisitor& v) { t.fields(v); };
+concept OptionStruct = requires(T& t, FieldVisitor& v) {
+  t.fields(v);
+};
 
 class FieldVisitor {
  public:

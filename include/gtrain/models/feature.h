@@ -19,7 +19,8 @@ struct TypeOptions {
   std::int64_t count = 0;  // table rows; 0: the data set's category count
   void fields(base::FieldVisitor& f);
 };
-// Sum of one embedding per integer column, table sizes from the data set (OGB atom and bond encoders).
+// Sum of one embedding per integer column, table sizes from the data set (OGB atom and bond
+// encoders).
 struct CategoricalOptions {
   static constexpr std::string_view kName = "categorical";
   static constexpr std::string_view kDoc =
@@ -57,7 +58,8 @@ struct LinearEncoderOptions {
 };
 struct MlpEncoderOptions {
   static constexpr std::string_view kName = "mlp";
-  static constexpr std::string_view kDoc = "normalise, then an MLP K -> 2 dim -> … -> dim with ReLU";
+  static constexpr std::string_view kDoc =
+      "normalise, then an MLP K -> 2 dim -> … -> dim with ReLU";
   std::string of = "random_walk";
   std::int64_t dim = 16;
   std::int64_t layers = 2;
@@ -73,15 +75,14 @@ struct DeepSetEncoderOptions {
   std::int64_t dim = 8;
   std::int64_t layers = 2;
   std::int64_t post_layers = 0;
-  std::string norm = "none";
   std::string sign_flip = "batch";
   std::string join = "concat";
   void fields(base::FieldVisitor& f);
 };
-using EncoderOptions =
-    std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions>;
+using EncoderOptions = std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions>;
 
-// Graph head: pool, then `layers` linear maps that each halve the width with the activation, then C.
+// Graph head: pool, then `layers` linear maps that each halve the width with the activation, then
+// C.
 struct HalvingHeadOptions {
   static constexpr std::string_view kName = "halving";
   static constexpr std::string_view kDoc = "pool, linear layers that halve the width, linear to C";

@@ -11,7 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "gtrain/base/option.h"
@@ -22,7 +22,8 @@ namespace gtrain::models {
 
 struct GpsOptions {
   static constexpr std::string_view kName = "gps";
-  static constexpr std::string_view kDoc = "GPS (Rampasek et al. 2022): local MPNN + global attention";
+  static constexpr std::string_view kDoc =
+      "GPS (Rampasek et al. 2022): local MPNN + global attention";
   std::int64_t width = 64;
   std::int64_t layers = 5;
   std::int64_t heads = 4;
@@ -37,6 +38,24 @@ struct GpsOptions {
   std::vector<EncoderOptions> encoders;
   HeadOptions head;
   void fields(base::FieldVisitor& f);
+};
+
+// One layer, on packed rows: x [N, D], e [E, D] (undefined without edge features).
+class GpsLayer final : public nn::Layer {
+ public:
+  explicit GpsLayer(const GpsOptions& options);
+  ~GpsLayer() override;
+  // (X', E'); E' is E unless the local branch is gated_gcn.
+  std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& x, const at::Tensor& e,
+                                            const nn::Edges& edges, const at::Tensor& graph_start,
+                                            nn::Context& context);
+  std::string script() const override;
+
+ private:
+  at::Tensor local(const at::Tensor& x, at::Tensor& e, const nn::Edges& edges,
+                   const at::Tensor& graph_start, nn::Context& context);
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 std::shared_ptr<Model> build_gps(const GpsOptions& options, const Signature& signature);

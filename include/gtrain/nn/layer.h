@@ -11,6 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "gtrain/base/random.h"
+#include "gtrain/ops/edge_index.h"
+
 namespace gtrain::nn {
 
 // What a forward needs besides tensors. One per step; layers draw their dropout keys from it in
@@ -21,6 +24,8 @@ struct Context {
 
   // Replays recorded keep-masks (uint8) instead of drawing, in order of call: for parity tests.
   const std::vector<at::Tensor>* masks = nullptr;
+  // Replays the random signs of eigenvector columns [K] instead of drawing them.
+  at::Tensor signs;
 
   std::uint64_t next_key();
   const at::Tensor* next_mask();  // nullptr when not replaying
@@ -30,25 +35,29 @@ struct Context {
   std::size_t replayed_ = 0;
 };
 
-// The edges of a batch as layers want them (see data/batch.h for the meaning of each tensor).
-struct Edges {
-  at::Tensor source, target, in_start, out_start, out_edge;
-  std::int64_t nodes = 0;
-  std::int64_t count() const { return source.size(0); }
-};
+using Edges = ops::EdgeIndex;
 
 class Layer : public torch::nn::Module {
  public:
   // TorchScript source of the module's methods, e.g. "def forward(self, x: Tensor) -> Tensor: …".
   // Children and parameters are reached as self.<registered name>.
   virtual std::string script() const = 0;
-  // Children whose forward the script calls by registered name; all registered ones by default.
+
+  // Draws the layer's own parameters (children excluded) from the reference's distribution.
+  virtual void initialise(base::Random&) {}
+
+ protected:
+  // Registers an uninitialised parameter or a zeroed buffer, float32.
+  at::Tensor parameter(const std::string& name, std::vector<std::int64_t> shape);
+  at::Tensor buffer(const std::string& name, at::Tensor value);
 };
 
-// Registers `layer` under `name` in `parent` and hands it back typed.
-template <class T>
-std::shared_ptr<T> add(torch::nn::Module& parent, const std::string& name, std::shared_ptr<T> layer) {
-  return parent.register_module(name, std::move(layer));
-}
+// Draws in place. Bounds and deviations are those of the reference's initialisers.
+void draw_uniform(const at::Tensor& tensor, double bound, base::Random& random);
+void draw_normal(const at::Tensor& tensor, double deviation, base::Random& random);
+
+// Drop_p(x) + residual (undefined: 0) under a context: nothing in evaluation, the recorded mask
+// while replaying, else a fresh key.
+at::Tensor drop(const at::Tensor& x, double p, Context& context, const at::Tensor& residual = {});
 
 }  // namespace gtrain::nn

@@ -1,0 +1,41 @@
+// Vectors for categorical columns: out = sum over columns c of table_c[x[:, c]].
+// One table per column. Throws c10::Error for a value outside its table, naming column and value.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "gtrain/nn/layer.h"
+
+namespace gtrain::nn {
+
+enum class EmbeddingInit {
+  kNormal,  // N(0, 1): type dictionaries
+  kXavier,  // U(±sqrt(6/(rows + D))): OGB's atom and bond encoders
+};
+
+class Embedding final : public Layer {
+ public:
+  Embedding(std::vector<std::int64_t> categories, std::int64_t width, EmbeddingInit init);
+  at::Tensor forward(const at::Tensor& x);  // int64 [N, F], F >= columns -> [N, D]
+  std::string script() const override;
+  void initialise(base::Random& random) override;
+
+  std::vector<at::Tensor> tables;  // parameters "column_<c>" [categories[c], D]
+
+ private:
+  EmbeddingInit init_;
+};
+
+// The same learned vector for every row (sets without features). N(0, 1).
+class Constant final : public Layer {
+ public:
+  explicit Constant(std::int64_t width);
+  at::Tensor forward(std::int64_t rows);  // [rows, D]
+  std::string script() const override;    // forward(self, rows: int)
+  void initialise(base::Random& random) override;
+
+  at::Tensor vector;  // parameter "vector" [1, D]
+};
+
+}  // namespace gtrain::nn

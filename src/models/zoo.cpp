@@ -1,0 +1,43 @@
+#include "gtrain/models/zoo.h"
+
+#include "gtrain/base/random.h"
+
+namespace gtrain::models {
+namespace {
+
+// FNV-1a: a stable key of a module's path.
+std::uint64_t path_key(const std::string& path) {
+  std::uint64_t h = 14695981039346656037ULL;
+  for (const char c : path) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+  return h;
+}
+
+}  // namespace
+
+const std::vector<Entry>& zoo() {
+  static const std::vector<Entry> table{
+      {GpsOptions::kName, "Rampasek et al. 2022", "golden"},
+  };
+  return table;
+}
+
+std::shared_ptr<Model> build(const ModelOptions& options, const Signature& signature) {
+  return build_gps(std::get<GpsOptions>(options), signature);
+}
+
+void initialise(Model& model, std::uint64_t seed) {
+  model.apply([&](const std::string& path, torch::nn::Module& module) {
+    if (auto* layer = dynamic_cast<nn::Layer*>(&module)) {
+      base::Random random(base::key(seed, base::Purpose::kInit, path_key(path)));
+      layer->initialise(random);
+    }
+  });
+}
+
+std::int64_t parameter_count(const Model& model) {
+  std::int64_t count = 0;
+  for (const at::Tensor& p : model.parameters()) count += p.numel();
+  return count;
+}
+
+}  // namespace gtrain::models

@@ -1,0 +1,77 @@
+#include "gtrain/nn/attention.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "gtrain/ops/linear.h"
+#include "gtrain/ops/reference.h"
+#include "gtrain/ops/varlen_attention.h"
+
+namespace gtrain::nn {
+
+Attention::Attention(std::int64_t width, std::int64_t heads, double dropout)
+    : heads_(heads), dropout_(dropout) {
+  in_weight = parameter("in_weight", {3 * width, width});
+  in_bias = parameter("in_bias", {3 * width});
+  out_weight = parameter("out_weight", {width, width});
+  out_bias = parameter("out_bias", {width});
+}
+
+at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& graph_start,
+                              Context& context) {
+  const at::Tensor qkv = ops::linear(x, in_weight, in_bias);
+  const bool dropping = context.training && dropout_ > 0;
+  at::Tensor mixed;
+  if (const at::Tensor* mask = dropping ? context.next_mask() : nullptr) {
+    mixed = ops::reference::varlen_attention(qkv, graph_start, heads_, dropout_, *mask);
+  } else {
+    mixed = ops::varlen_attention(qkv, graph_start, heads_, dropping ? dropout_ : 0.0,
+                                  dropping ? context.next_key() : 0);
+  }
+  return ops::linear(mixed, out_weight, out_bias);
+}
+
+std::string Attention::script() const {
+  const std::int64_t width = out_weight.size(0);
+  return fmt::format(
+      "def forward(self, x: Tensor, groups: List[Tensor]) -> Tensor:\n"
+      "    qkv = torch.linear(x, self.in_weight, self.in_bias)\n"
+      "    mixed = torch.zeros_like(x)\n"
+      "    for rows in groups:\n"
+      "        flat = rows.reshape(-1)\n"
+      "        part = qkv.index_select(0, flat).reshape(rows.size(0), rows.size(1), 3, {0}, {1})\n"
+      "        part = part.permute(2, 0, 3, 1, 4)\n"
+      "        out = torch.scaled_dot_product_attention(part[0], part[1], part[2])\n"
+      "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
+      "    return torch.linear(mixed, self.out_weight, self.out_bias)\n",
+      heads_, width / heads_, width);
+}
+
+void Attention::initialise(base::Random& random) {
+  const double width = static_cast<double>(out_weight.size(0));
+  draw_uniform(in_weight, std::sqrt(6 / (4 * width)), random);
+  draw_uniform(out_weight, 1 / std::sqrt(width), random);
+  const at::NoGradGuard guard;
+  in_bias.zero_();
+  out_bias.zero_();
+}
+
+std::string graph_groups_script() {
+  return "def graph_groups(self, batch: Tensor) -> List[Tensor]:\n"
+         "    groups: List[Tensor] = []\n"
+         "    if batch.numel() == 0:\n"
+         "        return groups\n"
+         "    count = torch.bincount(batch)\n"
+         "    start = torch.cumsum(count, 0) - count\n"
+         "    sizes = torch._unique2(count, True, False, False)[0]\n"
+         "    for i in range(sizes.numel()):\n"
+         "        n = int(sizes[i])\n"
+         "        if n > 0:\n"
+         "            first = start[torch.nonzero(count == n).reshape(-1)]\n"
+         "            rows = torch.arange(n, device=batch.device)\n"
+         "            groups.append(first.unsqueeze(1) + rows.unsqueeze(0))\n"
+         "    return groups\n";
+}
+
+}  // namespace gtrain::nn

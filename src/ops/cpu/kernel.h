@@ -1,0 +1,22 @@
+// Declarations of the kernels of one instruction set (GTRAIN_CPU); cpu/table.cpp collects them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/detail/kernels.h"
+
+namespace gtrain::ops::GTRAIN_CPU {
+
+template <class T>
+void attention_forward(const detail::AttentionHead<T>& a);
+template <class T>
+void attention_backward(const detail::AttentionHead<T>& a);
+
+// Fill in the message-passing and the row-wise entries of the table.
+template <class T>
+void add_message_kernels(detail::Kernels<T>& table);
+template <class T>
+void add_row_kernels(detail::Kernels<T>& table);
+
+}  // namespace gtrain::ops::GTRAIN_CPU

@@ -1,0 +1,106 @@
+// The CPU kernels behind the ops: serial loops over a range of rows or graphs, on raw pointers, in
+// float and double. Each is compiled once per instruction set (src/ops/cpu); `kernels<T>()` is the
+// best table for this machine. Ops call them from TBB tasks over fixed chunks.
+// All matrices are row-major and contiguous unless a stride is named; d is the row width.
+#pragma once
+
+#include <cstdint>
+
+namespace gtrain::ops::detail {
+
+// Row pointers of one graph and head inside packed matrices.
+template <class T>
+struct AttentionHead {
+  std::int64_t n = 0;       // nodes of the graph
+  std::int64_t width = 0;   // channels d of the head
+  std::int64_t stride = 0;  // of q, k, v and their gradients
+  const T *q = nullptr, *k = nullptr, *v = nullptr;
+  T* out = nullptr;  // [n, width], row stride out_stride
+  std::int64_t out_stride = 0;
+  T* lse = nullptr;  // log-sum-exp of each row, stride lse_stride
+  std::int64_t lse_stride = 0;
+  T scale = 1;                  // on q·k
+  std::uint32_t threshold = 0;  // dropout, see detail/random.h; 0: none
+  T keep_scale = 1;             // 1/(1-p)
+  std::uint64_t key = 0;
+  std::int64_t first_row = 0;  // stream number of row 0; row i uses first_row + i * row_step
+  std::int64_t row_step = 1;
+  // Backward only.
+  const T* dout = nullptr;
+  T *dq = nullptr, *dk = nullptr, *dv = nullptr;  // written, stride `stride`
+};
+
+struct EdgeView {
+  const std::int64_t *source, *target, *in_start, *out_start, *out_edge;
+};
+
+// Training-mode batch statistics of one chunk of rows: mean and sum of squared deviations.
+template <class T>
+struct Kernels {
+  void (*attention_forward)(const AttentionHead<T>&);
+  void (*attention_backward)(const AttentionHead<T>&);
+
+  // out_i = x_i + sum_{j->i} relu(x_j + e_ji), rows [begin, end)
+  void (*gine_forward)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* x, const T* e,
+                       EdgeView edges, T* out);
+  // de_ji = g_i [x_j + e_ji > 0], rows = targets
+  void (*gine_backward_edges)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* x,
+                              const T* e, const T* g, EdgeView edges, T* de);
+  // dx_j = g_j + sum_{j->i} de_ji, rows = sources
+  void (*gine_backward_nodes)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* g,
+                              const T* de, EdgeView edges, T* dx);
+
+  // ehat = D_i + E_j + C_ji; s = sigmoid(ehat) [gate]; h_i = A_i + sum s B_j / (sum s + eps).
+  // abde: [N, 4d] = A | B | D | E. Also writes ehat, sigma [E, d] and denominator, aggregate [N,
+  // d]. gate (optional, [E, d]) multiplies s.
+  void (*gated_forward)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* abde,
+                        const T* c, EdgeView edges, T* h, T* ehat, T* sigma, T* denominator,
+                        T* aggregate);
+  // Pass over targets: dehat [E, d] (dehat_in added where not null), dA and dD into dabde [N, 4d].
+  void (*gated_backward_targets)(std::int64_t begin, std::int64_t end, std::int64_t d,
+                                 const T* abde, const T* sigma, const T* denominator,
+                                 const T* aggregate, const T* dh, const T* dehat_in, EdgeView edges,
+                                 T* dehat, T* dabde);
+  // Pass over sources: dB, dE into dabde.
+  void (*gated_backward_sources)(std::int64_t begin, std::int64_t end, std::int64_t d,
+                                 const T* sigma, const T* denominator, const T* dh, const T* dehat,
+                                 EdgeView edges, T* dabde);
+
+  // out_i = self_i x_i + sum_{k: j->i} w_k x_j (self may be null: 0)
+  void (*weighted_sum)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* x,
+                       const T* self, const T* w, const std::int64_t* start,
+                       const std::int64_t* other, const std::int64_t* edge, T* out);
+
+  // z = residual + x * keep / (1-p); residual may be null; threshold 0: no dropout. Streams by row.
+  void (*residual_dropout)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* x,
+                           const T* residual, std::uint32_t threshold, T keep_scale,
+                           std::uint64_t key, T* z);
+  void (*moments)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* z, T* mean, T* m2);
+  // y = z * scale + shift per column
+  void (*scale_shift)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* z,
+                      const T* scale, const T* shift, T* y);
+  // Column sums of g and of g * (z - mean) over the rows.
+  void (*norm_sums)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* g, const T* z,
+                    const T* mean, T* sum_g, T* sum_gz);
+  // dz = a g + b (z - mean) + c per column
+  void (*norm_backward)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* g,
+                        const T* z, const T* mean, const T* a, const T* b, const T* c, T* dz);
+  void (*column_sum)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* g, T* sum);
+  // y = max(y + bias, 0) or y + bias in place; bias may be null
+  void (*bias_relu)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* bias, bool relu,
+                    T* y);
+  // dz = dy [y > 0]
+  void (*relu_backward)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* y,
+                        const T* dy, T* dz);
+  // out_g = sum of rows [start_g, start_g+1) * weight_g
+  void (*segment_sum)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* x,
+                      const std::int64_t* start, bool mean, T* out);
+};
+
+template <class T>
+const Kernels<T>& kernels();
+
+// Name of the instruction set in use: "avx512", "avx2" or "baseline".
+const char* instruction_set();
+
+}  // namespace gtrain::ops::detail

@@ -1,0 +1,32 @@
+// Keep-masks from a counter: whether element `index` of the row with key `row` is kept is a pure
+// function of (key, row, index), so backward draws the same mask again and nothing is stored.
+// 32-bit mixing (two rounds of the lowbias32 finaliser) vectorises.
+#pragma once
+
+#include <cstdint>
+
+namespace gtrain::ops::detail {
+
+inline std::uint64_t row_key(std::uint64_t key, std::uint64_t row) {
+  std::uint64_t x = key + 0x9e3779b97f4a7c15ULL * (row + 1);
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+inline std::uint32_t draw(std::uint64_t row, std::uint32_t index) {
+  std::uint32_t x = index * 0x9e3779b9u ^ static_cast<std::uint32_t>(row);
+  x = (x ^ (x >> 16)) * 0x21f0aaadu;
+  x = (x ^ (x >> 15)) * 0xd35a2d97u;
+  x = (x ^ (x >> 15)) + static_cast<std::uint32_t>(row >> 32);
+  x = (x ^ (x >> 16)) * 0x21f0aaadu;
+  return x ^ (x >> 15);
+}
+
+// A draw below the threshold drops the element: P(drop) = p to 2^-32.
+inline std::uint32_t drop_threshold(double p) {
+  const double scaled = p * 4294967296.0;
+  return scaled >= 4294967295.0 ? 4294967295u : static_cast<std::uint32_t>(scaled);
+}
+
+}  // namespace gtrain::ops::detail

@@ -1,0 +1,85 @@
+// 64-byte vectors through the compiler's vector extension: one AVX-512 register, two AVX2 registers
+// or four SSE registers, from the same source. Only src/ops/cpu includes this.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace gtrain::ops::GTRAIN_CPU {
+
+template <class T>
+struct Simd;
+
+template <>
+struct Simd<float> {
+  typedef float V __attribute__((vector_size(64)));
+  typedef float Unaligned __attribute__((vector_size(64), aligned(4), may_alias));
+  typedef std::int32_t I __attribute__((vector_size(64)));
+  static constexpr int kLanes = 16;
+  static constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr int kMantissa = 23, kBias = 127;
+  static constexpr float kLow = -87.0f, kHigh = 88.0f;
+  static constexpr int kTaylor = 7;
+  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+};
+
+template <>
+struct Simd<double> {
+  typedef double V __attribute__((vector_size(64)));
+  typedef double Unaligned __attribute__((vector_size(64), aligned(8), may_alias));
+  typedef std::int64_t I __attribute__((vector_size(64)));
+  static constexpr int kLanes = 8;
+  static constexpr double kMagic = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr int kMantissa = 52, kBias = 1023;
+  static constexpr double kLow = -708.0, kHigh = 709.0;
+  static constexpr int kTaylor = 13;
+  static constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
+};
+
+template <class T>
+using Vec = typename Simd<T>::V;
+
+template <class T>
+inline Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename Simd<T>::Unaligned*>(p);
+}
+template <class T>
+inline void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
+}
+template <class T>
+inline Vec<T> splat(T x) {
+  return Vec<T>{} + x;
+}
+template <class T>
+inline T sum_lanes(Vec<T> v) {
+  T s = 0;
+  for (int i = 0; i < Simd<T>::kLanes; ++i) s += v[i];
+  return s;
+}
+
+// e^x by 2^n e^r, |r| <= ln2/2, r's series to the type's precision. Below kLow the result is the
+// smallest normal's neighbourhood, i.e. 0 for a softmax weight.
+template <class T>
+inline Vec<T> exp(Vec<T> x) {
+  using S = Simd<T>;
+  using I = typename S::I;
+  x = x < splat<T>(S::kLow) ? splat<T>(S::kLow) : x;
+  x = x > splat<T>(S::kHigh) ? splat<T>(S::kHigh) : x;
+  const Vec<T> shifted = x * static_cast<T>(1.44269504088896340736) + S::kMagic;
+  const Vec<T> n = shifted - S::kMagic;
+  const Vec<T> r = (x - n * S::kLn2High) - n * S::kLn2Low;
+  Vec<T> p = splat<T>(1);
+  for (int k = S::kTaylor; k >= 1; --k) p = p * r * static_cast<T>(1.0 / k) + static_cast<T>(1);
+  const I exponent = (__builtin_convertvector(n, I) + S::kBias) << S::kMantissa;
+  Vec<T> scale;
+  std::memcpy(&scale, &exponent, sizeof(scale));
+  return p * scale;
+}
+
+template <class T>
+inline Vec<T> sigmoid(Vec<T> x) {
+  return splat<T>(1) / (splat<T>(1) + exp<T>(-x));
+}
+
+}  // namespace gtrain::ops::GTRAIN_CPU

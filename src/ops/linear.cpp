@@ -1,0 +1,117 @@
+#include "gtrain/ops/linear.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "ops/detail/gemm.h"
+#include "ops/detail/kernels.h"
+#include "ops/detail/parallel.h"
+
+namespace gtrain::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t kWeightBlock = 32;  // output channels of one weight-gradient task
+
+template <class T>
+void forward_rows(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b, bool relu,
+                  at::Tensor& y) {
+  const std::int64_t n = x.size(0), k = x.size(1), o = w.size(0);
+  const auto& kernel = detail::kernels<T>();
+  const T *xp = x.const_data_ptr<T>(), *wp = w.const_data_ptr<T>();
+  const T* bp = b.defined() ? b.const_data_ptr<T>() : nullptr;
+  T* yp = y.mutable_data_ptr<T>();
+  detail::parallel_tasks(detail::chunks(n), n * k * o < 262144, [&](std::int64_t t) {
+    const std::int64_t begin = t * detail::kRowChunk;
+    const std::int64_t end = std::min(n, begin + detail::kRowChunk);
+    detail::product_nt<T>(end - begin, o, k, xp + begin * k, wp, yp + begin * o);
+    if (bp != nullptr || relu) kernel.bias_relu(begin, end, o, bp, relu, yp);
+  });
+}
+
+// One parallel loop: row blocks of dx first, then channel blocks of dW with their dB.
+template <class T>
+void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& dy, at::Tensor& dx,
+                    at::Tensor& dw, at::Tensor& db) {
+  const std::int64_t n = x.size(0), k = x.size(1), o = w.size(0);
+  const T *xp = x.const_data_ptr<T>(), *wp = w.const_data_ptr<T>(), *gp = dy.const_data_ptr<T>();
+  T* dxp = dx.defined() ? dx.mutable_data_ptr<T>() : nullptr;
+  T* dwp = dw.defined() ? dw.mutable_data_ptr<T>() : nullptr;
+  T* dbp = db.defined() ? db.mutable_data_ptr<T>() : nullptr;
+  const std::int64_t rows = dxp != nullptr ? detail::chunks(n) : 0;
+  const std::int64_t blocks =
+      dwp != nullptr || dbp != nullptr ? (o + kWeightBlock - 1) / kWeightBlock : 0;
+  detail::parallel_tasks(rows + blocks, n * k * o < 131072, [&](std::int64_t t) {
+    if (t < rows) {
+      const std::int64_t begin = t * detail::kRowChunk;
+      const std::int64_t end = std::min(n, begin + detail::kRowChunk);
+      detail::product_nn<T>(end - begin, k, o, gp + begin * o, wp, dxp + begin * k);
+      return;
+    }
+    const std::int64_t first = (t - rows) * kWeightBlock;
+    const std::int64_t last = std::min(o, first + kWeightBlock);
+    if (dwp != nullptr) detail::product_tn<T>(n, o, k, first, last, gp, xp, dwp);
+    if (dbp != nullptr) {
+      std::fill(dbp + first, dbp + last, T{0});
+      for (std::int64_t i = 0; i < n; ++i) {
+        for (std::int64_t c = first; c < last; ++c) dbp[c] += gp[i * o + c];
+      }
+    }
+  });
+}
+
+class Linear : public torch::autograd::Function<Linear> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& w_in,
+                            const at::Tensor& bias, bool relu) {
+    const at::Tensor x = x_in.contiguous(), w = w_in.contiguous();
+    at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "linear",
+                               [&] { forward_rows<scalar_t>(x, w, bias, relu, y); });
+    ctx->save_for_backward({x, w, relu ? y : at::Tensor()});
+    ctx->saved_data["bias"] = bias.defined();
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &w = saved[1], &y = saved[2];
+    at::Tensor dy = grads[0].contiguous();
+    at::Tensor dx, dw, db;
+    if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
+    if (ctx->needs_input_grad(1)) dw = at::empty_like(w);
+    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) {
+      db = at::empty({w.size(0)}, w.options());
+    }
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "linear_backward", [&] {
+      if (y.defined()) {
+        const at::Tensor masked = at::empty_like(dy);
+        const std::int64_t n = dy.size(0), o = dy.size(1);
+        detail::parallel_rows(n, o, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+          detail::kernels<scalar_t>().relu_backward(begin, end, o, y.const_data_ptr<scalar_t>(),
+                                                    dy.const_data_ptr<scalar_t>(),
+                                                    masked.mutable_data_ptr<scalar_t>());
+        });
+        dy = masked;
+      }
+      backward_tasks<scalar_t>(x, w, dy, dx, dw, db);
+    });
+    return {dx, dw, db, at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  bool relu) {
+  TORCH_CHECK(x.dim() == 2 && weight.dim() == 2 && x.size(1) == weight.size(1),
+              "[linear] x has shape ", x.sizes(), "; expected [N, ", weight.size(-1),
+              "] for weight ", weight.sizes());
+  TORCH_CHECK(x.scalar_type() == weight.scalar_type(), "[linear] x is ", x.scalar_type(),
+              "; expected ", weight.scalar_type(), " as weight");
+  return Linear::apply(x, weight, bias, relu);
+}
+
+}  // namespace gtrain::ops
