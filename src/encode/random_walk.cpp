@@ -3,15 +3,15 @@
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 
+#include <Eigen/Core>
 #include <algorithm>
-#include <array>
 #include <vector>
 
 namespace gtrain::encode {
 namespace {
 
 constexpr std::int32_t kLanes = 8;  // sources that walk together
-using Lanes = std::array<double, kLanes>;
+using Lanes = Eigen::Array<double, kLanes, 1>;
 
 constexpr std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -26,21 +26,17 @@ struct Walk {
   void run(std::int32_t first, std::vector<Lanes>& here, std::vector<Lanes>& next) const {
     const std::int32_t n = graph.nodes();
     const std::int32_t lanes = std::min(kLanes, n - first);
-    std::fill(here.begin(), here.end(), Lanes{});
+    std::fill(here.begin(), here.end(), Lanes::Zero());
     for (std::int32_t s = 0; s < lanes; ++s) {
-      here[at(first + s)][at(s)] = inverse_degree[at(first + s)];
+      here[at(first + s)][s] = inverse_degree[at(first + s)];
     }
     for (std::int64_t t = 0; t < steps; ++t) {
       for (std::int32_t i = 0; i < n; ++i) {
-        Lanes sum{};
-        for (const std::int32_t j : graph.row(i)) {
-          const Lanes& from = here[at(j)];
-          for (std::size_t s = 0; s < kLanes; ++s) sum[s] += from[s];
-        }
+        Lanes sum = Lanes::Zero();
+        for (const std::int32_t j : graph.row(i)) sum += here[at(j)];
         const std::int32_t own = i - first;
-        if (own >= 0 && own < lanes) out[at(i * steps + t)] = sum[at(own)];
-        Lanes& to = next[at(i)];
-        for (std::size_t s = 0; s < kLanes; ++s) to[s] = sum[s] * inverse_degree[at(i)];
+        if (own >= 0 && own < lanes) out[at(i * steps + t)] = sum[own];
+        next[at(i)] = sum * inverse_degree[at(i)];
       }
       here.swap(next);
     }
