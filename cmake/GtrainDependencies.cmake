@@ -9,7 +9,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 # libtorch: one given by the user, else the pip wheel that tools/quickstart.sh puts into .deps/.
-if(NOT DEFINED Torch_DIR)
+if(NOT Torch_DIR)  # also one that an earlier search did not find
   file(GLOB torch_wheels ${PROJECT_SOURCE_DIR}/.deps/venv/lib/python*/site-packages/torch/share/cmake)
   list(APPEND CMAKE_PREFIX_PATH ${torch_wheels})
 endif()

@@ -85,7 +85,12 @@ configure() {
   fi
   say "configuring build/release"
   local log=$root/build/configure.log arguments=(--preset release -S "$root")
-  [[ -z $torch_directory ]] || arguments+=("-DTorch_DIR=$torch_directory")
+  # -U: a libtorch that an earlier configuration remembers is not the one in .deps/.
+  if [[ -n $torch_directory ]]; then
+    arguments+=("-DTorch_DIR=$torch_directory")
+  else
+    arguments+=(-UTorch_DIR)
+  fi
   mkdir -p "$build"
   (cd "$root" && cmake "${arguments[@]}") >"$log" 2>&1 || {
     cat "$log" >&2
