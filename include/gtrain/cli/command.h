@@ -1,0 +1,32 @@
+// The commands: each function adds its commands to the program, with their flags and what they do.
+// A command runs while the arguments are parsed, in its callback; its exit code goes into the
+// session.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace gtrain::cli {
+
+struct Session {
+  std::string version;
+  int code = 0;
+};
+
+void add_run_commands(CLI::App& program, Session& session);     // train resume eval predict export
+void add_recipe_commands(CLI::App& program, Session& session);  // validate plan explain recipe
+void add_list_command(CLI::App& program);
+void add_data_commands(CLI::App& program);
+void add_doctor_command(CLI::App& program, const Session& session);
+void add_completion_command(CLI::App& program);
+
+// What doctor prints: versions, processor, memory, folders.
+std::string doctor_text(const std::string& version);
+
+// A completion script for "bash", "zsh" or "fish", made from the program's own commands and flags.
+std::string completion_script(const CLI::App& program, const std::string& shell);
+
+}  // namespace gtrain::cli

@@ -1,0 +1,14 @@
+// The program: arguments in, one command run, an exit code out. `gtrain --recipe FILE …` is
+// `gtrain train FILE …`. Errors leave as exceptions: base::Error with its exit code,
+// CLI::ParseError for flags (2); only main.cpp turns them into messages.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace gtrain::cli {
+
+// `arguments`: argv without the program's name. Results go to stdout, notes to stderr.
+int run_program(std::vector<std::string> arguments, const std::string& version);
+
+}  // namespace gtrain::cli

@@ -1,0 +1,75 @@
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtrain/cli/command.h"
+#include "gtrain/cli/thread_pool.h"
+#include "gtrain/data/open.h"
+#include "gtrain/data/report.h"
+#include "gtrain/train/recipe_file.h"
+
+namespace gtrain::cli {
+
+namespace {
+
+struct DataArguments {
+  std::string data, out;
+  std::vector<std::string> overrides;
+
+  data::DatasetOptions options() const { return train::parse_dataset(data, overrides); }
+};
+
+CLI::App* add_look(CLI::App* parent, const char* name, const char* doc,
+                   const std::shared_ptr<DataArguments>& a) {
+  CLI::App* command = parent->add_subcommand(name, doc);
+  command->add_option("DATA", a->data, "folder, .h5 store or name")->required();
+  command->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as dataset.task=graph_binary");
+  return command;
+}
+
+std::string verify(const DataArguments& a) {
+  const std::filesystem::path path = a.data;
+  std::error_code ignored;
+  const bool store = path.extension() == ".h5" && std::filesystem::is_regular_file(path, ignored);
+  return data::verify_store(store ? path : data::open_dataset(a.options()).store);
+}
+
+// Library text with exactly one newline at its end.
+void print(const std::string& text) {
+  std::cout << text << (text.empty() || text.back() != '\n' ? "\n" : "");
+}
+
+}  // namespace
+
+void add_data_commands(CLI::App& program) {
+  CLI::App* parent = program.add_subcommand("data", "import, look at and verify data sets");
+  parent->require_subcommand(1);
+  auto a = std::make_shared<DataArguments>();
+
+  CLI::App* import = parent->add_subcommand("import", "OGB-style folder to an HDF5 store");
+  import->add_option("DIR", a->data, "OGB-style folder, or the name of a data set")->required();
+  import->add_option("OUT", a->out, "store to write (.h5)")->required();
+  import->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as dataset.task=graph_binary");
+  import->callback([a] {
+    const ThreadPool pool(0);
+  data::import_folder(a->options(), a->out);
+});
+
+add_look(parent, "info", "card, task, columns and splits", a)->callback([a] {
+  const ThreadPool pool(0);
+  print(data::describe_info(a->options()));
+});
+add_look(parent, "stats", "counts and distributions", a)->callback([a] {
+  const ThreadPool pool(0);
+  print(data::describe_stats(a->options()));
+});
+add_look(parent, "verify", "check every hash of a store", a)->callback([a] {
+  const ThreadPool pool(0);
+  print(verify(*a));
+});
+}  // namespace gtrain::cli
+
+}  // namespace gtrain::cli

@@ -1,0 +1,113 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "gtrain/cli/command.h"
+#include "gtrain/data/catalog.h"
+#include "gtrain/encode/encoding.h"
+#include "gtrain/models/zoo.h"
+#include "gtrain/train/metric.h"
+#include "gtrain/train/recipe_file.h"
+
+namespace gtrain::cli {
+
+namespace {
+
+using Row = std::pair<std::string, std::string>;  // name, what it is
+
+std::vector<Row> model_rows() {
+  std::vector<Row> rows;
+  for (const models::Entry& entry : models::zoo()) {
+    rows.emplace_back(entry.name, fmt::format("{} (verified: {})", entry.paper, entry.verified));
+  }
+  return rows;
+}
+
+template <class... Ts>
+std::vector<Row> alternatives(std::variant<Ts...> options) {
+  std::vector<Row> rows;
+  for (const auto& entry : base::detail::Choice<Ts...>(options).alternatives()) {
+    rows.emplace_back(entry.name, entry.doc);
+  }
+  return rows;
+}
+
+// A recipe's second comment line says what it trains; the first is the command.
+std::vector<Row> recipe_rows() {
+  std::vector<Row> rows;
+  for (const std::string& name : train::shipped_recipes()) {
+    std::ifstream file(train::find_recipe(name));
+    std::string line, doc;
+    std::getline(file, line);
+    if (std::getline(file, line) && line.rfind("# ", 0) == 0) doc = line.substr(2);
+    rows.emplace_back(name, doc);
+  }
+  return rows;
+}
+
+std::vector<Row> metric_rows() {
+  std::vector<Row> rows;
+  for (const train::Metric& metric : train::metrics()) {
+    rows.emplace_back(metric.name, fmt::format("{} ({} is better)", metric.doc,
+                                               metric.maximise ? "larger" : "smaller"));
+  }
+  return rows;
+}
+
+std::vector<Row> dataset_rows() {
+  std::vector<Row> rows;
+  for (const data::Listing& listing : data::list_datasets()) {
+    rows.emplace_back(listing.card.name, listing.card.title);
+  }
+  return rows;
+}
+
+std::vector<Row> rows_of(const std::string& what) {
+  if (what == "models") return model_rows();
+  if (what == "encodings") return alternatives(encode::EncodingOptions());
+  if (what == "recipes") return recipe_rows();
+  if (what == "metrics") return metric_rows();
+  return dataset_rows();
+}
+
+void print(const std::vector<Row>& rows, bool names) {
+  std::size_t width = 0;
+  for (const Row& row : rows) width = std::max(width, row.first.size());
+  for (const Row& row : rows) {
+    std::cout << (names ? row.first : fmt::format("{:<{}}  {}", row.first, width, row.second))
+              << "\n";
+  }
+}
+
+}  // namespace
+
+void add_list_command(CLI::App& program) {
+  CLI::App* command =
+      program.add_subcommand("list", "models, encodings, datasets, recipes or metrics there are");
+  struct Arguments {
+    std::string what;
+    bool names = false;
+  };
+  auto a = std::make_shared<Arguments>();
+  command->add_option("WHAT", a->what, "models, encodings, datasets, recipes or metrics")
+      ->required()
+      ->check(CLI::IsMember({"models", "encodings", "datasets", "recipes", "metrics"}));
+  command->add_flag("--names", a->names, "names only");
+  command->callback([a] {
+    if (a->what == "datasets" && !a->names) {
+      std::cout << data::describe_catalog();  // says where each one lies, too
+    } else {
+      print(rows_of(a->what), a->names);
+    }
+  });
+}
+
+}  // namespace gtrain::cli

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+#include "gtrain/cli/command.h"
+#include "gtrain/cli/thread_pool.h"
+#include "gtrain/data/catalog.h"
+#include "gtrain/data/open.h"
+#include "gtrain/models/zoo.h"
+#include "gtrain/train/loss.h"
+#include "gtrain/train/recipe_describe.h"
+#include "gtrain/train/recipe_file.h"
+#include "gtrain/train/recipe_tree.h"
+#include "gtrain/train/run.h"
+
+namespace gtrain::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool at_hand(const data::DatasetOptions& dataset) {
+  std::error_code ignored;
+  if (!dataset.path.empty()) return fs::exists(dataset.path, ignored);
+  return data::find_data(dataset.name, data::find_card(dataset.name)).has_value();
+}
+
+// What there is to say of a good recipe: whether it fits its data, when that is here.
+std::string fit(const train::Recipe& recipe) {
+  if (!at_hand(recipe.dataset)) return "ok (data set not found here, so not checked against it)";
+  const data::Opened opened = data::open_dataset(recipe.dataset);
+  data::select_split(opened, recipe.dataset);
+  train::find_loss(recipe.train.loss, opened.dataset.info.task);
+  std::map<std::string, std::int64_t> encodings;
+  for (const auto& encoding : recipe.encode) {
+    encodings[std::string(encode::name_of(encoding))] = encode::width_of(encoding);
+  }
+  const auto model =
+      models::build(recipe.model, models::signature_of(opened.dataset, std::move(encodings)));
+  return fmt::format("ok, {} parameters, {} graphs", models::parameter_count(*model),
+                     opened.dataset.graphs());
+}
+
+// Recipes and overrides stand together on the line: what holds a '=' and is no file is an override.
+void validate(const std::vector<std::string>& arguments) {
+  std::vector<std::string> files, overrides;
+  std::error_code ignored;
+  for (const std::string& argument : arguments) {
+    const bool file = argument.find('=') == std::string::npos || fs::exists(argument, ignored);
+    (file ? files : overrides).push_back(argument);
+  }
+  if (files.empty()) throw base::RecipeError("validate: no recipe given");
+  std::string problems;
+  for (const std::string& file : files) {
+    try {  // one bad recipe must not hide the problems of the next
+      const train::Recipe recipe = train::load_recipe(train::find_recipe(file), overrides);
+      const std::string verdict = fit(recipe);
+      std::cout << file << ": " << verdict << "\n";
+    } catch (const base::RecipeError& e) {
+      problems += (problems.empty() ? "" : "\n") + std::string(e.what());
+    }
+  }
+  if (!problems.empty()) throw base::RecipeError(problems);
+}
+
+void add_validate(CLI::App& program) {
+  CLI::App* command = program.add_subcommand(
+      "validate", "check recipes, and that they fit their data where it is present");
+  auto arguments = std::make_shared<std::vector<std::string>>();
+  command->add_option("RECIPES", *arguments, "recipe files or shipped names, and KEY=VALUE")
+      ->required();
+  command->callback([arguments] {
+    const ThreadPool pool(0);
+    validate(*arguments);
+  });
+}
+
+void add_plan(CLI::App& program) {
+  CLI::App* command = program.add_subcommand(
+      "plan", "parameters, FLOPs, memory and time per epoch before starting");
+  struct Arguments {
+    std::string recipe;
+    std::vector<std::string> overrides;
+    int threads = 0;
+  };
+  auto a = std::make_shared<Arguments>();
+  command->add_option("RECIPE", a->recipe, "recipe file or shipped name")->required();
+  command->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as model.width=128");
+  command->add_option("--threads", a->threads, "threads to use (default: all processors)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  command->callback([a] {
+    const train::Recipe recipe = train::load_recipe(train::find_recipe(a->recipe), a->overrides);
+    const ThreadPool pool(a->threads);
+    std::cout << train::plan(recipe);
+  });
+}
+
+void add_explain(CLI::App& program) {
+  CLI::App* command = program.add_subcommand(
+      "explain", "keys of a part of a recipe: type, default, bounds, meaning");
+  struct Arguments {
+    std::string name;
+    bool markdown = false, schema = false;
+  };
+  auto a = std::make_shared<Arguments>();
+  command->add_option("NAME", a->name, "gps, adamw, random_walk, train, train.schedule, …");
+  command->add_flag("--markdown", a->markdown, "all of it as Markdown (docs/recipe.md)");
+  command->add_flag("--schema", a->schema, "all of it as a JSON Schema for editors");
+  command->callback([a] {
+    if (a->markdown) {
+      std::cout << train::recipe_markdown();
+    } else if (a->schema) {
+      std::cout << train::recipe_schema();
+    } else if (!a->name.empty()) {
+      std::cout << train::explain(a->name);
+    } else {
+      std::cout << train::explain("recipe") << "\ngtrain explain NAME knows:";
+      for (const std::string& name : train::explained_names()) std::cout << " " << name;
+      std::cout << "\n";
+    }
+  });
+}
+
+void add_recipe(CLI::App& program) {
+  CLI::App* recipe = program.add_subcommand("recipe", "shipped recipes as a start");
+  recipe->require_subcommand(1);
+  struct Arguments {
+    std::string name, file;
+  };
+  auto a = std::make_shared<Arguments>();
+  CLI::App* show = recipe->add_subcommand("show", "print a recipe");
+  show->add_option("NAME", a->name, "shipped name, such as zinc/gps")->required();
+  show->callback([a] { std::cout << base::read_file(train::find_recipe(a->name)); });
+
+  CLI::App* copy = recipe->add_subcommand("copy", "copy a recipe to edit");
+  copy->add_option("NAME", a->name, "shipped name, such as zinc/gps")->required();
+  copy->add_option("FILE", a->file, "where to (default: <name>.yaml here; never overwritten)");
+  copy->callback([a] {
+    const fs::path from = train::find_recipe(a->name);
+    const fs::path to = a->file.empty() ? train::recipe_name(from) + ".yaml" : a->file;
+    std::error_code ignored;
+    if (fs::exists(to, ignored)) {
+      throw base::RecipeError(to.string() + ": exists already; name another FILE");
+    }
+    base::write_durable(to, base::read_file(from));
+    std::cout << to.string() << "\n";
+  });
+}
+
+}  // namespace
+
+void add_recipe_commands(CLI::App& program, Session&) {
+  add_validate(program);
+  add_plan(program);
+  add_explain(program);
+  add_recipe(program);
+}
+
+}  // namespace gtrain::cli

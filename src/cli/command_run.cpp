@@ -1,0 +1,171 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
+#include "gtrain/cli/command.h"
+#include "gtrain/cli/interrupt.h"
+#include "gtrain/cli/thread_pool.h"
+#include "gtrain/train/recipe_file.h"
+#include "gtrain/train/run.h"
+
+namespace gtrain::cli {
+
+namespace {
+
+struct RunArguments {
+  std::string recipe, run, device = "cpu", seeds, split = "test", data, out;
+  std::vector<std::string> overrides;
+  int threads = 0;
+  std::int64_t profile = 0;
+  bool resume = false, dry_run = false, quiet = false;
+};
+
+void add_threads(CLI::App* command, RunArguments& a) {
+  command->add_option("--threads", a.threads, "threads to use (default: all processors)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+}
+
+void check_device(const std::string& device) {
+  if (device == "cpu") return;
+  if (device == "cuda" || device.rfind("cuda:", 0) == 0) {
+    throw base::RecipeError(
+        fmt::format("--device {}: this build of gtrain has no CUDA; use --device cpu", device));
+  }
+  throw base::RecipeError(fmt::format("--device {}: unknown device; known: cpu", device));
+}
+
+train::RunOptions run_options(const RunArguments& a) {
+  check_device(a.device);
+  train::RunOptions options;
+  options.directory = a.run;
+  options.device = a.device;
+  options.resume = a.resume;
+  options.dry_run = a.dry_run;
+  options.profile_steps = a.profile;
+  options.quiet = a.quiet;
+  options.interrupt = catch_interrupts();
+  base::set_quiet(a.quiet);
+  return options;
+}
+
+int train_recipe(const RunArguments& a) {
+  std::vector<std::string> overrides = a.overrides;
+  if (!a.seeds.empty()) {
+    const bool range = a.seeds.find("..") != std::string::npos || a.seeds.front() == '[';
+    overrides.push_back("repeat.seeds=" + (range ? a.seeds : "[" + a.seeds + "]"));
+  }
+  if (a.resume && a.run.empty()) {
+    throw base::RecipeError("--resume needs --run DIR, the directory to go on in");
+  }
+  const std::filesystem::path path = train::find_recipe(a.recipe);
+  const train::Recipe recipe = train::load_recipe(path, overrides);
+  train::RunOptions options = run_options(a);
+  options.recipe_name = train::recipe_name(path);
+  const ThreadPool pool(a.threads);
+  return static_cast<int>(train::run(recipe, options).code);
+}
+
+// The data set of a run, with other data in its place.
+data::DatasetOptions other_data(const RunArguments& a) {
+  const std::filesystem::path recipe = std::filesystem::path(a.run) / "recipe.yaml";
+  std::error_code ignored;
+  if (!std::filesystem::exists(recipe, ignored)) {
+    throw base::DataError(
+        fmt::format("{}: not a run directory; expected recipe.yaml in it", a.run));
+  }
+  data::DatasetOptions dataset = train::load_recipe(recipe, a.overrides).dataset;
+  if (!a.data.empty()) train::point_dataset(dataset, a.data);
+  return dataset;
+}
+
+void add_data_options(CLI::App* command, RunArguments& a) {
+  command->add_option("RUN", a.run, "run directory")->required();
+  command->add_option("OVERRIDES", a.overrides, "KEY=VALUE, such as dataset.path=DIR");
+  command->add_option("--data", a.data, "folder, .h5 store or name (default: the run's own)")
+      ->type_name("DATA");
+  command->add_option("--split", a.split, "train, valid or test (default: test)")
+      ->check(CLI::IsMember({"train", "valid", "test", "all"}))
+      ->type_name("SPLIT");
+  add_threads(command, a);
+}
+
+void add_train(CLI::App& program, Session& session) {
+  CLI::App* command = program.add_subcommand("train", "train what a recipe describes");
+  auto a = std::make_shared<RunArguments>();
+  command->add_option("RECIPE", a->recipe, "recipe file, or a shipped name such as zinc/gps")
+      ->required();
+  command->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as train.epochs=10");
+  command->add_option("--run", a->run, "run directory (default: runs/<recipe name>-<n>)")
+      ->type_name("DIR");
+  command->add_flag("--resume", a->resume, "go on in the directory of --run");
+  command->add_option("--device", a->device, "device (default: cpu)")->type_name("DEVICE");
+  add_threads(command, *a);
+  command->add_option("--seeds", a->seeds, "seeds to repeat with: 0..9 or 0,1,2")
+      ->type_name("SEEDS");
+  command->add_flag("--dry-run", a->dry_run, "two steps, nothing is kept");
+  command->add_option("--profile", a->profile, "measure this many steps")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000}))
+      ->type_name("STEPS");
+  command->add_flag("--quiet", a->quiet, "no progress on the terminal");
+  command->callback([a, &session] { session.code = train_recipe(*a); });
+}
+
+void add_resume(CLI::App& program, Session& session) {
+  CLI::App* command = program.add_subcommand("resume", "go on from the last state that verifies");
+  auto a = std::make_shared<RunArguments>();
+  command->add_option("RUN", a->run, "run directory")->required();
+  command->add_option("--device", a->device, "device (default: cpu)")->type_name("DEVICE");
+  add_threads(command, *a);
+  command->add_flag("--quiet", a->quiet, "no progress on the terminal");
+  command->callback([a, &session] {
+    const train::RunOptions options = run_options(*a);
+    const ThreadPool pool(a->threads);
+    session.code = static_cast<int>(train::resume(a->run, options).code);
+  });
+}
+
+void add_eval(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("eval", "metrics of a trained model, as JSON");
+  auto a = std::make_shared<RunArguments>();
+  add_data_options(command, *a);
+  command->callback([a] {
+    const ThreadPool pool(a->threads);
+    const bool own = a->data.empty() && a->overrides.empty();
+    const data::DatasetOptions dataset = own ? data::DatasetOptions() : other_data(*a);
+    std::cout << train::evaluate(a->run, a->split, own ? nullptr : &dataset) << "\n";
+  });
+}
+
+void add_predict(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("predict", "raw model outputs, as CSV");
+  auto a = std::make_shared<RunArguments>();
+  add_data_options(command, *a);
+  command->add_option("--out", a->out, "file to write; .gz compresses")
+      ->required()
+      ->type_name("F.csv[.gz]");
+  command->callback([a] {
+    const ThreadPool pool(a->threads);
+    const bool own = a->data.empty() && a->overrides.empty();
+    const data::DatasetOptions dataset = own ? data::DatasetOptions() : other_data(*a);
+    train::predict(a->run, own ? nullptr : &dataset, a->split, a->out);
+  });
+}
+
+}  // namespace
+
+void add_run_commands(CLI::App& program, Session& session) {
+  add_train(program, session);
+  add_resume(program, session);
+  add_eval(program);
+  add_predict(program);
+}
+
+}  // namespace gtrain::cli
