@@ -89,8 +89,8 @@ std::string self_hash(const std::map<std::string, RawTensor>& tensors,
 
 class Reader {
  public:
-  Reader(const fs::path& path, bool require_hashes)
-      : path_(path), require_hashes_(require_hashes), bytes_(read_file(path)) {}
+  Reader(std::string_view bytes, const fs::path& path, bool require_hashes)
+      : path_(path), require_hashes_(require_hashes), bytes_(bytes) {}
 
   Safetensors read() {
     const json header = parse(header_text());
@@ -131,7 +131,7 @@ class Reader {
       fail("header length {}; expected at most {}", length, std::min(kMaxHeader, rest));
     }
     data_start_ = kLengthBytes + length;
-    const std::string_view text = std::string_view(bytes_).substr(kLengthBytes, length);
+    const std::string_view text = bytes_.substr(kLengthBytes, length);
     if (!text.starts_with('{')) fail("the header does not start with an opening brace");
     // The JSON parser takes a zero byte for the end of its input and would ignore what follows.
     if (text.find('\0') != text.npos) fail("the header holds a zero byte");
@@ -254,7 +254,7 @@ class Reader {
 
   const fs::path& path_;
   bool require_hashes_;
-  std::string bytes_;
+  std::string_view bytes_;
   std::size_t data_start_ = 0;
   Safetensors content_;
   std::map<std::string, Range> ranges_;
@@ -291,7 +291,11 @@ std::vector<std::string> data_order(const std::map<std::string, RawTensor>& tens
 }  // namespace
 
 Safetensors read_safetensors(const fs::path& path, bool require_hashes) {
-  return Reader(path, require_hashes).read();
+  return parse_safetensors(read_file(path), path, require_hashes);
+}
+
+Safetensors parse_safetensors(std::string_view bytes, const fs::path& origin, bool require_hashes) {
+  return Reader(bytes, origin, require_hashes).read();
 }
 
 void write_safetensors(const fs::path& path, const Safetensors& content) {

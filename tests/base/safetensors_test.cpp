@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -41,8 +40,7 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 class SafetensorsFile : public testing::Test {
  protected:
   Safetensors read(const std::string& bytes, bool require_hashes = false) const {
-    std::ofstream(path_, std::ios::binary) << bytes;
-    return read_safetensors(path_, require_hashes);
+    return parse_safetensors(bytes, path_, require_hashes);
   }
 
   void expect_refused(const std::string& bytes, const std::string& because) const {

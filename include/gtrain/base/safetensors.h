@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gtrain::base {
@@ -27,6 +28,10 @@ struct Safetensors {
 
 // Throws DataError: path, what is wrong and where.
 Safetensors read_safetensors(const std::filesystem::path& path, bool require_hashes = false);
+
+// The same for bytes in memory; `origin` stands for the path in messages.
+Safetensors parse_safetensors(std::string_view bytes, const std::filesystem::path& origin,
+                              bool require_hashes = false);
 
 // Durable (base/durable.h). Keys are written in order, tensors aligned to 64 bytes within the file
 // where the format allows.
