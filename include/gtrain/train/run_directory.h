@@ -1,0 +1,50 @@
+// The directory of a run on disk: its name, its lock, and metrics.jsonl. Nothing that is already
+// there is ever deleted or written over by a new run.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace gtrain::train {
+
+// Creates `parent`/<name>-<n> with the smallest n >= 1 that is free; '/' in the name becomes '-'.
+std::filesystem::path new_run_directory(const std::filesystem::path& parent,
+                                        const std::string& name);
+// The existing <name>-<n> with the largest n; empty when there is none.
+std::filesystem::path newest_run_directory(const std::filesystem::path& parent,
+                                           const std::string& name);
+
+// An exclusive lock on DIR/.lock for the life of the object; it dies with the process, so a killed
+// run leaves none behind. Throws base::InUseError naming the process that holds it.
+class RunLock {
+ public:
+  explicit RunLock(const std::filesystem::path& directory);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+// metrics.jsonl: lines are appended and synced. Opening keeps the first `bytes` of an earlier file,
+// the lines that belong to the state a run goes on from. Throws base::DataError when the file is
+// shorter, base::ResourceError when the disk refuses.
+class MetricsLog {
+ public:
+  MetricsLog(std::filesystem::path path, std::int64_t bytes);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void append(const std::string& lines);  // whole lines, each with its newline
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace gtrain::train

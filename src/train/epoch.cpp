@@ -1,0 +1,255 @@
+#include "epoch.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "gtrain/base/error.h"
+#include "gtrain/base/random.h"
+
+namespace gtrain::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double between(Clock::time_point a, Clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+std::vector<Parameter> parameters_of(const models::Model& model) {
+  std::vector<Parameter> out;
+  for (const auto& p : model.named_parameters()) out.push_back({p.key(), p.value()});
+  return out;
+}
+
+data::LoaderOptions shuffled(const Recipe& recipe, std::int64_t seed) {
+  return {.batch_size = recipe.dataset.batch_size,
+          .max_nodes = recipe.dataset.max_nodes,
+          .shuffle = true,
+          .seed = static_cast<std::uint64_t>(seed)};
+}
+
+bool maximises(const std::string& metric, data::Task task) {
+  return metric != "loss" && find_metric(metric, task).maximise;
+}
+
+}  // namespace
+
+EpochLoop::EpochLoop(const Recipe& recipe, const Material& material, models::Model& model,
+                     const LossEntry& loss, std::int64_t seed)
+    : recipe_(recipe),
+      material_(material),
+      model_(model),
+      loss_(loss),
+      seed_(seed),
+      metrics_(reported_metrics(material.dataset().info.metric, material.dataset().info.task)),
+      loader_(material.dataset(), material.encodings, material.split.train, shuffled(recipe, seed)),
+      optimizer_(recipe.train.optimizer, parameters_of(model)) {
+  const std::int64_t updates = (batches() + recipe.train.accumulate - 1) / recipe.train.accumulate;
+  epochs_ =
+      recipe.train.steps > 0 ? (recipe.train.steps + updates - 1) / updates : recipe.train.epochs;
+  total_ = !per_update(recipe.train.schedule) ? epochs_
+           : recipe.train.steps > 0           ? recipe.train.steps
+                                              : epochs_ * updates;
+  if (const auto* options = std::get_if<PlateauSchedule>(&recipe.train.schedule)) {
+    plateau_.emplace(*options, base_rate(recipe.train.optimizer),
+                     maximises(options->metric, material.dataset().info.task));
+  }
+}
+
+std::int64_t EpochLoop::batches() {
+  loader_.start_epoch(1);
+  return loader_.batches();
+}
+
+bool EpochLoop::finished(std::int64_t epoch) const {
+  return recipe_.train.steps > 0 ? updates_ >= recipe_.train.steps : epoch >= epochs_;
+}
+
+double EpochLoop::rate(std::int64_t epoch, std::int64_t update) const {
+  if (plateau_) return plateau_->rate();
+  const std::int64_t t = per_update(recipe_.train.schedule) ? update : epoch - 1;
+  return scheduled_rate(recipe_.train.schedule, base_rate(recipe_.train.optimizer), t, total_);
+}
+
+double EpochLoop::next_rate(std::int64_t epochs_done) const {
+  return rate(epochs_done + 1, updates_);
+}
+
+void EpochLoop::observe(double watched) {
+  if (plateau_ && !std::isnan(watched)) plateau_->observe(watched);
+}
+
+std::string EpochLoop::watched_metric() const {
+  const auto* options = std::get_if<PlateauSchedule>(&recipe_.train.schedule);
+  return options != nullptr ? options->metric : "loss";
+}
+
+std::optional<Plateau::State> EpochLoop::plateau_state() const {
+  return plateau_ ? std::optional(plateau_->state()) : std::nullopt;
+}
+
+double EpochLoop::flops_per_graph() const {
+  const data::Dataset& d = material_.dataset();
+  std::int64_t nodes = 0, edges = 0;
+  double pairs = 0.0;
+  const auto* edge_start = d.edge_start.as<std::int64_t>();
+  const auto add = [&](std::int64_t g) {
+    const std::int64_t n = d.nodes_of(g);
+    nodes += n;
+    edges += edge_start[g + 1] - edge_start[g];
+    pairs += static_cast<double>(n) * static_cast<double>(n);
+  };
+  if (d.single_graph()) {
+    add(0);
+    return 3.0 * model_.forward_flops(nodes, edges, pairs);
+  }
+  for (const std::int64_t g : material_.split.train) add(g);
+  return 3.0 * model_.forward_flops(nodes, edges, pairs) /
+         static_cast<double>(material_.split.train.size());
+}
+
+// Forward, loss, backward; returns the loss. The gradients stand in the parameters.
+double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
+  nn::Context context;
+  context.training = true;
+  context.key =
+      base::key(static_cast<std::uint64_t>(seed_), base::Purpose::kDropout, epoch, batch_);
+  const auto start = Clock::now();
+  const at::Tensor output = labelled_rows(model_.forward(batch, context), batch);
+  const at::Tensor loss = loss_.value(output, material_.scale.apply(batch.label));
+  const double value = loss.item<double>();
+  const auto forward = Clock::now();
+  phases_.forward += between(start, forward);
+  if (!std::isfinite(value)) return value;
+  loss.backward();
+  phases_.backward += between(forward, Clock::now());
+  tally_->add(value, batch.graphs, output, batch.label);
+  return value;
+}
+
+std::string EpochLoop::where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
+                             double value) const {
+  std::string worst = optimizer_.worst_gradient();
+  for (const Parameter& p : optimizer_.parameters()) {
+    if (!p.value.detach().isfinite().all().item<bool>()) worst = p.name + " (not finite itself)";
+  }
+  constexpr std::size_t kShown = 32;
+  const auto shown = std::min(kShown, batch.graph_ids.size());
+  return fmt::format(
+      "diverged in epoch {}, batch {} (update {}): the {} is {}; worst parameter: {}; graphs of "
+      "the "
+      "batch: {}{}",
+      epoch, batch_ + 1, updates_ + 1, what, value, worst,
+      fmt::join(batch.graph_ids.begin(),
+                batch.graph_ids.begin() + static_cast<std::ptrdiff_t>(shown), " "),
+      shown < batch.graph_ids.size() ? " …" : "");
+}
+
+double EpochLoop::seconds_left(std::int64_t epoch, double per_batch) const {
+  const std::int64_t whole = (epochs_ - epoch) * loader_.batches();
+  return per_batch * static_cast<double>(loader_.batches() - batch_ + whole);
+}
+
+StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
+                       const std::atomic<int>* interrupt, EpochFigures& out) {
+  if (!tally_) tally_.emplace(material_.dataset().info.task, material_.scale);
+  loader_.start_epoch(epoch, batch_);
+  model_.train();
+  optimizer_.zero_grad();
+  ProgressLine line(label, epochs_);
+  const std::int64_t batches = loader_.batches();
+  auto before = Clock::now();
+  while (auto batch = loader_.next()) {
+    const auto loaded = Clock::now();
+    phases_.load += between(before, loaded);
+    const double loss = step(*batch, epoch);
+    if (!std::isfinite(loss)) {
+      out.problem = where(*batch, epoch, "loss", loss);
+      return StepEnd::kDiverged;
+    }
+    const bool update = (batch_ + 1) % recipe_.train.accumulate == 0 || batch_ + 1 == batches;
+    if (update) {
+      const auto start = Clock::now();
+      const double norm = optimizer_.step(rate(epoch, updates_), recipe_.train.clip_norm);
+      if (!std::isfinite(norm)) {
+        out.problem = where(*batch, epoch, "gradient norm", norm);
+        return StepEnd::kDiverged;
+      }
+      optimizer_.zero_grad();
+      phases_.update += between(start, Clock::now());
+      ++updates_;
+    }
+    ++batch_;
+    const auto now = Clock::now();
+    seconds_ += between(before, now);
+    before = now;
+    line.step(epoch, batch_, batches, loss, static_cast<double>(tally_->graphs()) / seconds_,
+              seconds_left(epoch, seconds_ / static_cast<double>(batch_)));
+    if (!update) continue;
+    if (recipe_.train.steps > 0 && updates_ >= recipe_.train.steps) break;
+    if (interrupt != nullptr && *interrupt != 0) return StepEnd::kInterrupted;
+  }
+  out.figures = tally_->figures(metrics_);
+  out.rate = rate(epoch, updates_ - 1);
+  out.graphs = tally_->graphs();
+  out.seconds = seconds_;
+  tally_.reset();
+  batch_ = 0;
+  seconds_ = 0.0;
+  return StepEnd::kEpoch;
+}
+
+Phases EpochLoop::measure(std::int64_t steps) {
+  phases_ = {};
+  model_.train();
+  tally_.emplace(material_.dataset().info.task, material_.scale);
+  std::int64_t epoch = 0;
+  for (std::int64_t done = 0; done < steps;) {
+    batch_ = 0;
+    loader_.start_epoch(++epoch);
+    auto before = Clock::now();
+    for (auto batch = loader_.next(); batch && done < steps; batch = loader_.next(), ++done) {
+      phases_.load += between(before, Clock::now());
+      const double loss = step(*batch, epoch);
+      if (!std::isfinite(loss)) throw base::DivergedError(where(*batch, epoch, "loss", loss));
+      before = Clock::now();
+      optimizer_.step(rate(epoch, 0), recipe_.train.clip_norm);
+      optimizer_.zero_grad();
+      const auto now = Clock::now();
+      phases_.update += between(before, now);
+      before = now;
+      ++batch_;
+    }
+  }
+  tally_.reset();
+  return phases_;
+}
+
+void EpochLoop::keep_partial(Checkpoint& checkpoint) const {
+  checkpoint.partial["outputs"] = tally_->outputs();
+  checkpoint.partial["labels"] = tally_->labels();
+  checkpoint.progress.loss_sum = tally_->loss_sum();
+  checkpoint.progress.graphs = tally_->graphs();
+  checkpoint.progress.epoch_seconds = seconds_;
+}
+
+void EpochLoop::restore(const Checkpoint& checkpoint) {
+  const Progress& p = checkpoint.progress;
+  optimizer_.load_state(checkpoint.optimizer);
+  updates_ = p.updates;
+  batch_ = p.batch;
+  seconds_ = p.epoch_seconds;
+  if (plateau_ && p.plateau) plateau_->restore(*p.plateau);
+  if (p.batch == 0) return;
+  tally_.emplace(material_.dataset().info.task, material_.scale);
+  tally_->restore(p.loss_sum, p.graphs, checkpoint.partial.at("outputs"),
+                  checkpoint.partial.at("labels"));
+}
+
+}  // namespace gtrain::train

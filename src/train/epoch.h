@@ -1,0 +1,86 @@
+// The inner loop of the trainer: the steps of an epoch, the optimizer and its schedule. It can stop
+// between any two updates and go on from there.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "evaluation.h"
+#include "gtrain/train/checkpoint.h"
+#include "gtrain/train/optimizer.h"
+#include "gtrain/train/schedule.h"
+#include "material.h"
+#include "progress_line.h"
+
+namespace gtrain::train {
+
+enum class StepEnd { kEpoch, kInterrupted, kDiverged };
+
+struct EpochFigures {
+  Figures figures;  // seen while training
+  double rate = 0.0;
+  double seconds = 0.0;  // of the steps
+  std::int64_t graphs = 0;
+  std::string problem;  // when diverged
+};
+
+// Where the time of a step goes, in seconds.
+struct Phases {
+  double load = 0, forward = 0, backward = 0, update = 0;
+};
+
+class EpochLoop {
+ public:
+  EpochLoop(const Recipe& recipe, const Material& material, models::Model& model,
+            const LossEntry& loss, std::int64_t seed);
+
+  // Runs what is left of `epoch` (from 1).
+  StepEnd run(std::int64_t epoch, const std::string& label, const std::atomic<int>* interrupt,
+              EpochFigures& out);
+  // Runs `steps` batches from the start of epoch 1 on, epoch after epoch, and says where the time
+  // went. For plans and profiles: nothing is kept.
+  Phases measure(std::int64_t steps);
+
+  bool finished(std::int64_t epoch) const;  // after that epoch
+  std::int64_t epochs() const { return epochs_; }
+  std::int64_t updates() const { return updates_; }
+  std::int64_t batch() const { return batch_; }
+  std::int64_t batches();  // of epoch 1
+  double next_rate(std::int64_t epochs_done) const;
+  double flops_per_graph() const;  // forward and backward
+
+  void observe(double watched);  // plateau schedules; others ignore it
+  std::string watched_metric() const;
+  std::optional<Plateau::State> plateau_state() const;
+
+  const Optimizer& optimizer() const { return optimizer_; }
+  void keep_partial(Checkpoint& checkpoint) const;
+  void restore(const Checkpoint& checkpoint);
+
+ private:
+  double rate(std::int64_t epoch, std::int64_t update) const;
+  double step(const data::GraphBatch& batch, std::int64_t epoch);
+  std::string where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
+                    double value) const;
+  double seconds_left(std::int64_t epoch, double per_batch) const;
+
+  const Recipe& recipe_;
+  const Material& material_;
+  models::Model& model_;
+  const LossEntry& loss_;
+  std::int64_t seed_;
+  std::vector<Metric> metrics_;
+  data::Loader loader_;
+  Optimizer optimizer_;
+  std::optional<Plateau> plateau_;
+  std::int64_t epochs_ = 0, total_ = 0;  // of the run; in the schedule's unit
+  std::int64_t updates_ = 0, batch_ = 0;
+  std::optional<Tally> tally_;  // of the epoch being run
+  double seconds_ = 0.0;        // of its steps
+  Phases phases_;
+};
+
+}  // namespace gtrain::train

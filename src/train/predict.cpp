@@ -1,0 +1,212 @@
+#include "predict.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+
+#include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
+#include "gtrain/train/checkpoint.h"
+#include "gtrain/train/recipe_file.h"
+
+namespace gtrain::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The runs inside a directory of several seeds or folds.
+std::string runs_below(const fs::path& directory) {
+  std::string out;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (entry.path().filename() != "last.safetensors") continue;
+    out += " " + entry.path().parent_path().string();
+  }
+  return out;
+}
+
+fs::path selected_state(const fs::path& directory, const Recipe& recipe) {
+  const fs::path best = directory / "best.safetensors";
+  if (recipe.select == "best" && fs::exists(best)) return best;
+  return directory / "last.safetensors";
+}
+
+void append_values(std::string& out, const float* row, std::int64_t columns) {
+  for (std::int64_t c = 0; c < columns; ++c) {
+    fmt::format_to(std::back_inserter(out), ",{:.9g}", row[c]);
+  }
+  out += '\n';
+}
+
+// What stands before the values of row r.
+void append_place(std::string& out, const data::GraphBatch& batch, data::Level level,
+                  std::int64_t r) {
+  const auto graph_of = [&](std::int64_t node) {
+    return batch.graph.const_data_ptr<std::int64_t>()[node];
+  };
+  const auto* start = batch.graph_start.const_data_ptr<std::int64_t>();
+  const auto id = [&](std::int64_t g) { return batch.graph_ids[static_cast<std::size_t>(g)]; };
+  auto to = std::back_inserter(out);
+  if (level == data::Level::kGraph) {
+    fmt::format_to(to, "{}", id(r));
+  } else if (level == data::Level::kNode) {
+    const std::int64_t node =
+        batch.label_row.defined() ? batch.label_row.const_data_ptr<std::int64_t>()[r] : r;
+    const std::int64_t g = graph_of(node);
+    fmt::format_to(to, "{},{}", id(g), node - start[g]);
+  } else {
+    const auto* pair = batch.pair.const_data_ptr<std::int64_t>() + 2 * r;
+    const std::int64_t g = graph_of(pair[0]);
+    fmt::format_to(to, "{},{},{}", id(g), pair[0] - start[g], pair[1] - start[g]);
+  }
+}
+
+}  // namespace
+
+Selected load_selected(const fs::path& directory) {
+  const fs::path recipe_path = directory / "recipe.yaml";
+  if (!fs::exists(recipe_path)) {
+    throw base::DataError(
+        fmt::format("{}: not there; expected a run directory", recipe_path.string()));
+  }
+  Selected out;
+  out.recipe = load_recipe(recipe_path, {});
+  const fs::path state = selected_state(directory, out.recipe);
+  if (!fs::exists(state) && !fs::exists(directory / "last.previous.safetensors")) {
+    const std::string below = runs_below(directory);
+    if (below.empty()) {
+      throw base::DataError(
+          fmt::format("{}: holds no saved state; expected last.safetensors", directory.string()));
+    }
+    throw base::RecipeError(
+        fmt::format("{}: holds several runs; name one of:{}", directory.string(), below));
+  }
+  Checkpoint checkpoint;
+  if (state.filename() == "best.safetensors") {
+    checkpoint = read_checkpoint(state);
+  } else {
+    std::vector<std::string> skipped;
+    auto newest = newest_generation(directory, skipped);
+    for (const std::string& why : skipped) base::warn(fmt::format("skipped: {}", why));
+    if (!newest) {
+      throw base::DataError(
+          fmt::format("{}: no state verifies; expected last.safetensors", directory.string()));
+    }
+    checkpoint = std::move(*newest);
+  }
+  out.facts = facts_of(checkpoint.facts, state.string());
+  out.model = models::build(out.recipe.model, out.facts.signature);
+  load_model_tensors(*out.model, checkpoint.model, state.string());
+  out.model->eval();
+  return out;
+}
+
+Recipe with_data(Recipe recipe, const data::DatasetOptions& data) {
+  data::DatasetOptions own = recipe.dataset;
+  recipe.dataset = data;
+  data::DatasetOptions& d = recipe.dataset;
+  d.batch_size = own.batch_size;
+  d.max_nodes = own.max_nodes;
+  d.target_scaling = "none";  // the model's own scale is in its state
+  if (d.features.empty()) d.features = own.features;
+  if (!d.add_inverse_edge) d.add_inverse_edge = own.add_inverse_edge;
+  if (d.task.empty()) d.task = own.task;
+  if (d.metric.empty()) d.metric = own.metric;
+  return recipe;
+}
+
+void check_signature(const models::Signature& of_data, const models::Signature& of_model,
+                     const std::string& name) {
+  const auto refuse = [&](const std::string& what) {
+    throw base::DataError(fmt::format("{}: {}", name, what));
+  };
+  if (of_data.level != of_model.level)
+    refuse("its labels belong to another level than the model's");
+  const auto columns = [&](const char* what, std::int64_t has, std::int64_t wants,
+                           const std::vector<std::int64_t>& counts,
+                           const std::vector<std::int64_t>& known) {
+    if (has != wants || counts.size() != known.size()) {
+      refuse(fmt::format("{} {} columns; expected {} as in training", has, what, wants));
+    }
+    for (std::size_t c = 0; c < counts.size(); ++c) {
+      if (counts[c] > known[c]) {
+        refuse(fmt::format("{} column {} has {} categories; expected at most the {} of training",
+                           what, c, counts[c], known[c]));
+      }
+    }
+  };
+  columns("node", of_data.node_width, of_model.node_width, of_data.node_categories,
+          of_model.node_categories);
+  columns("edge", of_data.edge_width, of_model.edge_width, of_data.edge_categories,
+          of_model.edge_categories);
+}
+
+std::vector<std::int64_t> ids_of(const Material& material, const std::string& split) {
+  std::vector<std::int64_t> ids;
+  if (split == "train") {
+    ids = material.split.train;
+  } else if (split == "valid") {
+    ids = material.split.valid;
+  } else if (split == "test") {
+    ids = material.split.test;
+  } else if (split.empty()) {
+    const data::Dataset& d = material.dataset();
+    ids.resize(static_cast<std::size_t>(d.single_graph() ? d.nodes() : d.graphs()));
+    std::iota(ids.begin(), ids.end(), std::int64_t{0});
+  } else {
+    throw base::RecipeError(fmt::format("--split {}: unknown; known: train, valid, test", split));
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+std::string prediction_rows(models::Model& model, const Material& material,
+                            const TargetScale& scale, std::vector<std::int64_t> ids,
+                            const data::LoaderOptions& options) {
+  const data::Dataset& d = material.dataset();
+  const data::Level level = data::level_of(d.info.task);
+  std::string out = level == data::Level::kGraph  ? "graph"
+                    : level == data::Level::kNode ? "graph,node"
+                                                  : "graph,source,target";
+  for (std::int64_t c = 0; c < material.signature.outputs; ++c) out += fmt::format(",task{}", c);
+  out += '\n';
+  data::Loader loader(d, material.encodings, std::move(ids), options);
+  for_each_output(model, loader, [&](const data::GraphBatch& batch, const at::Tensor& all) {
+    const at::Tensor output = scale.undo(labelled_rows(all, batch)).to(at::kFloat).contiguous();
+    const std::int64_t columns = output.size(1);
+    for (std::int64_t r = 0; r < output.size(0); ++r) {
+      append_place(out, batch, level, r);
+      append_values(out, output.const_data_ptr<float>() + r * columns, columns);
+    }
+  });
+  return out;
+}
+
+std::string gzip(const std::string& bytes) {
+  z_stream stream{};
+  constexpr int kGzipWindow = 15 + 16;  // + 16: gzip instead of zlib framing
+  if (deflateInit2(&stream, 6, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    throw base::ResourceError("gzip: no memory for the compressor");
+  }
+  std::string out;
+  std::string block(std::size_t{1} << 20, '\0');
+  std::size_t at = 0;
+  int state = Z_OK;
+  while (state != Z_STREAM_END) {
+    const std::size_t take = std::min(bytes.size() - at, block.size());
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data() + at));
+    stream.avail_in = static_cast<uInt>(take);
+    stream.next_out = reinterpret_cast<Bytef*>(block.data());
+    stream.avail_out = static_cast<uInt>(block.size());
+    state = deflate(&stream, at + take == bytes.size() ? Z_FINISH : Z_NO_FLUSH);
+    at += take - stream.avail_in;
+    out.append(block.data(), block.size() - stream.avail_out);
+  }
+  deflateEnd(&stream);
+  return out;
+}
+
+}  // namespace gtrain::train

@@ -1,0 +1,42 @@
+// Trained models at work: the selected state of a run as a model, its figures on a split, its
+// outputs as rows.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "evaluation.h"
+#include "material.h"
+
+namespace gtrain::train {
+
+// The selected state of a run without its training data.
+struct Selected {
+  Recipe recipe;
+  Facts facts;
+  std::shared_ptr<models::Model> model;
+};
+// Throws base::RecipeError for a directory that holds several runs, base::DataError for one that
+// holds none or no state that verifies.
+Selected load_selected(const std::filesystem::path& directory);
+
+// The recipe with another data set in the place of its own; feature and edge options that `data`
+// leaves open stay the recipe's.
+Recipe with_data(Recipe recipe, const data::DatasetOptions& data);
+
+// Throws base::DataError where data and model do not fit.
+void check_signature(const models::Signature& of_data, const models::Signature& of_model,
+                     const std::string& name);
+
+// Ids of a split ("train", "valid", "test"; empty: all) in ascending order.
+std::vector<std::int64_t> ids_of(const Material& material, const std::string& split);
+
+// Rows `graph,task0,…`, `graph,node,task0,…` or `graph,source,target,task0,…`, with a header line.
+std::string prediction_rows(models::Model& model, const Material& material,
+                            const TargetScale& scale, std::vector<std::int64_t> ids,
+                            const data::LoaderOptions& options);
+
+std::string gzip(const std::string& bytes);
+
+}  // namespace gtrain::train

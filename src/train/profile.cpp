@@ -1,0 +1,193 @@
+#include "profile.h"
+
+#include <ATen/ATen.h>
+#include <ATen/record_function.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace gtrain::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Bytes that ATen's CPU allocator holds above its level at the start, at their highest.
+class MemoryPeak final : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, std::int64_t change, std::size_t, std::size_t,
+                         c10::Device) override {
+    held_ += change;
+    peak_ = std::max(peak_, held_);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  std::int64_t peak() const { return peak_; }
+
+ private:
+  std::int64_t held_ = 0, peak_ = 0;
+};
+
+// Own time of every operator on the calling thread: its span less those inside it.
+struct OperatorTimes {
+  struct Row {
+    double seconds = 0.0;
+    std::int64_t calls = 0;
+  };
+  struct Frame {
+    Clock::time_point start;
+    double inside = 0.0;
+  };
+  std::map<std::string, Row> rows;
+  std::vector<Frame> stack;
+};
+thread_local OperatorTimes* recording = nullptr;
+
+std::unique_ptr<at::ObserverContext> operator_starts(const at::RecordFunction&) {
+  if (recording != nullptr) recording->stack.push_back({Clock::now(), 0.0});
+  return nullptr;
+}
+
+void operator_ends(const at::RecordFunction& f, at::ObserverContext*) {
+  if (recording == nullptr || recording->stack.empty()) return;
+  const OperatorTimes::Frame frame = recording->stack.back();
+  recording->stack.pop_back();
+  const double span = std::chrono::duration<double>(Clock::now() - frame.start).count();
+  OperatorTimes::Row& row = recording->rows[f.name()];
+  row.seconds += span - frame.inside;
+  row.calls += 1;
+  if (!recording->stack.empty()) recording->stack.back().inside += span;
+}
+
+std::string size_text(double bytes) {
+  for (const char* unit : {"B", "KiB", "MiB"}) {
+    if (bytes < 1024.0) return fmt::format("{:.1f} {}", bytes, unit);
+    bytes /= 1024.0;
+  }
+  return fmt::format("{:.2f} GiB", bytes);
+}
+
+std::string phase_table(const Phases& p, std::int64_t steps) {
+  const double total = p.load + p.forward + p.backward + p.update;
+  std::string out = fmt::format("{:<10} {:>10} {:>7}\n", "phase", "ms/step", "share");
+  const std::pair<const char*, double> rows[] = {
+      {"load", p.load}, {"forward", p.forward}, {"backward", p.backward}, {"optimizer", p.update}};
+  for (const auto& [name, seconds] : rows) {
+    out += fmt::format("{:<10} {:>10.3f} {:>6.1f}%\n", name,
+                       1e3 * seconds / static_cast<double>(steps), 100.0 * seconds / total);
+  }
+  return out + fmt::format("{:<10} {:>10.3f}\n", "step", 1e3 * total / static_cast<double>(steps));
+}
+
+std::string operator_table(const OperatorTimes& times, std::int64_t steps) {
+  std::vector<std::pair<std::string, OperatorTimes::Row>> rows(times.rows.begin(),
+                                                               times.rows.end());
+  std::sort(rows.begin(), rows.end(),
+            [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  double total = 0.0;
+  for (const auto& [_, row] : rows) total += row.seconds;
+  std::string out = fmt::format("{:<52} {:>10} {:>7} {:>8}\n", "operator (own time)", "ms/step",
+                                "share", "calls");
+  constexpr std::size_t kShown = 30;
+  for (std::size_t i = 0; i < std::min(kShown, rows.size()); ++i) {
+    const auto& [name, row] = rows[i];
+    out += fmt::format("{:<52} {:>10.3f} {:>6.1f}% {:>8}\n", name.substr(0, 52),
+                       1e3 * row.seconds / static_cast<double>(steps), 100.0 * row.seconds / total,
+                       row.calls);
+  }
+  return out;
+}
+
+double total(const Phases& p) { return p.load + p.forward + p.backward + p.update; }
+
+EpochLoop loop_for(const Recipe& recipe, const Material& material, models::Model& model) {
+  return EpochLoop(recipe, material, model,
+                   find_loss(recipe.train.loss, material.dataset().info.task),
+                   recipe.repeat.seeds.empty() ? 0 : recipe.repeat.seeds.front());
+}
+
+constexpr std::int64_t kDrySteps = 2;
+
+}  // namespace
+
+std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model) {
+  EpochLoop loop = loop_for(recipe, material, model);
+  const auto peak = std::make_shared<MemoryPeak>();
+  Phases phases;
+  {
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, peak);
+    loop.measure(1);  // the first step also fills caches; the next ones are timed
+    phases = loop.measure(kDrySteps);
+  }
+  const data::Dataset& d = material.dataset();
+  const std::int64_t parameters = models::parameter_count(model);
+  const double flops = loop.flops_per_graph();
+  const auto graphs = static_cast<double>(d.single_graph() ? 1 : material.split.train.size());
+  const std::int64_t batches = loop.batches();
+  const double epoch = total(phases) / kDrySteps * static_cast<double>(batches);
+  const auto runs = static_cast<double>(std::max<std::size_t>(1, recipe.repeat.seeds.size()) *
+                                        std::max<std::size_t>(1, recipe.repeat.folds.size()));
+  std::string out;
+  out += fmt::format("parameters           {}\n", parameters);
+  out +=
+      fmt::format("graphs               {} train, {} valid, {} test\n", material.split.train.size(),
+                  material.split.valid.size(), material.split.test.size());
+  out += fmt::format("batches              {} an epoch, {} epochs\n", batches, loop.epochs());
+  out +=
+      fmt::format("FLOPs                {:.3g} a graph, {:.3g} an epoch (forward and backward)\n",
+                  flops, flops * graphs);
+  out += fmt::format(
+      "memory               {} weights, gradients and optimizer; {} at the peak of a "
+      "step (measured on the first batches)\n",
+      size_text(static_cast<double>(parameters) * 16.0),
+      size_text(static_cast<double>(peak->peak())));
+  out += fmt::format(
+      "time                 {} an epoch of training (measured on {} steps), {} in "
+      "all, evaluation not counted\n",
+      duration_text(epoch), kDrySteps,
+      duration_text(epoch * static_cast<double>(loop.epochs()) * runs));
+  return out;
+}
+
+std::string profile_text(const Recipe& recipe, const Material& material, models::Model& model,
+                         std::int64_t steps) {
+  EpochLoop loop = loop_for(recipe, material, model);
+  loop.measure(kDrySteps);  // warm: first-touch costs are not a step's
+  const Phases phases = loop.measure(steps);
+  OperatorTimes times;
+  recording = &times;
+  const auto handle = at::addThreadLocalCallback(
+      at::RecordFunctionCallback(operator_starts, operator_ends)
+          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+  loop.measure(steps);
+  at::removeCallback(handle);
+  recording = nullptr;
+  return fmt::format("{} steps\n{}\n{}", steps, phase_table(phases, steps),
+                     operator_table(times, steps));
+}
+
+std::string dry_run_text(const Recipe& recipe, const Material& material, models::Model& model) {
+  EpochLoop loop = loop_for(recipe, material, model);
+  const Phases phases = loop.measure(kDrySteps);
+  const data::Split& split = material.split;
+  const auto& ids = split.valid.empty() ? split.train : split.valid;
+  const auto count = std::min(static_cast<std::size_t>(recipe.dataset.batch_size), ids.size());
+  data::Loader loader(material.dataset(), material.encodings,
+                      {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count)},
+                      {.batch_size = recipe.dataset.batch_size});
+  const data::Task task = material.dataset().info.task;
+  const Figures figures =
+      evaluate_split(model, loader, find_loss(recipe.train.loss, task),
+                     reported_metrics(material.dataset().info.metric, task), task, material.scale);
+  return fmt::format(
+      "dry run: {} steps of {:.1f} ms and one batch of evaluation (loss {:.4g}); "
+      "{} parameters; nothing kept",
+      kDrySteps, 1e3 * total(phases) / kDrySteps, figure(figures, "loss"),
+      models::parameter_count(model));
+}
+
+}  // namespace gtrain::train

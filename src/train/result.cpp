@@ -1,0 +1,104 @@
+#include "result.h"
+
+#include <fmt/format.h>
+#include <oneapi/tbb/version.h>
+#include <sys/resource.h>
+#include <torch/version.h>
+
+#include <cmath>
+
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+
+namespace gtrain::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Raised whenever the same recipe and seed would give other numbers than before.
+constexpr int kNumericsVersion = 1;
+
+Json statistics(const std::vector<double>& values) {
+  double sum = 0.0, squares = 0.0;
+  for (const double v : values) sum += v;
+  const double n = static_cast<double>(values.size());
+  const double mean = sum / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  Json out{{"mean", mean}};
+  out["std"] = values.size() > 1 ? Json(std::sqrt(squares / (n - 1.0))) : Json(nullptr);
+  out["values"] = values;
+  return out;
+}
+
+}  // namespace
+
+Json to_json(const Figures& figures) {
+  Json out = Json::object();
+  for (const auto& [name, value] : figures) {
+    out[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
+  }
+  return out;
+}
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;  // Linux counts KiB
+}
+
+Json versions() {
+  return {{"gtrain", GTRAIN_VERSION},
+          {"numerics", kNumericsVersion},
+          {"torch", TORCH_VERSION},
+          {"tbb", TBB_runtime_version()},
+          {"compiler", __VERSION__}};
+}
+
+void write_json(const fs::path& path, const Json& value) {
+  base::write_durable(path, value.dump(2) + "\n");
+}
+
+Json read_json(const fs::path& path) {
+  try {
+    return Json::parse(base::read_file(path));
+  } catch (const nlohmann::json::exception& e) {
+    throw base::DataError(
+        fmt::format("{}: {}; expected the JSON that gtrain wrote", path.string(), e.what()));
+  }
+}
+
+Json summarise(const fs::path& directory, const std::vector<std::string>& runs) {
+  Json out{{"n", 0}, {"metric", nullptr}};
+  Json failed = Json::array(), finished = Json::array();
+  Json values = Json::object();
+  std::int64_t n = 0;
+  for (const std::string& name : runs) {
+    const fs::path path = directory / name / "result.json";
+    if (!fs::exists(path)) continue;
+    const Json result = read_json(path);
+    if (result.value("status", "") != "ok") {
+      failed.push_back({{"run", name}, {"status", result.value("status", "")}});
+      continue;
+    }
+    ++n;
+    finished.push_back(name);
+    out["metric"] = result.at("metric");
+    for (const char* split : {"train", "valid", "test"}) {
+      if (!result.contains(split)) continue;
+      for (const auto& [key, value] : result.at(split).items()) {
+        if (value.is_number()) values[split][key].push_back(value);
+      }
+    }
+  }
+  out["n"] = n;
+  out["runs"] = finished;
+  out["failed"] = failed;
+  for (const auto& [split, metrics] : values.items()) {
+    for (const auto& [key, list] : metrics.items()) {
+      out[split][key] = statistics(list.get<std::vector<double>>());
+    }
+  }
+  return out;
+}
+
+}  // namespace gtrain::train
