@@ -79,6 +79,28 @@ std::string raw_call(const nn::Layer& layer, const std::string& name, const std:
   return fmt::format("self.{}.forward({})", name, argument);
 }
 
+// Statement that refuses values outside the tables of a categorical raw encoder.
+std::string raw_check(const nn::Layer& layer, const std::string& argument) {
+  const auto* table = dynamic_cast<const nn::Embedding*>(&layer);
+  if (table == nullptr) return "";
+  std::string counts;
+  for (const at::Tensor& t : table->tables) {
+    counts += fmt::format("{}{}", counts.empty() ? "" : ", ", t.size(0));
+  }
+  return fmt::format("    self.check_categories({0}, [{1}], \"{0}\")\n", argument, counts);
+}
+
+constexpr const char* kCheckCategories =
+    "def check_categories(self, columns: Tensor, counts: List[int], name: str):\n"
+    "    used = columns[:, :len(counts)]\n"
+    "    limit = torch.tensor(counts, device=columns.device)\n"
+    "    wrong = torch.nonzero((used < 0) | (used >= limit))\n"
+    "    if wrong.size(0) > 0:\n"
+    "        row = int(wrong[0][0])\n"
+    "        c = int(wrong[0][1])\n"
+    "        assert False, \"{}: row {} column {} holds {}; expected a category from 0 to {}\""
+    ".format(name, row, c, int(used[row][c]), counts[c] - 1)\n";
+
 nn::SignFlip flip_named(const std::string& name) {
   if (name == "batch") return nn::SignFlip::kBatch;
   return name == "graph" ? nn::SignFlip::kGraph : nn::SignFlip::kNone;
@@ -183,7 +205,10 @@ std::string FeatureEncoder::node_script() const {
       "def nodes(self, x: Tensor, batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
       "    parts: List[Tensor] = []\n"
       "    added: List[Tensor] = []\n";
-  if (node_) text += fmt::format("    parts.append({})\n", raw_call(*node_, "node", "x"));
+  if (node_) {
+    text += raw_check(*node_, "x");
+    text += fmt::format("    parts.append({})\n", raw_call(*node_, "node", "x"));
+  }
   std::size_t input = 0;
   for (std::size_t i = 0; i < encoders_.size(); ++i) {
     const char* list = encoders_[i]->add ? "added" : "parts";
@@ -206,7 +231,8 @@ std::string FeatureEncoder::script() const {
   const std::string edge =
       edge_ ? raw_call(*edge_, "edge", "edge_attr")
             : std::string("torch.zeros([edge_attr.size(0), 0], device=edge_attr.device)");
-  return node_script() + "def edges(self, edge_attr: Tensor) -> Tensor:\n    return " + edge + "\n";
+  return kCheckCategories + node_script() + "def edges(self, edge_attr: Tensor) -> Tensor:\n" +
+         (edge_ ? raw_check(*edge_, "edge_attr") : "") + "    return " + edge + "\n";
 }
 
 std::shared_ptr<nn::Layer> make_head(const HeadOptions& options, std::int64_t width,

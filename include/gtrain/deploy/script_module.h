@@ -1,0 +1,40 @@
+// A model as a TorchScript module: what a trained model becomes outside gtrain. Every nn layer
+// carries the TorchScript text of its own forward; here the module tree is walked bottom-up, each
+// layer becomes a script class with the same parameter, buffer and child names, and the root gets
+// checks of its inputs, the encodings and
+//
+//   forward(x, edge_index, edge_attr, batch) -> Tensor [G, C], or [N, C] for node tasks
+//   forward(x, edge_index, edge_attr, batch, <encoding columns…>)   with Encodings::kInput
+//
+// G = batch[-1] + 1. Evaluation mode only. Uses ATen operators alone, so that plain torch loads it.
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gtrain/encode/encoding.h"
+#include "gtrain/models/model.h"
+
+namespace gtrain::deploy {
+
+enum class Encodings { kInside, kInput };
+
+// What an exported module has to know beyond the model. The texts only go into gtrain.json.
+struct ExportSpec {
+  models::Signature signature;
+  std::vector<encode::EncodingOptions> encode;
+  Encodings encodings = Encodings::kInside;
+  std::vector<double> target_mean, target_deviation;  // [C], or empty: outputs as they are
+  std::string recipe, metric, task;                   // recipe: YAML
+  std::vector<std::string> output_names;              // [C]
+  std::map<std::string, std::string> versions;
+};
+
+// Shares the parameters of `model`; state_dict() has the names of the model's tensors. Throws
+// base::RecipeError where an encoding cannot be computed inside.
+torch::jit::Module script_module(models::Model& model, const ExportSpec& spec);
+
+}  // namespace gtrain::deploy

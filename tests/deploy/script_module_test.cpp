@@ -1,0 +1,245 @@
+#include "gtrain/deploy/script_module.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <numeric>
+
+#include "deploy/script_case.h"
+#include "gtrain/deploy/encoding_script.h"
+
+namespace gtrain::deploy {
+namespace {
+
+using data::GraphBatch;
+
+std::vector<std::int64_t> all_ids(const data::Dataset& dataset) {
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(dataset.graphs()));
+  std::iota(ids.begin(), ids.end(), 0);
+  return ids;
+}
+
+// Largest difference relative to the size of the outputs.
+double difference(const at::Tensor& got, const at::Tensor& want) {
+  if (got.sizes() != want.sizes()) return 1e30;
+  if (want.numel() == 0) return 0.0;
+  EXPECT_TRUE(at::isfinite(want).all().item<bool>());
+  const double scale = std::max(1.0, want.abs().max().item<double>());
+  return (got - want).abs().max().item<double>() / scale;
+}
+
+struct Case {
+  std::string name;
+  models::GpsOptions options;
+  data::Task task = data::Task::kGraphRegression;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+Case gps_case(const std::string& name, const std::function<void(models::GpsOptions&)>& change) {
+  Case c{name, small_gps()};
+  change(c.options);
+  return c;
+}
+
+std::vector<Case> cases() {
+  using namespace models;
+  std::vector<Case> out;
+  for (const std::string local : {"gine", "gated_gcn", "gcn", "none"}) {
+    out.push_back(gps_case("local_" + local, [&](GpsOptions& o) { o.local = local; }));
+  }
+  for (const std::string local : {"gine", "gated_gcn", "gcn"}) {
+    out.push_back(gps_case("only_" + local, [&](GpsOptions& o) {
+      o.local = local;
+      o.global = "none";
+      o.norm = "layer";
+      o.activation = "gelu";
+    }));
+  }
+  for (const std::string norm : {"layer", "none"}) {
+    out.push_back(gps_case("norm_" + norm, [&](GpsOptions& o) { o.norm = norm; }));
+  }
+  for (const std::string pool : {"sum", "mean", "max"}) {
+    out.push_back(gps_case("halving_" + pool, [&](GpsOptions& o) {
+      o.head = HalvingHeadOptions{.layers = 1, .pool = pool};
+      o.activation = "gelu";
+    }));
+    out.push_back(gps_case(
+        "mlp_" + pool, [&](GpsOptions& o) { o.head = MlpHeadOptions{.layers = 2, .pool = pool}; }));
+  }
+  out.push_back(gps_case("no_encoders", [](GpsOptions& o) { o.encoders.clear(); }));
+  out.push_back(gps_case("constant_edge", [](GpsOptions& o) {
+    o.edge = ConstantOptions{};
+    o.node = ConstantOptions{};
+  }));
+  out.push_back(gps_case("linear", [](GpsOptions& o) {
+    o.node = LinearOptions{};
+    o.edge = LinearOptions{};
+  }));
+  out.push_back(gps_case("type_without_edges", [](GpsOptions& o) {
+    o.node = TypeOptions{};
+    o.edge = NoneOptions{};
+    o.local = "gcn";
+  }));
+  out.push_back(gps_case("encoders_alone", [](GpsOptions& o) {
+    o.encoders = {LinearEncoderOptions{.of = "random_walk", .dim = 8, .norm = "none"},
+                  DeepSetEncoderOptions{.dim = 8, .layers = 3, .post_layers = 2},
+                  MlpEncoderOptions{.of = "random_walk", .dim = 16, .layers = 3, .join = "add"}};
+  }));
+  Case node = gps_case("node", [](GpsOptions& o) { o.head = NodeHeadOptions{.layers = 2}; });
+  node.task = data::Task::kNodeRegression;
+  out.push_back(node);
+  return out;
+}
+
+class ScriptModule : public ::testing::TestWithParam<Case> {};
+
+TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
+  auto graphs = support::odd_graphs();
+  graphs.push_back(support::random_arcs(3, 12, 40));
+  data::Dataset dataset = categorical_dataset(graphs);
+  dataset.info.task = GetParam().task;
+  if (dataset.info.task == data::Task::kNodeRegression) {
+    dataset.labels = data::make_column<float>("y", data::Per::kNode, dataset.nodes(), 1).column;
+  }
+  const auto encodings = all_encodings();
+  const auto columns = compute_all(dataset, encodings);
+  const models::Signature signature = signature_of(dataset, encodings);
+  const auto model = random_model(GetParam().options, signature);
+  torch::jit::Module module = script_module(*model, spec_of(signature, encodings));
+
+  std::vector<std::int64_t> ids = all_ids(dataset);
+  ids.push_back(0);                                      // ends with a graph without nodes
+  std::rotate(ids.begin(), ids.begin() + 3, ids.end());  // … and has one within
+  const GraphBatch all = data::collate(dataset, columns, ids);
+  const at::Tensor want = run_model(*model, all);
+  EXPECT_LT(difference(run_script(module, inputs_of(all)), want), 1e-5);
+  for (const std::int64_t id : all_ids(dataset)) {
+    if (dataset.nodes_of(id) == 0) continue;
+    const std::vector<std::int64_t> one{id};
+    const GraphBatch batch = data::collate(dataset, columns, one);
+    EXPECT_LT(difference(run_script(module, inputs_of(batch)), run_model(*model, batch)), 1e-5)
+        << graphs[static_cast<std::size_t>(id)].name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Gps, ScriptModule, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
+
+struct Built {
+  data::Dataset dataset;
+  std::vector<encode::EncodingOptions> encodings = all_encodings();
+  std::vector<data::Column> columns;
+  models::Signature signature;
+  std::shared_ptr<models::Model> model;
+
+  explicit Built(const std::vector<support::OddGraph>& graphs)
+      : dataset(categorical_dataset(graphs)),
+        columns(compute_all(dataset, encodings)),
+        signature(signature_of(dataset, encodings)),
+        model(random_model(small_gps(), signature)) {}
+  ExportSpec spec() const { return spec_of(signature, encodings); }
+  GraphBatch batch() const { return data::collate(dataset, columns, all_ids(dataset)); }
+};
+
+TEST(ScriptModuleNames, AreThoseOfTheModelsTensors) {
+  const Built b({support::path(3)});
+  const torch::jit::Module module = script_module(*b.model, b.spec());
+  std::vector<std::string> want, got;
+  for (const auto& p : b.model->named_parameters()) want.push_back(p.key());
+  for (const auto& p : b.model->named_buffers()) want.push_back(p.key());
+  for (const auto& p : module.named_parameters()) got.push_back(p.name);
+  for (const auto& p : module.named_buffers()) got.push_back(p.name);
+  EXPECT_THAT(got, ::testing::UnorderedElementsAreArray(want));
+  for (const auto& m : module.named_modules()) EXPECT_FALSE(m.value.is_training()) << m.name;
+}
+
+TEST(ScriptModuleInput, IdsMaySkipGraphsAndTheBatchMayBeEmpty) {
+  const Built b({support::path(4), support::cycle(5)});
+  torch::jit::Module module = script_module(*b.model, b.spec());
+  std::vector<at::Tensor> inputs = inputs_of(b.batch());
+  const at::Tensor packed = run_script(module, inputs);
+  inputs[3] = inputs[3] * 2 + 1;  // graphs 1 and 3
+  const at::Tensor gaps = run_script(module, inputs);
+  ASSERT_EQ(gaps.size(0), 4);
+  EXPECT_LT(difference(gaps.index_select(0, at::tensor({1, 3})), packed), 1e-6);
+  const std::vector<at::Tensor> empty{at::zeros({0, 2}, at::kLong), at::zeros({2, 0}, at::kLong),
+                                      at::zeros({0, 2}, at::kLong), at::zeros({0}, at::kLong)};
+  EXPECT_EQ(run_script(module, empty).sizes(), (std::vector<std::int64_t>{0, 1}));
+}
+
+TEST(ScriptModuleInput, EncodingsMayComeFromOutside) {
+  const Built b({support::path(4), support::two_components(), support::edgeless(1)});
+  ExportSpec spec = b.spec();
+  spec.encodings = Encodings::kInput;
+  torch::jit::Module module = script_module(*b.model, spec);
+  const GraphBatch batch = b.batch();
+  std::vector<at::Tensor> inputs = inputs_of(batch);
+  for (const char* column : {"random_walk", "laplacian.values", "laplacian.vectors", "degree"}) {
+    inputs.push_back(batch.encoding.at(column));
+  }
+  EXPECT_LT(difference(run_script(module, inputs), run_model(*b.model, batch)), 1e-5);
+  inputs[4] = inputs[4].slice(1, 1);
+  EXPECT_THAT([&] { run_script(module, inputs); },
+              ::testing::ThrowsMessage<std::exception>(
+                  ::testing::HasSubstr("random_walk: has shape [14, 6]; expected [N, 7]")));
+}
+
+TEST(ScriptModuleOutput, IsInTheUnitsOfTheTargets) {
+  const Built b({support::path(4), support::cycle(5)});
+  ExportSpec spec = b.spec();
+  spec.target_mean = {-3.5};
+  spec.target_deviation = {1.0 / 3.0};
+  torch::jit::Module module = script_module(*b.model, spec);
+  const GraphBatch batch = b.batch();
+  EXPECT_LT(difference(run_script(module, inputs_of(batch)), run_model(*b.model, batch) / 3 - 3.5),
+            1e-6);
+}
+
+struct Wrong {
+  const char* says;
+  std::function<void(std::vector<at::Tensor>&)> change;
+};
+
+TEST(ScriptModuleInput, SaysWhatIsWrongWithIt) {
+  const Built b({support::path(4), support::cycle(5)});
+  torch::jit::Module module = script_module(*b.model, b.spec());
+  using Inputs = std::vector<at::Tensor>;
+  const std::vector<Wrong> wrongs{
+      {"x: has shape [9, 1]; expected [N, 2]", [](Inputs& i) { i[0] = i[0].slice(1, 1); }},
+      {"x: is not of an integer type", [](Inputs& i) { i[0] = i[0].to(at::kFloat); }},
+      {"x: row 2 column 1 holds 5; expected a category from 0 to 4",
+       [](Inputs& i) { i[0][2][1].fill_(5); }},
+      {"edge_attr: row 0 column 0 holds -1", [](Inputs& i) { i[2][0][0].fill_(-1); }},
+      {"edge_index: has the ends 0 to 9; expected 0 to 8", [](Inputs& i) { i[1][0][3].fill_(9); }},
+      {"edge_index: has an edge between two graphs", [](Inputs& i) { i[1][0][0].fill_(8); }},
+      {"edge_index: has shape [16, 2]; expected int64 [2, E]", [](Inputs& i) { i[1] = i[1].t(); }},
+      {"edge_attr: has 15 rows; edge_index has 16 edges",
+       [](Inputs& i) { i[2] = i[2].slice(0, 1); }},
+      {"batch: is not ascending", [](Inputs& i) { i[3] = i[3].flip(0); }},
+      {"batch: begins with -1", [](Inputs& i) { i[3] = i[3] - 1; }},
+      {"batch: has 8 entries; x has 9 rows", [](Inputs& i) { i[3] = i[3].slice(0, 1); }},
+  };
+  for (const Wrong& wrong : wrongs) {
+    Inputs inputs = inputs_of(b.batch());
+    for (at::Tensor& t : inputs) t = t.clone();
+    wrong.change(inputs);
+    EXPECT_THAT([&] { run_script(module, inputs); },
+                ::testing::ThrowsMessage<std::exception>(::testing::HasSubstr(wrong.says)));
+  }
+}
+
+TEST(ScriptModuleInput, GraphsAboveTheDenseLimitAreRefusedByName) {
+  const Built b({support::path(4)});
+  torch::jit::Module module = script_module(*b.model, b.spec());
+  const std::int64_t n = kDenseNodes + 1;
+  const std::vector<at::Tensor> inputs{at::zeros({n, 2}, at::kLong), at::zeros({2, 0}, at::kLong),
+                                       at::zeros({0, 2}, at::kLong), at::zeros({n}, at::kLong)};
+  EXPECT_THAT([&] { run_script(module, inputs); },
+              ::testing::ThrowsMessage<std::exception>(
+                  ::testing::HasSubstr("export with --encodings input")));
+}
+
+}  // namespace
+}  // namespace gtrain::deploy
