@@ -72,6 +72,7 @@ class WriteFolder(harness.Case):
         self.refused("node_feat present in some", [graph(), graph(node_feat=None)])
         self.refused("NaN", [graph(node_feat=np.full((2, 1), np.nan)), graph()])
         self.refused("label has shape", [graph(), graph(label=[1.0, 2.0])])
+        self.refused("a class task has one", [graph(label=[1, 2])], task="graph_class")
         self.refused("task nonsense: unknown", [graph()], task="nonsense")
 
     def test_wrong_splits_are_refused(self):

@@ -88,6 +88,8 @@ def check_graph(index: int, graph: Graph, first: Graph, task: str) -> None:
         graph.nodes, first.label.shape[1])
     if graph.label.shape != expected:
         raise ConvertError(f"{where}: label has shape {graph.label.shape}; expected {expected}")
+    if task.endswith("_class") and graph.label.shape[-1] != 1:
+        raise ConvertError(f"{where}: {graph.label.shape[-1]} labels; a class task has one")
 
 
 def check_splits(splits: dict[str, dict[str, list[int]]], count: int) -> None:
