@@ -12,6 +12,12 @@ namespace {
 using Eigen::Index;
 using Sparse = Eigen::SparseMatrix<double>;
 
+bool prefers_dense(const LocalGraph& graph) {
+  const std::int64_t n = graph.nodes();
+  return n <= LaplacianSolver::kSmallNodes ||
+         (n <= LaplacianSolver::kDenseNodes && 8 * graph.edges() > n * n);
+}
+
 double inverse_root(double degree) { return degree > 0.0 ? 1.0 / std::sqrt(degree) : 0.0; }
 
 Sparse undirected_weights(const LocalGraph& graph) {
@@ -70,7 +76,7 @@ Sparse sparse_laplacian(const LocalGraph& graph, bool symmetric_normalised) {
 const Spectrum& LaplacianSolver::solve(const LocalGraph& graph, const LaplacianOptions& options) {
   const bool normalised = options.normalization == "sym";
   const Index count = std::min<Index>(options.count, graph.nodes());
-  if (graph.nodes() <= kDenseNodes) {
+  if (prefers_dense(graph)) {
     assemble(graph, normalised);
     dense_.solve(matrix_, count, spectrum_);
   } else {

@@ -7,7 +7,10 @@
 // W counts repeated edges when every edge has its reverse as often; else it is the symmetrised
 // graph with weights 1. Values are clamped at 0 from below; vectors are canonical (canonical.h).
 //
-// Cost: up to kDenseNodes nodes a dense O(n³) solve, above it a sparse one (spectrum.h).
+// Cost: a dense O(n³) solve for small graphs, a sparse one (spectrum.h) above kSmallNodes nodes
+// where few pairs of nodes are joined and above kDenseNodes always. Measured, 10 pairs: a peptide
+// of 150 nodes takes 7 ms dense and 1 ms sparse; an SBM graph of 118 nodes, 30 % joined, 1.9
+// and 3.5.
 #pragma once
 
 #include <Eigen/Core>
@@ -22,6 +25,7 @@ namespace gtrain::encode {
 
 class LaplacianSolver {
  public:
+  static constexpr std::int32_t kSmallNodes = 110;
   static constexpr std::int32_t kDenseNodes = 1500;
 
   // The min(n, count) smallest pairs, valid until the next call.

@@ -1,0 +1,6 @@
+# Benchmark programs: built beside the rest, run by hand or by the scripts here.
+
+if(TARGET gtrain_encode AND TARGET gtrain_data)
+  add_executable(gtrain_bench_encode ${PROJECT_SOURCE_DIR}/tools/bench/encode_bench.cpp)
+  target_link_libraries(gtrain_bench_encode PRIVATE gtrain_encode gtrain_data)
+endif()
