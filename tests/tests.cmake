@@ -34,3 +34,15 @@ if(TARGET gtrain AND NOT GTRAIN_SANITIZE)
             -P ${PROJECT_SOURCE_DIR}/tests/install/run.cmake)
   set_tests_properties(install.consumer PROPERTIES LABELS slow TIMEOUT 600)
 endif()
+
+# Tensors recorded from the reference implementations; the folder is no part of gtrain.
+if(TARGET gtrain_golden AND gtrain_bash)
+  add_test(NAME golden COMMAND ${gtrain_bash} -c [[
+    cases=${GTRAIN_SHARED:-$1/../shared}/golden
+    if [ ! -d "$cases" ]; then
+      echo "skipped: no golden cases in $cases (GTRAIN_SHARED names another folder)"
+      exit 77
+    fi
+    exec "$0" "$cases"]] $<TARGET_FILE:gtrain_golden> ${PROJECT_SOURCE_DIR})
+  set_tests_properties(golden PROPERTIES LABELS golden SKIP_RETURN_CODE 77 TIMEOUT 1200)
+endif()
