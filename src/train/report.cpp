@@ -1,0 +1,253 @@
+#include "gtrain/train/report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <sstream>
+#include <vector>
+
+#include "chart.h"
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+#include "progress_line.h"
+#include "result.h"
+
+namespace gtrain::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kStyle = R"css(
+:root{color-scheme:light dark;--bg:#fff;--fg:#1c2430;--soft:#5b6675;--line:#e3e7ec;--axis:#9aa4b1;
+--c0:#2f6bd8;--c1:#d97706;--c2:#15905f;--c3:#b0348f;--c4:#0e8fa8;--c5:#7a5cd0;--c6:#c0392b;--c7:#6b7280}
+@media(prefers-color-scheme:dark){:root{--bg:#14181e;--fg:#e6eaf0;--soft:#9ba7b6;--line:#2a313b;
+--axis:#66717f;--c0:#6ea0ff;--c1:#f5a54a;--c2:#4ecb95;--c3:#e57cc8;--c4:#4fc6dc;--c5:#a993f5;
+--c6:#f0837a;--c7:#a3adba}}
+body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;max-width:1340px;
+margin:2rem auto;padding:0 1.2rem}
+h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .6rem}
+.sub{color:var(--soft);margin:0 0 1.2rem}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+th,td{padding:.28rem .9rem .28rem 0;text-align:right;border-bottom:1px solid var(--line)}
+th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600}
+.facts{display:flex;flex-wrap:wrap;gap:.4rem 2.2rem;margin:1rem 0;padding:0}
+.facts div{min-width:6rem}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;font-weight:600}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.4rem}
+figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;align-items:baseline}
+.legend{color:var(--soft);font-size:.85rem;display:flex;flex-wrap:wrap;gap:0 .9rem}
+.legend i{display:inline-block;width:.9rem;height:.2rem;margin-right:.35rem;vertical-align:middle}
+svg{width:100%;height:auto;display:block}.grid{stroke:var(--line)}.axis{stroke:var(--axis)}
+.mark{stroke:var(--soft);stroke-dasharray:4 4}.tick{fill:var(--soft);font:12px system-ui,sans-serif}
+path{fill:none;stroke-width:1.8;stroke-linejoin:round}
+pre{background:color-mix(in srgb,var(--fg) 5%,var(--bg));padding:1rem;overflow:auto;border-radius:6px;
+font-size:13px}
+)css";
+
+std::string colour_rules() {
+  std::string out;
+  for (int c = 0; c < 8; ++c) {
+    out += fmt::format(
+        "path.s{0}{{stroke:var(--c{0})}}circle.s{0}{{fill:var(--c{0})}}i.s{0}{{background:var(--c{"
+        "0})}}"
+        "\n",
+        c);
+  }
+  return out;
+}
+
+std::vector<Json> metric_lines(const fs::path& directory) {
+  std::vector<Json> out;
+  const fs::path path = directory / "metrics.jsonl";
+  if (!fs::exists(path)) return out;
+  std::istringstream text(base::read_file(path));
+  for (std::string line; std::getline(text, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_object()) out.push_back(json);  // a killed run may end in half a line
+  }
+  return out;
+}
+
+double number(const Json& json, const std::string& key) {
+  const auto it = json.find(key);
+  return it != json.end() && it->is_number() ? it->get<double>() : std::nan("");
+}
+
+Series series_of(const std::vector<Json>& lines, const std::string& split, const std::string& key,
+                 int colour) {
+  Series s{split, colour, {}};
+  for (const Json& line : lines) {
+    if (line.value("split", "") != split || !line.contains(key)) continue;
+    s.points.emplace_back(number(line, "epoch"), number(line, key));
+  }
+  return s;
+}
+
+std::string value_text(const Json& v) {
+  return v.is_number() ? fmt::format("{:.5g}", v.get<double>()) : std::string("–");
+}
+
+// A row per metric, a column per split.
+std::string figures_table(const Json& result) {
+  std::string head, rows;
+  std::vector<std::string> splits, names;
+  for (const char* split : {"train", "valid", "test"}) {
+    if (!result.contains(split)) continue;
+    splits.push_back(split);
+    head += fmt::format("<th>{}</th>", split);
+    if (!names.empty()) continue;
+    for (const auto& [name, _] : result[split].items()) names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    rows += fmt::format("<tr><td>{}</td>", escaped(name));
+    for (const std::string& split : splits) {
+      const Json& v = result[split].contains(name) ? result[split][name] : Json();
+      const bool summary = v.is_object();
+      rows += fmt::format(
+          "<td>{}{}</td>", value_text(summary ? v["mean"] : v),
+          summary && v["std"].is_number() ? fmt::format(" ± {:.2g}", v["std"].get<double>()) : "");
+    }
+    rows += "</tr>";
+  }
+  return splits.empty() ? "" : fmt::format("<table><tr><th></th>{}</tr>{}</table>\n", head, rows);
+}
+
+std::string fact(const std::string& name, const std::string& value) {
+  return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", name, escaped(value));
+}
+
+std::string facts(const Json& result) {
+  std::string out = fact("status", result.value("status", "running"));
+  const auto whole = [&](const char* key, const char* name) {
+    if (result.contains(key) && result[key].is_number()) out += fact(name, result[key].dump());
+  };
+  whole("best_epoch", "best epoch");
+  whole("epochs", "epochs");
+  whole("parameters", "parameters");
+  whole("seed", "seed");
+  if (result.contains("seconds")) out += fact("time", duration_text(number(result, "seconds")));
+  if (result.contains("graphs_per_second")) {
+    out += fact("graphs/s", fmt::format("{:.0f}", number(result, "graphs_per_second")));
+  }
+  if (result.contains("flops_per_graph")) {
+    out += fact("FLOPs a graph", fmt::format("{:.3g}", number(result, "flops_per_graph")));
+  }
+  if (result.contains("peak_rss_bytes")) {
+    out += fact("memory", fmt::format("{:.0f} MiB", number(result, "peak_rss_bytes") / 1048576.0));
+  }
+  return fmt::format("<dl class='facts'>{}</dl>\n", out);
+}
+
+std::string charts_of_run(const fs::path& directory, const Json& result) {
+  const std::vector<Json> lines = metric_lines(directory);
+  const std::string metric = result.value("metric", "");
+  const double best = result.value("best_epoch", 0);
+  const std::string mark = best > 0 ? fmt::format("best: epoch {}", best) : "";
+  std::string out;
+  const auto draw = [&](const std::string& title, const std::string& key, bool all) {
+    Chart chart{title, "epoch", {}, best, mark};
+    chart.series.push_back(series_of(lines, "train", key, 0));
+    if (all) {
+      chart.series.push_back(series_of(lines, "valid", key, 1));
+      chart.series.push_back(series_of(lines, "test", key, 2));
+    } else {
+      chart.series.back().name.clear();
+    }
+    out += figure_html(chart);
+  };
+  if (!metric.empty()) draw(metric, metric, true);
+  draw("loss", "loss", true);
+  draw("learning rate", "lr", false);
+  draw("graphs per second, training", "graphs_per_second", false);
+  return fmt::format("<div class='charts'>{}</div>\n", out);
+}
+
+std::string charts_of_members(const fs::path& directory, const Json& summary) {
+  const std::string metric = summary["metric"].is_string() ? summary["metric"] : "";
+  std::string out;
+  for (const char* split : {"valid", "train", "test"}) {
+    Chart chart{fmt::format("{} {}", split, metric), "epoch", {}, 0.0, ""};
+    int colour = 0;
+    for (const Json& name : summary["runs"]) {
+      Series s =
+          series_of(metric_lines(directory / name.get<std::string>()), split, metric, colour++ % 8);
+      s.name = name;
+      chart.series.push_back(std::move(s));
+    }
+    out += figure_html(chart);
+  }
+  return fmt::format("<div class='charts'>{}</div>\n", out);
+}
+
+std::string members_table(const fs::path& directory, const Json& summary) {
+  std::string rows;
+  const std::string metric = summary["metric"].is_string() ? summary["metric"] : "";
+  for (const Json& name : summary["runs"]) {
+    const std::string run = name;
+    const Json result = read_json(directory / run / "result.json");
+    rows += fmt::format("<tr><td><a href='{0}/report.html'>{0}</a></td>", escaped(run));
+    for (const char* split : {"train", "valid", "test"}) {
+      rows += fmt::format("<td>{}</td>", result.contains(split)
+                                             ? value_text(result[split].value(metric, Json()))
+                                             : "–");
+    }
+    rows += "</tr>";
+  }
+  for (const Json& f : summary["failed"]) {
+    rows += fmt::format("<tr><td>{}</td><td colspan=3>{}</td></tr>", escaped(f.value("run", "")),
+                        escaped(f.value("status", "")));
+  }
+  return fmt::format(
+      "<table><tr><th>{}</th><th>train</th><th>valid</th><th>test</th></tr>{}</table>\n",
+      escaped(metric), rows);
+}
+
+std::string versions_line(const Json& result) {
+  std::string out;
+  if (!result.contains("versions")) return out;
+  for (const auto& [name, value] : result["versions"].items()) {
+    out += fmt::format("{}{} {}", out.empty() ? "" : " · ", name,
+                       value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return fmt::format("<p class='sub'>{}</p>\n", escaped(out));
+}
+
+}  // namespace
+
+void write_report(const fs::path& directory) {
+  const fs::path result_path = directory / "result.json", summary_path = directory / "summary.json";
+  const bool several = fs::exists(summary_path);
+  if (!several && !fs::exists(directory / "recipe.yaml")) {
+    throw base::DataError(
+        fmt::format("{}: holds no run; expected recipe.yaml", directory.string()));
+  }
+  const Json result = several                   ? read_json(summary_path)
+                      : fs::exists(result_path) ? read_json(result_path)
+                                                : Json::object();
+  const std::string name = fs::absolute(directory).lexically_normal().filename().string();
+  std::string body = fmt::format("<h1>{}</h1>\n", escaped(name));
+  if (several) {
+    body +=
+        fmt::format("<p class='sub'>{} runs: mean ± unbiased deviation</p>\n", result["n"].dump());
+    body += figures_table(result) + "<h2>Runs</h2>\n" + members_table(directory, result);
+    body += "<h2>Curves</h2>\n" + charts_of_members(directory, result);
+  } else {
+    if (result.contains("problem")) {
+      body += fmt::format("<p>{}</p>\n", escaped(result["problem"].get<std::string>()));
+    }
+    body += facts(result) + figures_table(result);
+    body += "<h2>Curves</h2>\n" + charts_of_run(directory, result);
+  }
+  if (fs::exists(directory / "recipe.yaml")) {
+    body += fmt::format("<h2>Recipe</h2>\n<pre>{}</pre>\n",
+                        escaped(base::read_file(directory / "recipe.yaml")));
+  }
+  body += versions_line(result);
+  base::write_durable(
+      directory / "report.html",
+      fmt::format("<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+                  "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+                  "<title>{}</title><style>{}{}</style></head>\n<body>\n{}</body></html>\n",
+                  escaped(name), kStyle, colour_rules(), body));
+}
+
+}  // namespace gtrain::train
