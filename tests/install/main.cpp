@@ -17,8 +17,7 @@ int main(int argc, char** argv) {
     const auto opened = gtrain::data::open_dataset(options);
     const gtrain::graph::Id path_source[] = {0, 1, 3};
     const gtrain::graph::Id path_target[] = {1, 2, 4};
-    const auto graph =
-        gtrain::graph::symmetrise(gtrain::graph::build(5, path_source, path_target));
+    const auto graph = gtrain::graph::symmetrise(gtrain::graph::build(5, path_source, path_target));
     std::printf("graphs %lld models %zu components %lld\n",
                 static_cast<long long>(opened.dataset.graphs()), gtrain::models::zoo().size(),
                 static_cast<long long>(gtrain::graph::components(graph).count));
