@@ -81,15 +81,6 @@ std::string check_script(const models::Signature& s) {
   return text;
 }
 
-// Columns without repeats, in the order of first use: the extra arguments of forward.
-std::vector<std::string> distinct(const std::vector<std::string>& columns) {
-  std::vector<std::string> out;
-  for (const std::string& c : columns) {
-    if (std::find(out.begin(), out.end(), c) == out.end()) out.push_back(c);
-  }
-  return out;
-}
-
 std::string forward_script(const models::Model& model, const ExportSpec& spec) {
   const std::vector<std::string> columns = model.encoding_inputs();
   const std::string like = "self." + model.named_parameters().front().key();
@@ -98,7 +89,7 @@ std::string forward_script(const models::Model& model, const ExportSpec& spec) {
   std::string body = "    self.check(x, edge_index, edge_attr, batch)\n";
   if (spec.encodings == Encodings::kInput) {
     std::string list;
-    for (const std::string& column : distinct(columns)) {
+    for (const std::string& column : encoding_arguments(model)) {
       const std::string name = argument_of(column);
       text += fmt::format(", {}: Tensor", name);
       body += fmt::format(
@@ -125,6 +116,14 @@ std::string forward_script(const models::Model& model, const ExportSpec& spec) {
 }
 
 }  // namespace
+
+std::vector<std::string> encoding_arguments(const models::Model& model) {
+  std::vector<std::string> out;
+  for (const std::string& column : model.encoding_inputs()) {
+    if (std::find(out.begin(), out.end(), column) == out.end()) out.push_back(column);
+  }
+  return out;
+}
 
 Module script_module(models::Model& model, const ExportSpec& spec) {
   std::string more = check_script(spec.signature);

@@ -37,4 +37,7 @@ struct ExportSpec {
 // base::RecipeError where an encoding cannot be computed inside.
 torch::jit::Module script_module(models::Model& model, const ExportSpec& spec);
 
+// Encoding columns that forward takes with Encodings::kInput, each once, in order.
+std::vector<std::string> encoding_arguments(const models::Model& model);
+
 }  // namespace gtrain::deploy

@@ -1,0 +1,40 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "gtrain/cli/command.h"
+#include "gtrain/cli/thread_pool.h"
+#include "gtrain/train/export_run.h"
+
+namespace gtrain::cli {
+
+void add_export_command(CLI::App& program) {
+  struct Arguments {
+    std::string run, out;
+    train::ExportRunOptions options;
+    int threads = 0;
+  };
+  CLI::App* command =
+      program.add_subcommand("export", "a trained model as a file for use without gtrain");
+  auto a = std::make_shared<Arguments>();
+  command->add_option("RUN", a->run, "run directory")->required();
+  command->add_option("--out", a->out, "file to write")->required()->type_name("F.pt");
+  command->add_option("--format", a->options.format, "torchscript or safetensors (weights alone)")
+      ->check(CLI::IsMember({"torchscript", "safetensors"}))
+      ->type_name("FORMAT");
+  command
+      ->add_option("--encodings", a->options.encodings,
+                   "inside: computed from edge_index; input: further arguments of forward")
+      ->check(CLI::IsMember({"inside", "input"}))
+      ->type_name("WHERE");
+  command->add_flag("--fused", a->options.fused, "use the operators of libgtrain_ops");
+  command->add_option("--threads", a->threads, "threads to use (default: all processors)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  command->callback([a] {
+    const ThreadPool pool(a->threads);
+    train::export_run(a->run, a->out, a->options);
+  });
+}
+
+}  // namespace gtrain::cli
