@@ -225,8 +225,13 @@ std::string look(const Recipe& recipe, F f) {
 
 }  // namespace
 
-RunOutcome run(const Recipe& recipe, const RunOptions& options) {
+RunOutcome run(const Recipe& given, const RunOptions& options) {
   check_device(options.device);
+  Recipe recipe = given;
+  if (recipe.repeat.folds.size() == 1) {  // one fold is the data set's: the run needs no folders
+    recipe.dataset.fold = recipe.repeat.folds.front();
+    recipe.repeat.folds.clear();
+  }
   const SerialAten serial;
   base::set_quiet(options.quiet);
   if (options.dry_run) {
