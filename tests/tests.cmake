@@ -46,3 +46,5 @@ if(TARGET gtrain_golden AND gtrain_bash)
     exec "$0" "$cases"]] $<TARGET_FILE:gtrain_golden> ${PROJECT_SOURCE_DIR})
   set_tests_properties(golden PROPERTIES LABELS golden SKIP_RETURN_CODE 77 TIMEOUT 1200)
 endif()
+
+include(${CMAKE_CURRENT_LIST_DIR}/deploy/export.cmake)

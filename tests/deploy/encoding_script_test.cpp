@@ -1,0 +1,108 @@
+#include "gtrain/deploy/encoding_script.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "deploy/script_case.h"
+#include "gtrain/base/error.h"
+#include "gtrain/nn/attention.h"
+
+namespace gtrain::deploy {
+namespace {
+
+torch::jit::Module scripted_encodings(const std::vector<encode::EncodingOptions>& options,
+                                      const std::vector<std::string>& columns) {
+  torch::jit::Module module("encodings");
+  module.define(nn::graph_groups_script() + encoding_script(options, columns));
+  return module;
+}
+
+std::vector<support::OddGraph> graphs() {
+  auto out = support::odd_graphs();
+  out.push_back(support::random_arcs(1, 12, 40));
+  out.push_back(support::random_arcs(2, 12, 12));
+  out.push_back(support::grid(5, 5));
+  out.push_back(support::complete(5));
+  out.push_back(support::star(12));
+  for (std::uint64_t seed = 10; seed < 40; ++seed) {
+    out.push_back(support::random_graph(seed, 4 + static_cast<std::int64_t>(seed % 9), 0.3));
+  }
+  return out;
+}
+
+// Largest difference between the scripted columns and those of encode::compute, for all the odd
+// graphs in one batch. NaN has to stand in the same places.
+double worst(const encode::EncodingOptions& options, const std::vector<std::string>& columns) {
+  const data::Dataset dataset = categorical_dataset(graphs());
+  const std::vector<data::Column> computed = encode::compute(dataset, options);
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(dataset.graphs()));
+  std::iota(ids.begin(), ids.end(), 0);
+  const data::GraphBatch batch = data::collate(dataset, computed, ids);
+  torch::jit::Module module = scripted_encodings({options}, columns);
+  const at::Tensor order = at::arange(batch.edges()).flip(0);
+  const at::Tensor edge_index = at::stack({batch.source, batch.target}).index_select(1, order);
+  const auto got = module.get_method("encodings")({edge_index, batch.graph, at::zeros({1})});
+  double out = 0.0;
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    const at::Tensor want = batch.encoding.at(columns[c]).to(at::kFloat);
+    const at::Tensor have = got.toTensorVector()[c];
+    EXPECT_EQ(have.sizes(), want.sizes());
+    EXPECT_TRUE(at::isnan(have).equal(at::isnan(want)));
+    out = std::max(out, (at::nan_to_num(have) - at::nan_to_num(want)).abs().max().item<double>());
+  }
+  return out;
+}
+
+TEST(EncodingScript, RandomWalksAreThoseOfEncode) {
+  for (const std::int64_t steps : {1, 2, 3, 16}) {
+    EXPECT_LT(worst(encode::RandomWalkOptions{.steps = steps}, {"random_walk"}), 1e-7) << steps;
+  }
+}
+
+TEST(EncodingScript, EigenpairsAreThoseOfEncodeRepeatedEigenvaluesToo) {
+  for (const char* normalization : {"none", "sym"}) {
+    for (const std::int64_t count : {1, 2, 4, 8, 30}) {
+      const encode::LaplacianOptions options{.count = count, .normalization = normalization};
+      EXPECT_LT(worst(options, {"laplacian.values", "laplacian.vectors"}), 1e-6)
+          << normalization << count;
+    }
+  }
+}
+
+TEST(EncodingScript, DegreesAreThoseOfEncode) {
+  EXPECT_EQ(worst(encode::DegreeOptions{}, {"degree"}), 0.0);
+}
+
+TEST(EncodingScript, ColumnsComeInTheOrderAskedFor) {
+  torch::jit::Module module =
+      scripted_encodings({encode::DegreeOptions{}, encode::LaplacianOptions{.count = 3}},
+                         {"laplacian.vectors", "degree", "laplacian.values", "degree"});
+  const at::Tensor edge_index = at::tensor({0, 1, 1, 0}, at::kLong).view({2, 2});
+  const auto out =
+      module.get_method("encodings")({edge_index, at::zeros({2}, at::kLong), at::zeros({1})})
+          .toTensorVector();
+  ASSERT_EQ(out.size(), 4u);
+  EXPECT_NEAR(out[0][0][0].item<double>(), std::sqrt(0.5), 1e-6);
+  EXPECT_TRUE(out[1].equal(at::ones({2, 2})));
+  EXPECT_NEAR(out[2][0][1].item<double>(), 2.0, 1e-6);
+  EXPECT_TRUE(out[3].equal(out[1]));
+}
+
+TEST(EncodingScript, RefusesWhatItCannotCompute) {
+  EXPECT_THAT([] { encoding_script({encode::DegreeOptions{}}, {"random_walk"}); },
+              ::testing::ThrowsMessage<base::RecipeError>(
+                  ::testing::HasSubstr("random_walk is not computed")));
+  EXPECT_THAT([] { encoding_script({encode::HopDistanceOptions{}}, {"hop_distance"}); },
+              ::testing::ThrowsMessage<base::RecipeError>(
+                  ::testing::HasSubstr("not computed inside an exported module")));
+}
+
+TEST(EncodingScript, ArgumentsAreIdentifiers) {
+  EXPECT_EQ(argument_of("laplacian.values"), "laplacian_values");
+}
+
+}  // namespace
+}  // namespace gtrain::deploy

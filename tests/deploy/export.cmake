@@ -1,0 +1,12 @@
+# The exported file in Python with torch alone: the wheel that gtrain itself is built with.
+if(TARGET gtrain_deploy_test AND NOT GTRAIN_SANITIZE)
+  set(export_python ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python)
+  add_test(NAME export.python
+    COMMAND ${CMAKE_COMMAND} -E env OMP_NUM_THREADS=1
+            ${export_python} -B -W ignore ${PROJECT_SOURCE_DIR}/tests/deploy/load_test.py
+            $<TARGET_FILE:gtrain_deploy_test>)
+  set_tests_properties(export.python PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
+  if(NOT EXISTS ${export_python})
+    set_tests_properties(export.python PROPERTIES DISABLED ON)
+  endif()
+endif()

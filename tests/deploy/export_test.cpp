@@ -1,0 +1,135 @@
+#include "gtrain/deploy/export.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "deploy/script_case.h"
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+#include "gtrain/deploy/archive.h"
+#include "support/temporary_directory.h"
+
+namespace gtrain::deploy {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A trained-like model, its batch of odd graphs and what the file has to say of it.
+struct Exported {
+  data::Dataset dataset = categorical_dataset(support::odd_graphs());
+  std::vector<encode::EncodingOptions> encodings = all_encodings();
+  std::vector<data::Column> columns = compute_all(dataset, encodings);
+  models::Signature signature = signature_of(dataset, encodings);
+  std::shared_ptr<models::Model> model = random_model(small_gps(), signature);
+  ExportSpec spec = spec_of(signature, encodings);
+
+  Exported() {
+    spec.recipe = "model: {name: gps}\n";
+    spec.metric = "mae";
+    spec.task = "graph_regression";
+    spec.output_names = {"task0"};
+    spec.target_mean = {2.5};
+    spec.target_deviation = {1.5};
+    spec.versions = {{"gtrain", "0"}};
+  }
+  data::GraphBatch batch() const {
+    std::vector<std::int64_t> ids;
+    for (std::int64_t g = 0; g < dataset.graphs(); ++g) {
+      if (dataset.nodes_of(g) > 0) ids.push_back(g);
+    }
+    return data::collate(dataset, columns, ids);
+  }
+};
+
+nlohmann::json list_of(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.to(at::kDouble).contiguous();
+  const double* p = flat.const_data_ptr<double>();
+  return {{"shape", tensor.sizes().vec()}, {"values", std::vector<double>(p, p + flat.numel())}};
+}
+
+TEST(Export, FileLoadsAndGivesTheModelsOutputs) {
+  const test::TemporaryDirectory directory;
+  const Exported e;
+  const data::GraphBatch batch = e.batch();
+  const fs::path path = directory.path() / "model.pt";
+  const Verified verified = export_torchscript(*e.model, e.spec, {batch}, path);
+  EXPECT_EQ(verified.graphs, batch.graphs);
+  EXPECT_LT(verified.difference, 1e-6);
+
+  torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
+  torch::jit::Module module = torch::jit::load(path.string(), at::kCPU, extra);
+  const at::Tensor got = run_script(module, inputs_of(batch));
+  const at::Tensor want = run_model(*e.model, batch) * 1.5 + 2.5;
+  EXPECT_LT((got - want).abs().max().item<double>(), 1e-5);
+  const auto json = nlohmann::json::parse(extra.at("gtrain.json"));
+  EXPECT_EQ(json["recipe"], e.spec.recipe);
+  EXPECT_EQ(json["metric"], "mae");
+  EXPECT_EQ(json["output_names"], nlohmann::json({"task0"}));
+  EXPECT_EQ(json["encodings"], "inside");
+  EXPECT_EQ(json["inputs"], nlohmann::json({"x", "edge_index", "edge_attr", "batch"}));
+  EXPECT_EQ(json["fused"], false);
+
+  // For load_test.py, which asks plain torch the same.
+  if (const char* kept = std::getenv("GTRAIN_EXPORT_DIRECTORY")) {
+    fs::copy_file(path, fs::path(kept) / "model.pt", fs::copy_options::overwrite_existing);
+    nlohmann::json sample{{"output", list_of(want)}};
+    const char* names[] = {"x", "edge_index", "edge_attr", "batch"};
+    const std::vector<at::Tensor> inputs = inputs_of(batch);
+    for (std::size_t i = 0; i < inputs.size(); ++i) sample["input"][names[i]] = list_of(inputs[i]);
+    for (const auto& p : e.model->named_parameters()) sample["names"].push_back(p.key());
+    for (const auto& p : e.model->named_buffers()) sample["names"].push_back(p.key());
+    std::ofstream(fs::path(kept) / "sample.json") << sample.dump();
+  }
+}
+
+TEST(Export, EncodingsThatAreInputsAreNamed) {
+  const test::TemporaryDirectory directory;
+  Exported e;
+  e.spec.encodings = Encodings::kInput;
+  const fs::path path = directory.path() / "model.pt";
+  EXPECT_LT(export_torchscript(*e.model, e.spec, {e.batch()}, path).difference, 1e-6);
+  torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
+  torch::jit::load(path.string(), at::kCPU, extra);
+  EXPECT_THAT(nlohmann::json::parse(extra.at("gtrain.json"))["inputs"],
+              ::testing::ElementsAre("x", "edge_index", "edge_attr", "batch", "random_walk",
+                                     "laplacian_values", "laplacian_vectors", "degree"));
+}
+
+TEST(Export, AModelThatDiffersIsRefusedAndNothingIsWritten) {
+  const test::TemporaryDirectory directory;
+  const Exported e;
+  data::GraphBatch batch = e.batch();
+  batch.encoding.at("random_walk") = batch.encoding.at("random_walk") + 0.1;
+  EXPECT_THAT(
+      [&] { export_torchscript(*e.model, e.spec, {batch}, directory.path() / "model.pt"); },
+      ::testing::ThrowsMessage<std::runtime_error>(::testing::HasSubstr("was not written")));
+  EXPECT_TRUE(fs::is_empty(directory.path()));
+}
+
+TEST(Export, AFlippedBitAnywhereInTheFileIsFound) {
+  const test::TemporaryDirectory directory;
+  const Exported e;
+  const fs::path path = directory.path() / "model.pt";
+  export_torchscript(*e.model, e.spec, {e.batch()}, path);
+  const std::string bytes = base::read_file(path);
+  for (std::size_t i = 0; i + 100 < bytes.size(); i += bytes.size() / 50) {
+    std::string damaged = bytes;
+    damaged[i] ^= 4;
+    EXPECT_THROW(check_seal(damaged, path), base::DataError) << i;
+  }
+}
+
+TEST(Export, AnUnwritableDirectoryIsAResourceError) {
+  const Exported e;
+  EXPECT_THROW(export_torchscript(*e.model, e.spec, {e.batch()}, "/nowhere/at/all/model.pt"),
+               base::ResourceError);
+}
+
+}  // namespace
+}  // namespace gtrain::deploy
