@@ -28,7 +28,7 @@ std::string flags(const CLI::App& command) {
   std::string out;
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) {
-      out += (out.empty() ? "--" : " --") + name;
+      out += " --" + name;
     }
   }
   return out;
@@ -51,7 +51,7 @@ std::string bash_script(const CLI::App& program) {
       "  local word=${COMP_WORDS[COMP_CWORD]} words=\n"
       "  case \"${COMP_WORDS[*]:1:COMP_CWORD-1}\" in\n";
   const auto branch = [&](const std::string& pattern, const CLI::App& command) {
-    out += fmt::format("    \"{0}\" | \"{0} \"*) words=\"{1} {2}\" ;;\n", pattern,
+    out += fmt::format("    \"{0}\" | \"{0} \"*) words=\"{1}{2}\" ;;\n", pattern,
                        first_words(command), flags(command));
   };
   for (const CLI::App* command : commands_of(program)) {
@@ -112,7 +112,7 @@ void add_completion_command(CLI::App& program) {
   auto shell = std::make_shared<std::string>();
   command->add_option("SHELL", *shell, "bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}).description(""));
   command->callback([shell, &program] { std::cout << completion_script(program, *shell); });
 }
 

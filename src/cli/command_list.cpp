@@ -99,7 +99,8 @@ void add_list_command(CLI::App& program) {
   auto a = std::make_shared<Arguments>();
   command->add_option("WHAT", a->what, "models, encodings, datasets, recipes or metrics")
       ->required()
-      ->check(CLI::IsMember({"models", "encodings", "datasets", "recipes", "metrics"}));
+      ->check(
+          CLI::IsMember({"models", "encodings", "datasets", "recipes", "metrics"}).description(""));
   command->add_flag("--names", a->names, "names only");
   command->callback([a] {
     if (a->what == "datasets" && !a->names) {

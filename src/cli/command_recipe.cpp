@@ -44,8 +44,10 @@ std::string fit(const train::Recipe& recipe) {
   }
   const auto model =
       models::build(recipe.model, models::signature_of(opened.dataset, std::move(encodings)));
-  return fmt::format("ok, {} parameters, {} graphs", models::parameter_count(*model),
-                     opened.dataset.graphs());
+  const bool single = opened.dataset.single_graph();
+  return fmt::format("ok, {} parameters, {} {}", models::parameter_count(*model),
+                     single ? opened.dataset.nodes() : opened.dataset.graphs(),
+                     single ? "nodes" : "graphs");
 }
 
 // Recipes and overrides stand together on the line: what holds a '=' and is no file is an override.
@@ -94,7 +96,7 @@ void add_plan(CLI::App& program) {
   command->add_option("RECIPE", a->recipe, "recipe file or shipped name")->required();
   command->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as model.width=128");
   command->add_option("--threads", a->threads, "threads to use (default: all processors)")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
   command->callback([a] {
     const train::Recipe recipe = train::load_recipe(train::find_recipe(a->recipe), a->overrides);

@@ -29,7 +29,7 @@ struct RunArguments {
 
 void add_threads(CLI::App* command, RunArguments& a) {
   command->add_option("--threads", a.threads, "threads to use (default: all processors)")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
 }
 
@@ -92,7 +92,7 @@ void add_data_options(CLI::App* command, RunArguments& a) {
   command->add_option("--data", a.data, "folder, .h5 store or name (default: the run's own)")
       ->type_name("DATA");
   command->add_option("--split", a.split, "train, valid or test (default: test)")
-      ->check(CLI::IsMember({"train", "valid", "test", "all"}))
+      ->check(CLI::IsMember({"train", "valid", "test", "all"}).description(""))
       ->type_name("SPLIT");
   add_threads(command, a);
 }
@@ -112,7 +112,7 @@ void add_train(CLI::App& program, Session& session) {
       ->type_name("SEEDS");
   command->add_flag("--dry-run", a->dry_run, "two steps, nothing is kept");
   command->add_option("--profile", a->profile, "measure this many steps")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000}))
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000}).description(""))
       ->type_name("STEPS");
   command->add_flag("--quiet", a->quiet, "no progress on the terminal");
   command->callback([a, &session] { session.code = train_recipe(*a); });

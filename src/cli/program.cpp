@@ -65,11 +65,10 @@ const CLI::App& find_command(const CLI::App& program, const std::vector<std::str
 
 void print_help(const CLI::App& program, const std::vector<std::string>& words) {
   const CLI::App& command = find_command(program, words);
-  std::string path = "gtrain";
-  for (const CLI::App* at = &command; at != &program; at = at->get_parent()) {
-    path.insert(6, " " + at->get_name());
+  std::string path;  // of the commands above it
+  for (const CLI::App* at = command.get_parent(); at != nullptr; at = at->get_parent()) {
+    path.insert(0, at->get_name() + (path.empty() ? "" : " "));
   }
-  path.resize(path.size() - (&command == &program ? 0 : command.get_name().size() + 1));
   std::cout << command.help(path);
 }
 

@@ -20,13 +20,12 @@ using Kind = RecipeNode::Kind;
 
 std::string bounds_problem(const Field& field, double value) {
   const std::string got = print_number(value);
-  if (std::isfinite(field.min) && std::isfinite(field.max)) {
-    return fmt::format("must be between {} and {}, got {}", print_number(field.min),
-                       print_number(field.max), got);
+  const std::string low = print_number(field.min), high = print_number(field.max);
+  if (std::isfinite(field.min) && field.max < kBoundless) {
+    return fmt::format("must be between {} and {}, got {}", low, high, got);
   }
-  return value < field.min
-             ? fmt::format("must be at least {}, got {}", print_number(field.min), got)
-             : fmt::format("must be at most {}, got {}", print_number(field.max), got);
+  return value < field.min ? fmt::format("must be at least {}, got {}", low, got)
+                           : fmt::format("must be at most {}, got {}", high, got);
 }
 
 class Decoder final : public base::FieldVisitor {

@@ -110,7 +110,7 @@ class Describer final : public base::FieldVisitor {
 };
 
 std::string range_text(const FieldDescription& field) {
-  const bool low = std::isfinite(field.min), high = std::isfinite(field.max);
+  const bool low = std::isfinite(field.min), high = field.max < kBoundless;
   if (low && high) {
     return fmt::format(", {} to {}", print_number(field.min), print_number(field.max));
   }

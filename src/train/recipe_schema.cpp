@@ -98,9 +98,11 @@ Json value_schema(const FieldDescription& field) {
 }  // namespace
 
 std::string recipe_schema() {
-  Json schema{{"$schema", "https://json-schema.org/draft/2020-12/schema"},
-              {"title", "gtrain recipe"}};
-  schema.update(section_schema(describe_recipe(), {}));
+  Json schema = Json::object();
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  schema["title"] = "gtrain recipe";
+  const Json root = section_schema(describe_recipe(), {});
+  for (const auto& [key, value] : root.items()) schema[key] = value;
   return schema.dump(2) + "\n";
 }
 

@@ -27,6 +27,9 @@ Scanned<std::vector<std::int64_t>> scan_integers(const RecipeNode& node);
 // What a node is, for messages: "a map", "a list", "nothing", "\"text\"", "12".
 std::string kind_of(const RecipeNode& node);
 
+// Upper bounds from here on only guard sizes and are not worth showing.
+inline constexpr double kBoundless = 1e12;
+
 std::string print_number(double value);
 std::string print_text(const std::string& value);  // quoted where YAML would not read it as text
 

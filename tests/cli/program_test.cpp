@@ -1,0 +1,214 @@
+#include "gtrain/cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "support/temporary_directory.h"
+
+namespace gtrain::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const char* const kProgram = GTRAIN_BINARY_DIR "/bin/gtrain";
+
+struct Ended {
+  int code = -1;
+  std::string text;  // stdout and stderr
+};
+
+// The program as a user runs it, in a directory and with a cache of its own.
+class Program : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(fs::exists(kProgram)) << "build the target gtrain first"; }
+
+  std::string command(const std::string& arguments) const {
+    return "cd " + directory.path().string() +
+           " && GTRAIN_CACHE=" + (directory.path() / "cache").string() + " GTRAIN_DATA= exec " +
+           kProgram + " " + arguments;
+  }
+
+  Ended run(const std::string& arguments) const {
+    Ended ended;
+    std::FILE* pipe = ::popen(("(" + command(arguments) + ") 2>&1").c_str(), "r");
+    std::array<char, 4096> buffer{};
+    for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
+      ended.text.append(buffer.data(), n);
+    }
+    const int status = ::pclose(pipe);
+    ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return ended;
+  }
+
+  // Started through /bin/sh, which the program replaces, so that signals reach it.
+  pid_t start(const std::string& arguments) const {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const std::string line = command(arguments) + " >/dev/null 2>&1";
+      ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+      ::_exit(127);
+    }
+    return child;
+  }
+
+  bool appears(const fs::path& file) const {
+    for (int i = 0; i < 600; ++i) {
+      std::error_code ignored;
+      if (fs::exists(directory.path() / file, ignored)) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    return false;
+  }
+
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(directory.path() / name) << text;
+    return name;
+  }
+
+  test::TemporaryDirectory directory;
+};
+
+TEST_F(Program, TellsItsVersionAndHelps) {
+  EXPECT_EQ(run("--version").code, 0);
+  EXPECT_THAT(run("--version").text, HasSubstr("gtrain "));
+  const Ended help = run("help");
+  EXPECT_EQ(help.code, 0);
+  for (const char* name : {"train", "resume", "eval", "predict", "validate", "plan", "explain",
+                           "list", "data", "doctor", "recipe", "completion"}) {
+    EXPECT_THAT(help.text, HasSubstr(std::string("\n  ") + name));
+    EXPECT_EQ(run(std::string("help ") + name).code, 0) << name;
+    EXPECT_EQ(run(std::string(name) + " --help").text, run(std::string("help ") + name).text);
+  }
+  EXPECT_THAT(run("help data verify").text, HasSubstr("gtrain data verify"));
+}
+
+TEST_F(Program, UnknownCommandsAndFlagsAreTwo) {
+  const Ended command = run("trian zinc/gps");
+  EXPECT_EQ(command.code, 2);
+  EXPECT_THAT(command.text, HasSubstr("unknown command trian (did you mean train?)"));
+  EXPECT_EQ(run("data vrify x").code, 2);
+  EXPECT_EQ(run("help nosuch").code, 2);
+  EXPECT_EQ(run("train").code, 2);
+  EXPECT_EQ(run("train quickstart --nosuch").code, 2);
+  EXPECT_EQ(run("train quickstart --threads none").code, 2);
+  EXPECT_EQ(run("train quickstart --threads 0").code, 2);
+  EXPECT_EQ(run("list nosuch").code, 2);
+  EXPECT_EQ(run("train quickstart --resume").code, 2);
+}
+
+TEST_F(Program, RecipeMistakesAreTwoAndAllNamed) {
+  const Ended bad =
+      run("validate " + write("bad.yaml", "dataset: {nam: zinc}\nmodel: {name: gsp}\n"));
+  EXPECT_EQ(bad.code, 2);
+  EXPECT_THAT(bad.text, HasSubstr("bad.yaml:1:11: dataset.nam: unknown key (did you mean name?)"));
+  EXPECT_THAT(bad.text,
+              HasSubstr("bad.yaml:2:15: model.name: unknown value gsp (did you mean gps?)"));
+  const Ended line = run("--recipe zinc/gps train.epoch=3 model.width=wide");
+  EXPECT_EQ(line.code, 2);
+  EXPECT_THAT(line.text,
+              HasSubstr("command line: train.epoch=3: unknown key (did you mean epochs?)"));
+  EXPECT_THAT(line.text,
+              HasSubstr("command line: model.width=wide: expected an integer, got wide"));
+}
+
+TEST_F(Program, ValidateGoesThroughAllFilesBeforeItFails) {
+  const std::string bad = write("bad.yaml", "[]");
+  const Ended ended = run("validate " + bad + " quickstart");
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.text, HasSubstr("quickstart: ok"));
+  EXPECT_THAT(ended.text, HasSubstr("bad.yaml:1:1: expected a map of keys, got a list"));
+}
+
+TEST_F(Program, ValidateCountsParametersWhereTheDataIsHere) {
+  const Ended here = run("validate quickstart");
+  EXPECT_EQ(here.code, 0);
+  EXPECT_THAT(here.text, HasSubstr("parameters, 642 graphs"));
+  EXPECT_THAT(run("validate zinc/gps").text, HasSubstr("data set not found here"));
+}
+
+TEST_F(Program, MissingDataIsThreeAndMissingCudaIsTwo) {
+  EXPECT_EQ(run("train quickstart dataset.path=nowhere").code, 3);
+  EXPECT_EQ(run("eval nowhere").code, 3);
+  EXPECT_EQ(run("resume nowhere").code, 3);
+  EXPECT_EQ(run("data verify nowhere.h5").code, 3);
+  const Ended cuda = run("train quickstart --device cuda:0");
+  EXPECT_EQ(cuda.code, 2);
+  EXPECT_THAT(cuda.text, HasSubstr("no CUDA"));
+}
+
+TEST_F(Program, ImportsVerifiesAndDescribesADataSet) {
+  EXPECT_EQ(run("data import freesolv f.h5").code, 0);
+  EXPECT_EQ(run("data verify f.h5").code, 0);
+  EXPECT_THAT(run("data stats f.h5").text, HasSubstr("642 graphs"));
+  EXPECT_THAT(run("data info freesolv").text, HasSubstr("rmse"));
+}
+
+TEST_F(Program, AClosedPipeIsNoCrash) {
+  EXPECT_EQ(std::system(("(" + command("explain --schema") +
+                         " 2>/dev/null; echo $? > code) | head -c 1"
+                         " > /dev/null")
+                            .c_str()),
+            0);
+  ASSERT_TRUE(appears("code"));
+}
+
+// A small model, so that epochs pass quickly.
+const char* const kTiny =
+    "--recipe quickstart model.width=16 model.layers=1 "
+    "model.encoders[0].dim=4 --quiet ";
+
+TEST_F(Program, TrainsEvaluatesAndPredicts) {
+  const Ended trained = run(std::string(kTiny) + "train.epochs=2 train.schedule.warmup=1 --run r");
+  ASSERT_EQ(trained.code, 0) << trained.text;
+  for (const char* file : {"r/recipe.yaml", "r/metrics.jsonl", "r/result.json"}) {
+    EXPECT_TRUE(fs::exists(directory.path() / file)) << file;
+  }
+  const Ended eval = run("eval r");
+  EXPECT_EQ(eval.code, 0);
+  EXPECT_THAT(eval.text, HasSubstr("\"rmse\""));
+  EXPECT_EQ(run("predict r --data freesolv --out p.csv").code, 0);
+  EXPECT_TRUE(fs::exists(directory.path() / "p.csv"));
+  EXPECT_EQ(run("validate r/recipe.yaml").code, 0);
+}
+
+TEST_F(Program, InterruptedTrainingSavesAndGoesOn) {
+  const pid_t child = start(std::string(kTiny) + "train.epochs=100000 --run r");
+  ASSERT_TRUE(appears("r/last.safetensors"));
+  ASSERT_EQ(::kill(child, SIGINT), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+
+  const pid_t again = start("resume r --quiet");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  ASSERT_EQ(::kill(again, SIGTERM), 0);
+  ASSERT_EQ(::waitpid(again, &status, 0), again);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 143);
+}
+
+TEST_F(Program, ARunDirectoryInUseIsSix) {
+  const pid_t child = start(std::string(kTiny) + "train.epochs=100000 --run r");
+  ASSERT_TRUE(appears("r/last.safetensors"));
+  EXPECT_EQ(run("resume r --quiet").code, 6);
+  ASSERT_EQ(::kill(child, SIGTERM), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 143);
+}
+
+}  // namespace
+}  // namespace gtrain::cli
