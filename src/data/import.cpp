@@ -111,7 +111,7 @@ PackRules rules_for(const Located& located, const DatasetOptions& options) {
        "graph_binary, graph_multilabel, graph_class, node_class, …");
   need(!rules.metric.empty(),
        "metric: has to be said for a folder without a card: rocauc, ap, "
-       "mae, rmse, accuracy, …");
+       "mae, rmse, acc, …");
   need(inverse.has_value(),
        "add_inverse_edge: has to be said for a folder without a card: true "
        "when the files hold each undirected edge once, else false");

@@ -14,7 +14,7 @@
 namespace gtrain::data {
 
 struct CsvRules {
-  std::string name;
+  std::string name = {};
   Per per = Per::kNode;
   std::int64_t columns = 0;    // required number of columns; 0: that of the first row
   bool integers = false;       // refuse anything else

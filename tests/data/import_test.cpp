@@ -1,0 +1,115 @@
+#include "gtrain/data/import.h"
+
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "data/environment.h"
+#include "data/sample.h"
+#include "gtrain/base/durable.h"
+#include "gtrain/data/store.h"
+
+namespace gtrain::data {
+namespace {
+
+using testing::HasSubstr;
+
+class Import : public testing::Test {
+ protected:
+  Import() { write_sample(folder_); }
+  DatasetOptions options() const {
+    DatasetOptions o;
+    o.path = folder_.string();
+    return o;
+  }
+  std::filesystem::path key(const DatasetOptions& o) {
+    return cached_store(folder_, rules_for(locate(o), o));
+  }
+
+  test::TemporaryDirectory directory_;
+  std::filesystem::path folder_ = directory_.path() / "my_set";
+  Environment cache_{"GTRAIN_CACHE", (directory_.path() / "cache").string()};
+};
+
+TEST_F(Import, FolderWithoutACardNamesEveryKeyThatHasToBeSaid) {
+  const std::string message =
+      message_of<base::RecipeError>([&] { rules_for(locate(options()), options()); });
+  EXPECT_THAT(message, HasSubstr("dataset.task"));
+  EXPECT_THAT(message, HasSubstr("dataset.metric"));
+  EXPECT_THAT(message, HasSubstr("dataset.add_inverse_edge"));
+}
+
+TEST_F(Import, CardInTheFolderSaysItAndTheRecipeOverrides) {
+  write_text(folder_ / "card.yaml",
+             "name: mine\ntask: graph_regression\nmetric: mae\nsplit: random\n"
+             "add_inverse_edge: true\n");
+  DatasetOptions o = options();
+  PackRules rules = rules_for(locate(o), o);
+  EXPECT_EQ(rules.name, "mine");
+  EXPECT_EQ(rules.metric, "mae");
+  EXPECT_TRUE(rules.add_inverse_edge);
+  o.metric = "rmse";
+  o.add_inverse_edge = false;
+  rules = rules_for(locate(o), o);
+  EXPECT_EQ(rules.metric, "rmse");
+  EXPECT_FALSE(rules.add_inverse_edge);
+}
+
+TEST_F(Import, NamedCardServesAFolderGivenByPath) {
+  DatasetOptions o = options();
+  o.name = "molhiv";
+  const PackRules rules = rules_for(locate(o), o);
+  EXPECT_EQ(rules.task, Task::kGraphBinary);
+  EXPECT_EQ(rules.features, "ogb_mol");
+  EXPECT_EQ(rules.name, "molhiv");
+}
+
+TEST_F(Import, UnknownNameAndMissingPathSayWhereWasLooked) {
+  DatasetOptions o;
+  o.name = "no-such-set";
+  EXPECT_THAT(message_of<base::RecipeError>([&] { locate(o); }), HasSubstr("looked in"));
+  o.path = (directory_.path() / "nowhere").string();
+  EXPECT_THAT(message_of([&] { locate(o); }), HasSubstr("nowhere: does not exist"));
+}
+
+TEST_F(Import, CacheKeyFollowsFilesAndRules) {
+  DatasetOptions o = options();
+  o.task = "graph_regression";
+  o.metric = "mae";
+  o.add_inverse_edge = true;
+  const auto first = key(o);
+  EXPECT_EQ(key(o), first);
+  o.add_inverse_edge = false;
+  EXPECT_NE(key(o), first);
+  o.add_inverse_edge = true;
+  write_text(folder_ / "raw/edge-feat.csv.gz", gzip("1\n2\n3\n5\n"));
+  EXPECT_NE(key(o), first);
+}
+
+TEST_F(Import, SeveralAtOnceLeaveOneSoundStore) {
+  DatasetOptions o = options();
+  o.task = "graph_regression";
+  o.metric = "mae";
+  o.add_inverse_edge = true;
+  const auto store = key(o);
+  base::make_directory(store.parent_path());
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 5; ++k) {
+        import_store(locate(o), rules_for(locate(o), o), store);
+        EXPECT_EQ(read_store(store, true).graphs(), 3);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator(store.parent_path())) {
+    ++files;
+  }
+  EXPECT_EQ(files, 1U);
+}
+
+}  // namespace
+}  // namespace gtrain::data
