@@ -152,6 +152,20 @@ bool accurate(const Sparse& a, const Spectrum& spectrum) {
 
 }  // namespace
 
+bool DenseSpectrum::solve_part(const Eigen::Ref<const Eigen::MatrixXd>& matrix, Index count,
+                               Spectrum& out) {
+  if (matrix.rows() == 1) return false;
+  reduction_.compute(matrix);
+  diagonal_ = reduction_.diagonal();
+  off_diagonal_ = reduction_.subDiagonal();
+  if (!tridiagonal_values(diagonal_, off_diagonal_, out.values)) return false;
+  const Index end = cluster_end(out.values, count);
+  if (!part_.solve(diagonal_, off_diagonal_, out.values, end, out.vectors)) return false;
+  out.values.conservativeResize(end);
+  out.vectors.applyOnTheLeft(reduction_.matrixQ());
+  return true;
+}
+
 void DenseSpectrum::solve(const Eigen::Ref<const Eigen::MatrixXd>& matrix, Index count,
                           Spectrum& out) {
   if (matrix.rows() == 0) {
@@ -159,6 +173,7 @@ void DenseSpectrum::solve(const Eigen::Ref<const Eigen::MatrixXd>& matrix, Index
     out.vectors.resize(0, 0);
     return;
   }
+  if (solve_part(matrix, count, out)) return;
   solver_.compute(matrix);
   const Index end = cluster_end(solver_.eigenvalues(), count);
   out.values = solver_.eigenvalues().head(end);
