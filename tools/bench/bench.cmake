@@ -4,3 +4,8 @@ if(TARGET gtrain_encode AND TARGET gtrain_data)
   add_executable(gtrain_bench_encode ${PROJECT_SOURCE_DIR}/tools/bench/encode_bench.cpp)
   target_link_libraries(gtrain_bench_encode PRIVATE gtrain_encode gtrain_data)
 endif()
+
+if(TARGET gtrain_data)
+  add_executable(gtrain_bench_import ${PROJECT_SOURCE_DIR}/tools/bench/import_bench.cpp)
+  target_link_libraries(gtrain_bench_import PRIVATE gtrain_data)
+endif()
