@@ -39,7 +39,8 @@ void check(const ExportRunOptions& options) {
 
 std::map<std::string, std::string> version_texts() {
   std::map<std::string, std::string> out;
-  for (const auto& [name, value] : versions().items()) {
+  const Json all = versions();
+  for (const auto& [name, value] : all.items()) {
     out[name] = value.is_string() ? value.get<std::string>() : value.dump();
   }
   return out;
