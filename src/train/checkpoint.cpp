@@ -57,15 +57,11 @@ json to_json(const Progress& p) {
          {"batch", p.batch},
          {"updates", p.updates},
          {"done", p.done},
-         {"seconds", p.seconds},
-         {"train_seconds", p.train_seconds},
-         {"train_graphs", p.train_graphs},
          {"best_epoch", p.best_epoch},
          {"best", number(p.best)},
          {"since_best", p.since_best},
-         {"metrics_bytes", p.metrics_bytes},
+         {"lines", p.lines},
          {"loss_sum", number(p.loss_sum)},
-         {"epoch_seconds", p.epoch_seconds},
          {"graphs", p.graphs}};
   if (p.plateau) {
     j["plateau"] = {
@@ -80,15 +76,11 @@ Progress progress_of(const json& j) {
   p.batch = j.at("batch");
   p.updates = j.at("updates");
   p.done = j.at("done");
-  p.seconds = j.at("seconds");
-  p.train_seconds = j.at("train_seconds");
-  p.train_graphs = j.at("train_graphs");
   p.best_epoch = j.at("best_epoch");
   p.best = number(j.at("best"));
   p.since_best = j.at("since_best");
-  p.metrics_bytes = j.at("metrics_bytes");
+  p.lines = j.at("lines");
   p.loss_sum = number(j.at("loss_sum"));
-  p.epoch_seconds = j.at("epoch_seconds");
   p.graphs = j.at("graphs");
   if (const auto it = j.find("plateau"); it != j.end()) {
     p.plateau = Plateau::State{number(it->at("best")), it->at("bad"), it->at("rate")};

@@ -163,7 +163,9 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
   model_.train();
   optimizer_.zero_grad();
   ProgressLine line(label, epochs_);
-  const std::int64_t batches = loader_.batches();
+  const std::int64_t batches = loader_.batches(), first = batch_;
+  graphs_ = 0;
+  seconds_ = 0.0;
   auto before = Clock::now();
   while (auto batch = loader_.next()) {
     const auto loaded = Clock::now();
@@ -186,22 +188,22 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
       ++updates_;
     }
     ++batch_;
+    graphs_ += batch->graphs;
     const auto now = Clock::now();
     seconds_ += between(before, now);
     before = now;
-    line.step(epoch, batch_, batches, loss, static_cast<double>(tally_->graphs()) / seconds_,
-              seconds_left(epoch, seconds_ / static_cast<double>(batch_)));
+    line.step(epoch, batch_, batches, loss, static_cast<double>(graphs_) / seconds_,
+              seconds_left(epoch, seconds_ / static_cast<double>(batch_ - first)));
     if (!update) continue;
     if (recipe_.train.steps > 0 && updates_ >= recipe_.train.steps) break;
     if (interrupt != nullptr && *interrupt != 0) return StepEnd::kInterrupted;
   }
   out.figures = tally_->figures(metrics_);
   out.rate = rate(epoch, updates_ - 1);
-  out.graphs = tally_->graphs();
+  out.graphs = graphs_;
   out.seconds = seconds_;
   tally_.reset();
   batch_ = 0;
-  seconds_ = 0.0;
   return StepEnd::kEpoch;
 }
 
@@ -236,7 +238,6 @@ void EpochLoop::keep_partial(Checkpoint& checkpoint) const {
   checkpoint.partial["labels"] = tally_->labels();
   checkpoint.progress.loss_sum = tally_->loss_sum();
   checkpoint.progress.graphs = tally_->graphs();
-  checkpoint.progress.epoch_seconds = seconds_;
 }
 
 void EpochLoop::restore(const Checkpoint& checkpoint) {
@@ -244,7 +245,6 @@ void EpochLoop::restore(const Checkpoint& checkpoint) {
   optimizer_.load_state(checkpoint.optimizer);
   updates_ = p.updates;
   batch_ = p.batch;
-  seconds_ = p.epoch_seconds;
   if (plateau_ && p.plateau) plateau_->restore(*p.plateau);
   if (p.batch == 0) return;
   tally_.emplace(material_.dataset().info.task, material_.scale);

@@ -22,7 +22,7 @@ enum class StepEnd { kEpoch, kInterrupted, kDiverged };
 struct EpochFigures {
   Figures figures;  // seen while training
   double rate = 0.0;
-  double seconds = 0.0;  // of the steps
+  double seconds = 0.0;  // of the steps this process made
   std::int64_t graphs = 0;
   std::string problem;  // when diverged
 };
@@ -79,7 +79,8 @@ class EpochLoop {
   std::int64_t epochs_ = 0, total_ = 0;  // of the run; in the schedule's unit
   std::int64_t updates_ = 0, batch_ = 0;
   std::optional<Tally> tally_;  // of the epoch being run
-  double seconds_ = 0.0;        // of its steps
+  double seconds_ = 0.0;        // of its steps in this process
+  std::int64_t graphs_ = 0;     // trained on in that time
   Phases phases_;
 };
 

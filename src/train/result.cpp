@@ -51,7 +51,7 @@ Json versions() {
           {"numerics", kNumericsVersion},
           {"torch", TORCH_VERSION},
           {"tbb", TBB_runtime_version()},
-          {"compiler", __VERSION__}};
+          {"compiler", "g++ " __VERSION__}};
 }
 
 void write_json(const fs::path& path, const Json& value) {

@@ -180,7 +180,7 @@ RunOutcome train_all(const Recipe& recipe, const RunOptions& options, const fs::
       material = prepare(own, opened);
       fold = member.fold;
     }
-    const fs::path below = directory / member.directory;
+    const fs::path below = member.directory.empty() ? directory : directory / member.directory;
     const Ending ending = train_member(own, member, *material, below, options);
     if (ending == Ending::kInterrupted) {
       outcome.code = interruption(options);

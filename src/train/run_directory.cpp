@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -104,18 +103,23 @@ RunLock::RunLock(const fs::path& directory) {
 
 RunLock::~RunLock() { ::close(descriptor_); }
 
-MetricsLog::MetricsLog(fs::path path, std::int64_t bytes) : path_(std::move(path)), bytes_(bytes) {
+MetricsLog::MetricsLog(fs::path path, std::int64_t lines) : path_(std::move(path)), lines_(lines) {
+  if (lines > 0) kept_ = base::read_file(path_);
+  std::size_t end = 0;
+  for (std::int64_t n = 0; n < lines; ++n) {
+    const std::size_t newline = kept_.find('\n', end);
+    if (newline == std::string::npos) {
+      throw base::DataError(
+          fmt::format("{}: {} lines; expected at least the {} that belong to the saved state",
+                      path_.string(), n, lines));
+    }
+    end = newline + 1;
+  }
+  kept_.resize(end);
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) refuse(path_, "cannot be opened");
-  struct stat info {};
-  if (::fstat(descriptor_, &info) != 0 || info.st_size < bytes) {
-    ::close(descriptor_);
-    throw base::DataError(
-        fmt::format("{}: {} bytes; expected at least the {} that belong to the "
-                    "saved state",
-                    path_.string(), info.st_size, bytes));
-  }
-  if (::ftruncate(descriptor_, bytes) != 0 || ::lseek(descriptor_, 0, SEEK_END) < 0) {
+  if (::ftruncate(descriptor_, static_cast<off_t>(end)) != 0 ||
+      ::lseek(descriptor_, 0, SEEK_END) < 0) {
     ::close(descriptor_);
     refuse(path_, "cannot be truncated");
   }
@@ -132,7 +136,7 @@ void MetricsLog::append(const std::string& lines) {
     done += static_cast<std::size_t>(n);
   }
   if (::fdatasync(descriptor_) != 0) refuse(path_, "cannot be synced");
-  bytes_ += static_cast<std::int64_t>(lines.size());
+  lines_ += std::count(lines.begin(), lines.end(), '\n');
 }
 
 }  // namespace gtrain::train

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,7 @@ struct Trainer::State {
   bool finish_epoch(const EpochFigures& epoch, bool last);  // false: diverged
   bool evaluate_epoch(std::string& lines);
   bool should_stop(double rate) const;
+  void count_times(const std::string& lines);
   void save(bool partial);
   Checkpoint checkpoint(bool with_optimizer) const;
   Json figures_of_all_splits();
@@ -71,7 +73,8 @@ struct Trainer::State {
   Figures valid;  // of the epoch just evaluated
   std::string problem;
   std::chrono::steady_clock::time_point resumed_at = std::chrono::steady_clock::now();
-  double seconds_before = 0.0;
+  double seconds_before = 0.0;  // of the epochs before the state this process began with
+  double train_seconds = 0.0, train_graphs = 0.0;
 };
 
 Trainer::State::State(const Recipe& r, const Material& m, std::shared_ptr<models::Model> built,
@@ -103,8 +106,7 @@ Checkpoint Trainer::State::checkpoint(bool with_optimizer) const {
 }
 
 void Trainer::State::save(bool partial) {
-  progress.seconds = seconds_before + seconds_since(resumed_at);
-  progress.metrics_bytes = log->bytes();
+  progress.lines = log->lines();
   progress.plateau = loop.plateau_state();
   Checkpoint c = checkpoint(true);
   if (partial) loop.keep_partial(c);
@@ -160,8 +162,8 @@ bool Trainer::State::finish_epoch(const EpochFigures& epoch, bool last) {
   progress.epoch += 1;
   progress.batch = 0;
   progress.updates = loop.updates();
-  progress.train_seconds += epoch.seconds;
-  progress.train_graphs += epoch.graphs;
+  train_seconds += epoch.seconds;
+  train_graphs += static_cast<double>(epoch.graphs);
   Json json = line("train", epoch.figures);
   json["lr"] = epoch.rate;
   json["seconds"] = epoch.seconds;
@@ -199,8 +201,23 @@ bool Trainer::State::should_stop(double rate) const {
   return why != nullptr;
 }
 
+// Times are not part of a state, so that equal runs have equal states; the log has them.
+void Trainer::State::count_times(const std::string& lines) {
+  std::istringstream text(lines);
+  for (std::string each; std::getline(text, each);) {
+    const Json json = Json::parse(each, nullptr, false);
+    if (!json.is_object() || !json.contains("seconds")) continue;
+    const double seconds = json["seconds"];
+    seconds_before += seconds;
+    if (json.value("split", "") != "train") continue;
+    train_seconds += seconds;
+    train_graphs += seconds * json.value("graphs_per_second", 0.0);
+  }
+}
+
 Ending Trainer::State::train() {
-  log.emplace(options.directory / "metrics.jsonl", progress.metrics_bytes);
+  log.emplace(options.directory / "metrics.jsonl", progress.lines);
+  count_times(log->kept());
   bool done = progress.done;
   while (!done) {
     EpochFigures epoch;
@@ -261,10 +278,7 @@ void Trainer::State::write_result(const char* status) {
   out["parameters"] = models::parameter_count(*model);
   out["flops_per_graph"] = loop.flops_per_graph();
   out["seconds"] = seconds_before + seconds_since(resumed_at);
-  out["graphs_per_second"] =
-      progress.train_seconds > 0
-          ? static_cast<double>(progress.train_graphs) / progress.train_seconds
-          : 0.0;
+  out["graphs_per_second"] = train_seconds > 0 ? train_graphs / train_seconds : 0.0;
   out["peak_rss_bytes"] = peak_rss_bytes();
   out["recipe_hash"] = options.recipe_hash;
   out["versions"] = versions();
@@ -307,7 +321,6 @@ void Trainer::restore() {
   }
   load_model_tensors(*s.model, found->model, origin.string());
   s.progress = found->progress;
-  s.seconds_before = s.progress.seconds;
   s.loop.restore(*found);
   base::note(fmt::format("{}going on after epoch {}{}", s.options.label, s.progress.epoch,
                          s.progress.batch > 0 ? fmt::format(", batch {}", s.progress.batch) : ""));

@@ -24,22 +24,19 @@ namespace gtrain::train {
 
 using NamedTensors = std::map<std::string, at::Tensor>;
 
-// Where a run stands. Epochs count from 1.
+// Where a run stands. Epochs count from 1. No times: two runs of one recipe write equal files.
 struct Progress {
-  std::int64_t epoch = 0;          // epochs completed
-  std::int64_t batch = 0;          // batches done of the epoch after that; 0 at an epoch's end
-  std::int64_t updates = 0;        // optimizer steps so far
-  bool done = false;               // training ended after `epoch`
-  double seconds = 0.0;            // training time so far, evaluation included
-  double train_seconds = 0.0;      // steps alone
-  std::int64_t train_graphs = 0;   // graphs trained on in that time
-  std::int64_t best_epoch = 0;     // 0: none yet
-  double best = 0.0;               // metric on valid at best_epoch
-  std::int64_t since_best = 0;     // evaluations since then
-  std::int64_t metrics_bytes = 0;  // length of metrics.jsonl that belongs to this state
+  std::int64_t epoch = 0;       // epochs completed
+  std::int64_t batch = 0;       // batches done of the epoch after that; 0 at an epoch's end
+  std::int64_t updates = 0;     // optimizer steps so far
+  bool done = false;            // training ended after `epoch`
+  std::int64_t best_epoch = 0;  // 0: none yet
+  double best = 0.0;            // metric on valid at best_epoch
+  std::int64_t since_best = 0;  // evaluations since then
+  std::int64_t lines = 0;       // of metrics.jsonl that belong to this state
   std::optional<Plateau::State> plateau;
   // Of a partly done epoch: what its metrics need.
-  double loss_sum = 0.0, epoch_seconds = 0.0;
+  double loss_sum = 0.0;
   std::int64_t graphs = 0;
 };
 

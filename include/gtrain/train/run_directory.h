@@ -28,23 +28,25 @@ class RunLock {
   int descriptor_ = -1;
 };
 
-// metrics.jsonl: lines are appended and synced. Opening keeps the first `bytes` of an earlier file,
-// the lines that belong to the state a run goes on from. Throws base::DataError when the file is
-// shorter, base::ResourceError when the disk refuses.
+// metrics.jsonl: lines are appended and synced. Opening keeps the first `lines` of an earlier file,
+// those that belong to the state a run goes on from. Throws base::DataError when the file has
+// fewer, base::ResourceError when the disk refuses.
 class MetricsLog {
  public:
-  MetricsLog(std::filesystem::path path, std::int64_t bytes);
+  MetricsLog(std::filesystem::path path, std::int64_t lines);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
 
-  void append(const std::string& lines);  // whole lines, each with its newline
-  std::int64_t bytes() const { return bytes_; }
+  const std::string& kept() const { return kept_; }  // text of the lines found on opening
+  void append(const std::string& lines);             // whole lines, each with its newline
+  std::int64_t lines() const { return lines_; }
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
-  std::int64_t bytes_ = 0;
+  std::string kept_;
+  std::int64_t lines_ = 0;
 };
 
 }  // namespace gtrain::train
