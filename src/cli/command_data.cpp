@@ -32,8 +32,7 @@ CLI::App* add_look(CLI::App* parent, const char* name, const char* doc,
 
 std::string verify(const DataArguments& a) {
   const std::filesystem::path path = a.data;
-  std::error_code ignored;
-  const bool store = path.extension() == ".h5" && std::filesystem::is_regular_file(path, ignored);
+  const bool store = path.extension() == ".h5";
   return data::verify_store(store ? path : data::open_dataset(a.options()).store);
 }
 

@@ -3,19 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <deque>
 #include <utility>
 
 #include "gtrain/train/recipe_scalar.h"
 #include "gtrain/train/recipe_suggestion.h"
+#include "train/detail/recipe_path.h"
 
 namespace gtrain::train {
 
 namespace {
 
 using base::Field;
+using detail::joined_path;
+using detail::locate;
+using detail::rests_on;
 using Kind = RecipeNode::Kind;
 
 std::string bounds_problem(const Field& field, double value) {
@@ -186,8 +189,8 @@ class Decoder final : public base::FieldVisitor {
     const Frame& frame = frames_.back();
     std::string full = joined_path(frame.slot.path, path);
     if (path.empty() || path[0] == '[') full = frame.slot.path + std::string(path);
-    if (doubtful(frame.slot.path, full, message)) return;
-    problems_.add(locate(frame.slot, path), full, message);
+    if (rests_on(failed_, frame.slot.path, full, message)) return;
+    problems_.add(locate(frame.slot.node, frame.slot.place, path), full, message);
   }
 
  private:
@@ -197,9 +200,6 @@ class Decoder final : public base::FieldVisitor {
     std::function<void()> rest;
   };
 
-  static std::string joined_path(const std::string& parent, std::string_view key) {
-    return parent.empty() ? std::string(key) : parent + "." + std::string(key);
-  }
   static bool claimed(const Frame& frame, std::string_view key) {
     return std::find(frame.known.begin(), frame.known.end(), key) != frame.known.end();
   }
@@ -223,38 +223,6 @@ class Decoder final : public base::FieldVisitor {
   void fail(const Place& place, const std::string& path, const std::string& what) {
     problems_.add(place, path, what);
     failed_.push_back(path);
-  }
-
-  static bool within(std::string_view path, std::string_view ancestor) {
-    return path.substr(0, ancestor.size()) == ancestor &&
-           (path.size() == ancestor.size() || path[ancestor.size()] == '.' ||
-            path[ancestor.size()] == '[');
-  }
-
-  // Whether a constraint rests on a value that could not be taken: its own, or one of the same
-  // struct that the message names. The default that stands there instead is no evidence.
-  bool doubtful(const std::string& owner, const std::string& full,
-                const std::string& message) const {
-    for (const std::string& path : failed_) {
-      if (within(path, full) || within(full, path)) return true;
-      if (!owner.empty() && (path.size() <= owner.size() || !within(path, owner))) continue;
-      const std::string_view below =
-          std::string_view(path).substr(owner.empty() ? 0 : owner.size() + 1);
-      if (mentions(message, below.substr(0, below.find_first_of(".[")))) return true;
-    }
-    return false;
-  }
-
-  static bool mentions(std::string_view message, std::string_view word) {
-    const auto letter = [](char c) {
-      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-    };
-    for (std::size_t at = 0; (at = message.find(word, at)) != std::string_view::npos; ++at) {
-      const std::size_t end = at + word.size();
-      const bool starts = at == 0 || !letter(message[at - 1]);
-      if (starts && (end == message.size() || !letter(message[end]))) return true;
-    }
-    return false;
   }
 
   bool is_map(const Slot& slot) {
@@ -338,26 +306,6 @@ class Decoder final : public base::FieldVisitor {
                     fmt::format("unknown key{}; known: {}", did_you_mean(entry.key, frame.known),
                                 joined(frame.known)));
     }
-  }
-
-  // The key at `path` below a slot, or the nearest ancestor that is written down.
-  static Place locate(const Slot& slot, std::string_view path) {
-    Place place = slot.place;
-    const RecipeNode* node = slot.node;
-    for (const PathStep& step : parse_path(path)) {
-      if (node == nullptr) break;
-      if (step.key.empty()) {
-        if (step.index >= node->items.size()) break;
-        node = &node->items[step.index];
-        place = node->place;
-        continue;
-      }
-      const RecipeEntry* entry = node->find(step.key);
-      if (entry == nullptr) break;
-      node = &entry->value;
-      place = node->place.argument >= 0 ? node->place : entry->place;
-    }
-    return place;
   }
 
   Problems& problems_;

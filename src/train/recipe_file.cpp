@@ -129,8 +129,8 @@ data::DatasetOptions parse_dataset(const std::string& path_or_name,
 
 void point_dataset(data::DatasetOptions& dataset, const std::string& path_or_name) {
   std::error_code ignored;
-  const bool path =
-      fs::exists(path_or_name, ignored) || path_or_name.find('/') != std::string::npos;
+  const bool path = fs::exists(path_or_name, ignored) ||
+                    path_or_name.find('/') != std::string::npos || path_or_name.ends_with(".h5");
   dataset.path = path ? path_or_name : std::string();
   if (!path) dataset.name = path_or_name;
 }

@@ -171,6 +171,14 @@ class Builder final : public YAML::EventHandler {
   std::vector<Open> open_;
 };
 
+std::string tab_hint(const std::string& yaml, int line) {
+  std::istringstream in(yaml);
+  std::string text;
+  for (int i = 0; i <= line; ++i) std::getline(in, text);
+  const std::string indent = text.substr(0, text.find_first_not_of(" \t"));
+  return indent.find('\t') == std::string::npos ? "" : " (a tab cannot indent; use spaces)";
+}
+
 }  // namespace
 
 Problems::Problems(std::string origin, std::vector<std::string> arguments)
@@ -235,7 +243,7 @@ RecipeNode parse_tree(const std::string& yaml, int argument, Problems& problems)
     }
   } catch (const YAML::Exception& e) {
     problems.add({argument, std::max(e.mark.line, 0) + 1, std::max(e.mark.column, 0) + 1}, "",
-                 "not YAML: " + e.msg);
+                 "not YAML: " + e.msg + tab_hint(yaml, e.mark.line));
     problems.raise_if_any();
   }
   return std::move(builder.root);

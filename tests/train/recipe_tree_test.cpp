@@ -85,6 +85,11 @@ TEST(RecipeTree, SaysWhereItIsNotYaml) {
   EXPECT_NE(problems_of("a: [1, 2\nb: 3\n").find("not YAML"), std::string::npos);
 }
 
+TEST(RecipeTree, SaysThatATabCannotIndent) {
+  EXPECT_NE(problems_of("a:\n\tb: 1\n").find("r.yaml:2:"), std::string::npos);
+  EXPECT_NE(problems_of("a:\n\tb: 1\n").find("a tab cannot indent"), std::string::npos);
+}
+
 TEST(RecipeTree, RefusesKeysThatAreNoWords) {
   EXPECT_EQ(problems_of("a: {[1]: 2}"), "r.yaml:1:5: a: a key must be a word");
 }

@@ -16,7 +16,7 @@ struct Session {
   int code = 0;
 };
 
-void add_run_commands(CLI::App& program, Session& session);     // train resume eval predict
+void add_run_commands(CLI::App& program, Session& session);  // train resume eval predict
 void add_export_command(CLI::App& program);
 void add_recipe_commands(CLI::App& program, Session& session);  // validate plan explain recipe
 void add_list_command(CLI::App& program);

@@ -27,11 +27,12 @@ Recipe parse_recipe(const std::string& yaml, const std::string& origin,
                     const std::vector<std::string>& overrides);
 
 // The `dataset:` section that overrides alone describe ("dataset.task=graph_binary"); for commands
-// that take a data set and no recipe. `path_or_name`: an existing path, else a name.
+// that take a data set and no recipe. `path_or_name`: a path where one exists or it
+// looks like one (a '/', .h5), else a name.
 data::DatasetOptions parse_dataset(const std::string& path_or_name,
                                    const std::vector<std::string>& overrides);
 
-// Points `dataset` at a path where there is one of that name, else at a named set.
+// Points `dataset` at a path or a named set, by the same rule.
 void point_dataset(data::DatasetOptions& dataset, const std::string& path_or_name);
 
 // The resolved recipe, every key present; parse_recipe of it gives an equal recipe.
