@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/detail/kernels.h"
+#include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
 
@@ -72,12 +73,12 @@ void residual_dropout(const at::Tensor& x, const at::Tensor& residual, const Dro
 
 class BatchNorm : public torch::autograd::Function<BatchNorm> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& r_in,
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const std::optional<at::Tensor>& r_in,
                             const at::Tensor& weight, const at::Tensor& bias,
                             at::Tensor running_mean, at::Tensor running_var, bool training,
                             double momentum, double eps, double p, std::int64_t key) {
     const at::Tensor x = x_in.contiguous();
-    const at::Tensor residual = r_in.defined() ? r_in.contiguous() : r_in;
+    const at::Tensor residual = r_in ? r_in->contiguous() : at::Tensor();
     const std::int64_t n = x.size(0), d = x.size(1);
     const Dropout drop{training ? detail::drop_threshold(p) : 0, 1 / (1 - p),
                        static_cast<std::uint64_t>(key)};
@@ -185,13 +186,14 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
 
 class ResidualDropout : public torch::autograd::Function<ResidualDropout> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& residual,
-                            double p, std::int64_t key) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
+                            const std::optional<at::Tensor>& residual, double p,
+                            std::int64_t key) {
     at::Tensor z = at::empty(x.sizes(), x.options());
     ctx->saved_data["p"] = p;
     ctx->saved_data["key"] = key;
-    ctx->saved_data["residual"] = residual.defined();
-    apply_mask(x.contiguous(), residual.defined() ? residual.contiguous() : residual, p, key, z);
+    ctx->saved_data["residual"] = residual.has_value();
+    apply_mask(x.contiguous(), residual ? residual->contiguous() : at::Tensor(), p, key, z);
     return z;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -224,7 +226,7 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
               "[batch_norm] residual has shape ", residual.sizes(), "; expected ", x.sizes(),
               " as x");
   TORCH_CHECK(!training || x.size(0) > 0, "[batch_norm] x has no rows; expected at least one");
-  return BatchNorm::apply(x, residual, state.weight, state.bias, state.running_mean,
+  return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias, state.running_mean,
                           state.running_var, training, state.momentum, state.eps, dropout,
                           static_cast<std::int64_t>(key));
 }
@@ -234,7 +236,7 @@ at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::T
   TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(), "[dropout] residual has shape ",
               residual.sizes(), "; expected ", x.sizes(), " as x");
   if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
-  return ResidualDropout::apply(x, residual, p, static_cast<std::int64_t>(key));
+  return ResidualDropout::apply(x, detail::optional(residual), p, static_cast<std::int64_t>(key));
 }
 
 }  // namespace gtrain::ops

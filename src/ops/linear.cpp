@@ -5,6 +5,7 @@
 
 #include "ops/detail/gemm.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 
 namespace gtrain::ops {
@@ -65,7 +66,8 @@ void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& 
 class Linear : public torch::autograd::Function<Linear> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& w_in,
-                            const at::Tensor& bias, bool relu) {
+                            const std::optional<at::Tensor>& bias_in, bool relu) {
+    const at::Tensor bias = bias_in.value_or(at::Tensor());
     const at::Tensor x = x_in.contiguous(), w = w_in.contiguous();
     at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "linear",
@@ -111,7 +113,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
               "] for weight ", weight.sizes());
   TORCH_CHECK(x.scalar_type() == weight.scalar_type(), "[linear] x is ", x.scalar_type(),
               "; expected ", weight.scalar_type(), " as weight");
-  return Linear::apply(x, weight, bias, relu);
+  return Linear::apply(x, weight, detail::optional(bias), relu);
 }
 
 }  // namespace gtrain::ops

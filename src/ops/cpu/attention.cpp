@@ -13,7 +13,12 @@ namespace gtrain::ops::GTRAIN_CPU {
 namespace {
 
 using detail::AttentionHead;
-constexpr int kRows = 4;  // query rows in flight
+// Query rows in flight: as many accumulators as the registers hold beside the operands.
+#ifdef __AVX512F__
+constexpr int kRows = 8;
+#else
+constexpr int kRows = 4;
+#endif
 
 template <class T>
 std::int64_t padded(std::int64_t n) {
@@ -113,10 +118,7 @@ template <class T>
 void keep_factors(const AttentionHead<T>& a, std::int64_t row, std::int64_t np, T* factor) {
   const std::uint64_t key =
       detail::row_key(a.key, static_cast<std::uint64_t>(a.first_row + row * a.row_step));
-  for (std::int64_t j = 0; j < np; ++j) {
-    factor[j] =
-        detail::draw(key, static_cast<std::uint32_t>(j)) < a.threshold ? T{0} : a.keep_scale;
-  }
+  draw_factors(key, a.threshold, a.keep_scale, np, factor);
 }
 
 // Softmax of one padded row in place; returns its log-sum-exp.

@@ -11,6 +11,7 @@ using Index = std::int64_t;
 template <class T>
 void residual_dropout(Index begin, Index end, Index d, const T* x, const T* residual,
                       std::uint32_t threshold, T keep_scale, std::uint64_t key, T* z) {
+  constexpr Index w = Simd<T>::kLanes;
   for (Index i = begin; i < end; ++i) {
     const T* xi = x + i * d;
     T* zi = z + i * d;
@@ -18,9 +19,12 @@ void residual_dropout(Index begin, Index end, Index d, const T* x, const T* resi
       std::copy_n(xi, d, zi);
     } else {
       const std::uint64_t row = detail::row_key(key, static_cast<std::uint64_t>(i));
-      for (Index c = 0; c < d; ++c) {
-        const bool drop = detail::draw(row, static_cast<std::uint32_t>(c)) < threshold;
-        zi[c] = drop ? T{0} : xi[c] * keep_scale;
+      T factor[16 * w];
+      for (Index first = 0; first < d; first += 16 * w) {
+        const Index count = std::min(16 * w, d - first);
+        draw_factors(detail::row_key(row, static_cast<std::uint64_t>(first)), threshold, keep_scale,
+                     count, factor);
+        for (Index c = 0; c < count; ++c) zi[first + c] = xi[first + c] * factor[c];
       }
     }
     if (residual != nullptr) {

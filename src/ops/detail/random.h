@@ -1,6 +1,6 @@
 // Keep-masks from a counter: whether element `index` of the row with key `row` is kept is a pure
 // function of (key, row, index), so backward draws the same mask again and nothing is stored.
-// 32-bit mixing (two rounds of the lowbias32 finaliser) vectorises.
+// 32-bit mixing (the lowbias32 finaliser, the row's key entering twice) vectorises.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ inline std::uint64_t row_key(std::uint64_t key, std::uint64_t row) {
   return x ^ (x >> 31);
 }
 
-inline std::uint32_t draw(std::uint64_t row, std::uint32_t index) {
-  std::uint32_t x = index * 0x9e3779b9u ^ static_cast<std::uint32_t>(row);
-  x = (x ^ (x >> 16)) * 0x21f0aaadu;
+// U: std::uint32_t, or a vector of them.
+template <class U>
+inline U draw(std::uint64_t row, U index) {
+  U x = (index * 0x9e3779b9u) ^ static_cast<std::uint32_t>(row);
+  x = (x ^ (x >> 16)) * 0x21f0aaadu + static_cast<std::uint32_t>(row >> 32);
   x = (x ^ (x >> 15)) * 0xd35a2d97u;
-  x = (x ^ (x >> 15)) + static_cast<std::uint32_t>(row >> 32);
-  x = (x ^ (x >> 16)) * 0x21f0aaadu;
   return x ^ (x >> 15);
 }
 

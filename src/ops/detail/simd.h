@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ops/detail/random.h"
+
 namespace gtrain::ops::GTRAIN_CPU {
 
 template <class T>
@@ -15,6 +17,8 @@ struct Simd<float> {
   typedef float V __attribute__((vector_size(64)));
   typedef float Unaligned __attribute__((vector_size(64), aligned(4), may_alias));
   typedef std::int32_t I __attribute__((vector_size(64)));
+  typedef std::uint32_t U __attribute__((vector_size(64)));  // one draw a lane
+  typedef std::int32_t S __attribute__((vector_size(64)));
   static constexpr int kLanes = 16;
   static constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   static constexpr int kMantissa = 23, kBias = 127;
@@ -28,6 +32,8 @@ struct Simd<double> {
   typedef double V __attribute__((vector_size(64)));
   typedef double Unaligned __attribute__((vector_size(64), aligned(8), may_alias));
   typedef std::int64_t I __attribute__((vector_size(64)));
+  typedef std::uint32_t U __attribute__((vector_size(32)));  // one draw a lane
+  typedef std::int32_t S __attribute__((vector_size(32)));
   static constexpr int kLanes = 8;
   static constexpr double kMagic = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr int kMantissa = 52, kBias = 1023;
@@ -80,6 +86,23 @@ inline Vec<T> exp(Vec<T> x) {
 template <class T>
 inline Vec<T> sigmoid(Vec<T> x) {
   return splat<T>(1) / (splat<T>(1) + exp<T>(-x));
+}
+
+// Keep factors of a row: 0 where its draw lies below the threshold, else keep_scale. Writes whole
+// blocks of kLanes.
+template <class T>
+inline void draw_factors(std::uint64_t row, std::uint32_t threshold, T keep_scale, std::int64_t n,
+                         T* factor) {
+  constexpr int w = Simd<T>::kLanes;
+  using U = typename Simd<T>::U;
+  using S = typename Simd<T>::S;
+  U index = {};
+  for (int l = 0; l < w; ++l) index[l] = static_cast<std::uint32_t>(l);
+  for (std::int64_t j = 0; j < n; j += w) {
+    const S keep = detail::draw<U>(row, index) >= (U{} + threshold);  // 0 or -1
+    store<T>(factor + j, __builtin_convertvector(-keep, Vec<T>) * keep_scale);
+    index += static_cast<std::uint32_t>(w);
+  }
 }
 
 }  // namespace gtrain::ops::GTRAIN_CPU
