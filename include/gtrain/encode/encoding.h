@@ -46,8 +46,8 @@ struct DegreeOptions {
   void fields(base::FieldVisitor& f);
 };
 
-// Column "hop_distance" U8, per pair (i, j) of a graph, row-major n x n: hops from i to j, capped at
-// max_distance; 255 where j cannot be reached.
+// Column "hop_distance" U8, per pair (i, j) of a graph, row-major n x n: hops from i to j, capped
+// at max_distance; 255 where j cannot be reached.
 struct HopDistanceOptions {
   static constexpr std::string_view kName = "hop_distance";
   static constexpr std::string_view kDoc = "shortest-path hop distances between all pairs of nodes";
