@@ -2,6 +2,7 @@
 // random-walk returns and hop distances. gtrain has no heat-kernel, electrostatic or
 // random-walk-Laplacian encoding and one eigenvector norm; those tensors are named on stderr.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
