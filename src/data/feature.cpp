@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
+#include <utility>
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
@@ -15,34 +17,61 @@
 namespace gtrain::data {
 namespace {
 
+// Smallest and largest value per column.
 struct Bounds {
   std::vector<std::int64_t> low, high;
 };
 
+// Several rows side by side, so that the inner loop runs over many neighbouring lanes.
+constexpr std::int64_t kRowsAbreast = 64;
+
+template <class T>
+Bounds bounds_of_rows(const T* p, std::int64_t rows, std::int64_t width) {
+  const std::int64_t lanes = width * kRowsAbreast;
+  std::vector<T> low(static_cast<std::size_t>(lanes), std::numeric_limits<T>::max());
+  std::vector<T> high(static_cast<std::size_t>(lanes), std::numeric_limits<T>::lowest());
+  T* const l = low.data();
+  T* const h = high.data();
+  for (std::int64_t at = 0; at < rows * width; at += lanes) {
+    const std::int64_t count = std::min(lanes, rows * width - at);
+    for (std::int64_t i = 0; i < count; ++i) {
+      l[i] = std::min(l[i], p[at + i]);
+      h[i] = std::max(h[i], p[at + i]);
+    }
+  }
+  Bounds b;
+  for (std::int64_t c = 0; c < width; ++c) {
+    T lowest = l[c];
+    T highest = h[c];
+    for (std::int64_t i = c; i < lanes; i += width) {
+      lowest = std::min(lowest, l[i]);
+      highest = std::max(highest, h[i]);
+    }
+    b.low.push_back(static_cast<std::int64_t>(lowest));
+    b.high.push_back(static_cast<std::int64_t>(highest));
+  }
+  return b;
+}
+
+Bounds merged(Bounds a, const Bounds& b) {
+  if (a.low.empty()) return b;
+  for (std::size_t c = 0; c < b.low.size(); ++c) {
+    a.low[c] = std::min(a.low[c], b.low[c]);
+    a.high[c] = std::max(a.high[c], b.high[c]);
+  }
+  return a;
+}
+
+// Of integer columns with at least one row.
 Bounds bounds_of(const Column& features) {
-  const auto width = static_cast<std::size_t>(features.width);
-  const Bounds none{std::vector<std::int64_t>(width, 0), std::vector<std::int64_t>(width, -1)};
   return visit(features, [&](const auto* p) {
-    const auto scan = [&](const tbb::blocked_range<std::int64_t>& range, Bounds b) {
-      for (std::int64_t r = range.begin(); r < range.end(); ++r) {
-        const auto* row = p + r * features.width;
-        for (std::size_t c = 0; c < width; ++c) {
-          const auto value = static_cast<std::int64_t>(row[c]);
-          b.low[c] = std::min(b.low[c], value);
-          b.high[c] = std::max(b.high[c], value);
-        }
-      }
-      return b;
-    };
-    const auto merge = [&](Bounds a, const Bounds& b) {
-      for (std::size_t c = 0; c < width; ++c) {
-        a.low[c] = std::min(a.low[c], b.low[c]);
-        a.high[c] = std::max(a.high[c], b.high[c]);
-      }
-      return a;
-    };
-    return tbb::parallel_reduce(tbb::blocked_range<std::int64_t>(0, features.rows, 16384), none,
-                                scan, merge);
+    return tbb::parallel_reduce(
+        tbb::blocked_range<std::int64_t>(0, features.rows, 16384), Bounds{},
+        [&](const tbb::blocked_range<std::int64_t>& range, Bounds b) {
+          return merged(std::move(b), bounds_of_rows(p + range.begin() * features.width,
+                                                     range.end() - range.begin(), features.width));
+        },
+        merged);
   });
 }
 

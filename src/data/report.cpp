@@ -9,6 +9,9 @@
 #include <limits>
 
 #include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
+#include "gtrain/data/catalog.h"
+#include "gtrain/data/folder.h"
 #include "gtrain/data/import.h"
 #include "gtrain/data/store.h"
 
@@ -186,6 +189,27 @@ std::string card_text(const Card& card) {
   return out;
 }
 
+// A folder that carries a catalogue name, such as ogbg-molhiv, is described by that card unless the
+// options say otherwise: whoever only looks at data need not know its task.
+DatasetOptions with_card(DatasetOptions options) {
+  if (!options.name.empty() || !options.task.empty() || !is_folder(options.path) ||
+      std::filesystem::exists(std::filesystem::path(options.path) / "card.yaml")) {
+    return options;
+  }
+  std::string folder = std::filesystem::weakly_canonical(options.path).filename().string();
+  for (const Listing& listing : list_datasets()) {
+    std::vector<std::string> names = listing.card.folders;
+    names.push_back(listing.card.name);
+    for (std::string& name : names) std::replace(name.begin(), name.end(), '_', '-');
+    std::replace(folder.begin(), folder.end(), '_', '-');
+    if (std::find(names.begin(), names.end(), folder) == names.end()) continue;
+    base::note(fmt::format("{}: taken for {}, with its card", options.path, listing.card.name));
+    options.name = listing.card.name;
+    break;
+  }
+  return options;
+}
+
 }  // namespace
 
 Statistics statistics(const Dataset& dataset) {
@@ -200,7 +224,8 @@ Statistics statistics(const Dataset& dataset) {
   return s;
 }
 
-std::string describe_info(const DatasetOptions& options) {
+std::string describe_info(const DatasetOptions& asked) {
+  const DatasetOptions options = with_card(asked);
   const Opened opened = open_dataset(options);
   const Dataset& d = opened.dataset;
   std::string out = fmt::format("name             {}\n", d.info.name);
@@ -221,7 +246,8 @@ std::string describe_info(const DatasetOptions& options) {
   return out;
 }
 
-std::string describe_stats(const DatasetOptions& options) {
+std::string describe_stats(const DatasetOptions& asked) {
+  const DatasetOptions options = with_card(asked);
   const Opened opened = open_dataset(options);
   const Dataset& d = opened.dataset;
   const Statistics s = statistics(d);
@@ -256,7 +282,8 @@ std::string verify_store(const std::filesystem::path& path) {
                      d.info.hash);
 }
 
-void import_folder(const DatasetOptions& options, const std::filesystem::path& out) {
+void import_folder(const DatasetOptions& asked, const std::filesystem::path& out) {
+  const DatasetOptions options = with_card(asked);
   const Located located = locate(options);
   if (located.path.extension() == ".h5") {
     throw base::DataError(

@@ -64,6 +64,18 @@ TEST_F(Report, StatsBeginWithTheFiguresOfPapers) {
               testing::StartsWith("set: 3 graphs, 2.0 nodes, 1.3 bonds on average\n"));
 }
 
+TEST_F(Report, FolderWithACatalogueNameNeedsNothingSaidToBeLookedAt) {
+  const auto folder = directory_.path() / "ogbg_molesol";
+  write_sample(folder);
+  write_text(folder / "raw/node-feat.csv.gz",
+             gzip("1,0,0,0,0,0,0,0,0\n1,0,0,0,0,0,0,0,0\n1,0,0,0,0,0,0,0,0\n"
+                  "1,0,0,0,0,0,0,0,0\n1,0,0,0,0,0,0,0,0\n1,0,0,0,0,0,0,0,0\n"));
+  write_text(folder / "raw/edge-feat.csv.gz", gzip("0,0,0\n1,0,0\n2,0,0\n3,0,0\n"));
+  DatasetOptions options;
+  options.path = folder.string();
+  EXPECT_THAT(describe_stats(options), testing::StartsWith("esol: 3 graphs"));
+}
+
 TEST_F(Report, VerifySaysOkOrWhatIsDamaged) {
   const auto path = directory_.path() / "x.h5";
   import_folder(options_, path);
