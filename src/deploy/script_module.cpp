@@ -63,23 +63,9 @@ def check(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor)
         assert bool(torch.all(ends[0] == ends[1])), "edge_index: has an edge between two graphs of the batch"
 )";
 
-constexpr const char* kCheckType = R"(
-    assert {name}.numel() == 0 or not ({name}.is_floating_point() or {name}.is_complex()), "{name}: is not of an integer type; expected categories"
-)";
-
 constexpr const char* kCheckEncoding = R"(
     assert {name}.dim() == 2 and {name}.size(0) == x.size(0) and {name}.size(1) == {width}, "{name}: has shape {{}}; expected [N, {width}]".format({name}.size())
 )";
-
-std::string check_script(const models::Signature& s) {
-  std::string text =
-      fmt::format(kCheck, fmt::arg("nodes", s.node_width), fmt::arg("edges", s.edge_width));
-  if (!s.node_categories.empty()) text += fmt::format(kCheckType + 1, fmt::arg("name", "x"));
-  if (!s.edge_categories.empty()) {
-    text += fmt::format(kCheckType + 1, fmt::arg("name", "edge_attr"));
-  }
-  return text;
-}
 
 std::string forward_script(const models::Model& model, const ExportSpec& spec) {
   const std::vector<std::string> columns = model.encoding_inputs();
@@ -126,7 +112,8 @@ std::vector<std::string> encoding_arguments(const models::Model& model) {
 }
 
 Module script_module(models::Model& model, const ExportSpec& spec) {
-  std::string more = check_script(spec.signature);
+  std::string more = fmt::format(kCheck, fmt::arg("nodes", spec.signature.node_width),
+                                 fmt::arg("edges", spec.signature.edge_width));
   if (spec.encodings == Encodings::kInside) {
     more += encoding_script(spec.encode, model.encoding_inputs());
   }

@@ -92,6 +92,8 @@ std::string raw_check(const nn::Layer& layer, const std::string& argument) {
 
 constexpr const char* kCheckCategories =
     "def check_categories(self, columns: Tensor, counts: List[int], name: str):\n"
+    "    assert columns.numel() == 0 or not columns.is_floating_point(), "
+    "\"{}: has a floating type; expected integer categories\".format(name)\n"
     "    used = columns[:, :len(counts)]\n"
     "    limit = torch.tensor(counts, device=columns.device)\n"
     "    wrong = torch.nonzero((used < 0) | (used >= limit))\n"

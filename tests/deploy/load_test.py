@@ -67,6 +67,16 @@ class LoadTest(unittest.TestCase):
             for _ in range(3):
                 self.close(model(*self.inputs), self.want)
 
+    def test_in_double_precision_it_gives_the_same(self):
+        with torch.no_grad():
+            self.close(torch.jit.load(self.path).double()(*self.inputs).float(), self.want)
+
+    def test_gradients_reach_every_parameter(self):
+        model = torch.jit.load(self.path)
+        model(*self.inputs).sum().backward()
+        for name, parameter in model.named_parameters():
+            self.assertIsNotNone(parameter.grad, name)
+
     def test_state_dict_has_the_models_names(self):
         names = list(torch.jit.load(self.path).state_dict())
         self.assertEqual(sorted(names), sorted(self.sample["names"]))

@@ -208,7 +208,8 @@ TEST(ScriptModuleInput, SaysWhatIsWrongWithIt) {
   using Inputs = std::vector<at::Tensor>;
   const std::vector<Wrong> wrongs{
       {"x: has shape [9, 1]; expected [N, 2]", [](Inputs& i) { i[0] = i[0].slice(1, 1); }},
-      {"x: is not of an integer type", [](Inputs& i) { i[0] = i[0].to(at::kFloat); }},
+      {"x: has a floating type; expected integer categories",
+       [](Inputs& i) { i[0] = i[0].to(at::kFloat); }},
       {"x: row 2 column 1 holds 5; expected a category from 0 to 4",
        [](Inputs& i) { i[0][2][1].fill_(5); }},
       {"edge_attr: row 0 column 0 holds -1", [](Inputs& i) { i[2][0][0].fill_(-1); }},
