@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
 #include <c10/core/Allocator.h>
+#include <c10/util/Flags.h>
+#include <c10/util/Logging.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <fmt/format.h>
 
@@ -11,6 +13,8 @@
 #include <map>
 #include <utility>
 #include <vector>
+
+C10_DECLARE_int(caffe2_log_level);
 
 namespace gtrain::train {
 namespace {
@@ -30,6 +34,18 @@ class MemoryPeak final : public c10::MemoryReportingInfoBase {
 
  private:
   std::int64_t held_ = 0, peak_ = 0;
+};
+
+// ATen's allocator warns of every block from before the count began; here that is no news.
+class QuietAllocator {
+ public:
+  QuietAllocator() : before_(FLAGS_caffe2_log_level) { FLAGS_caffe2_log_level = 2; }
+  ~QuietAllocator() { FLAGS_caffe2_log_level = before_; }
+  QuietAllocator(const QuietAllocator&) = delete;
+  QuietAllocator& operator=(const QuietAllocator&) = delete;
+
+ private:
+  int before_;
 };
 
 // Own time of every operator on the calling thread: its span less those inside it.
@@ -119,6 +135,7 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
   const auto peak = std::make_shared<MemoryPeak>();
   Phases phases;
   {
+    const QuietAllocator quiet;
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, peak);
     loop.measure(1);  // the first step also fills caches; the next ones are timed
     phases = loop.measure(kDrySteps);

@@ -167,7 +167,9 @@ bool Trainer::State::finish_epoch(const EpochFigures& epoch, bool last) {
   Json json = line("train", epoch.figures);
   json["lr"] = epoch.rate;
   json["seconds"] = epoch.seconds;
-  json["graphs_per_second"] = static_cast<double>(epoch.graphs) / epoch.seconds;
+  const double speed =  // 0 where an earlier process made every step
+      epoch.seconds > 0.0 ? static_cast<double>(epoch.graphs) / epoch.seconds : 0.0;
+  json["graphs_per_second"] = speed;
   std::string lines = json.dump() + "\n";
   const bool evaluated = is_evaluated(progress.epoch, last);
   if (evaluated && !evaluate_epoch(lines)) return false;
@@ -180,8 +182,7 @@ bool Trainer::State::finish_epoch(const EpochFigures& epoch, bool last) {
     text += fmt::format("  valid {} {:.4g}{}", name, figure(valid, name),
                         progress.best_epoch == progress.epoch ? " *" : "");
   }
-  base::note(fmt::format("{}  lr {:.2e}  {:.0f} graphs/s  {}", text, epoch.rate,
-                         static_cast<double>(epoch.graphs) / epoch.seconds,
+  base::note(fmt::format("{}  lr {:.2e}  {:.0f} graphs/s  {}", text, epoch.rate, speed,
                          duration_text(epoch.seconds)));
   return true;
 }

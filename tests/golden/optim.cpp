@@ -38,8 +38,8 @@ std::vector<double> rates(const json& s, std::size_t count) {
                "none") {  // the reference's "none" still divides by ten after the last epoch
       out.push_back(train::step_rate(lr, t, {total + 1}, 0.1));
     } else if (name == "reduce_on_plateau") {
+      out.push_back(plateau.rate());  // in use during the epoch, before its loss is seen
       plateau.observe(s.at("val_loss").at(static_cast<std::size_t>(t)).get<double>());
-      out.push_back(plateau.rate());
     } else {
       throw Skip{"schedule " + name};
     }

@@ -1,0 +1,87 @@
+#include "gtrain/train/loss.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "gtrain/base/error.h"
+
+namespace gtrain::train {
+namespace {
+
+using data::Task;
+constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
+
+double value(const char* name, Task task, const at::Tensor& output, const at::Tensor& label) {
+  return find_loss(name, task).value(output, label).item<double>();
+}
+
+TEST(Loss, DefaultsFollowTheTask) {
+  EXPECT_EQ(find_loss("", Task::kGraphRegression).name, "l1");
+  EXPECT_EQ(find_loss("", Task::kGraphBinary).name, "bce");
+  EXPECT_EQ(find_loss("", Task::kGraphMultilabel).name, "bce");
+  EXPECT_EQ(find_loss("", Task::kNodeClass).name, "cross_entropy");
+}
+
+TEST(Loss, ThatDoesNotFitTheTaskNamesThoseThatDo) {
+  try {
+    find_loss("cross_entropy", Task::kGraphRegression);
+    FAIL() << "accepted";
+  } catch (const base::RecipeError& e) {
+    EXPECT_STREQ(
+        e.what(),
+        "train.loss: 'cross_entropy' does not fit the task graph_regression; known: l1, l2, "
+        "smooth_l1");
+  }
+}
+
+TEST(Loss, MissingLabelsEnterNeitherMeanNorGradient) {
+  const at::Tensor label = at::tensor({1.0f, kMissing, 3.0f, kMissing}).view({2, 2});
+  at::Tensor output = at::tensor({2.0f, 5.0f, 0.0f, 7.0f}).view({2, 2}).requires_grad_();
+  const at::Tensor loss = find_loss("l1", Task::kGraphRegression).value(output, label);
+  EXPECT_FLOAT_EQ(loss.item<float>(), 2.0f);
+  loss.backward();
+  EXPECT_TRUE(output.grad().equal(at::tensor({0.5f, 0.0f, -0.5f, 0.0f}).view({2, 2})));
+}
+
+TEST(Loss, BatchWithoutLabelsGivesZeroAndZeroGradient) {
+  const at::Tensor nothing = at::full({3, 1}, kMissing);
+  for (const char* name : {"bce", "weighted_cross_entropy"}) {
+    at::Tensor output = at::ones({3, 1}).requires_grad_();
+    const at::Tensor loss = find_loss(name, Task::kGraphBinary).value(output, nothing);
+    EXPECT_EQ(loss.item<float>(), 0.0f) << name;
+    loss.backward();
+    EXPECT_TRUE(output.grad().equal(at::zeros({3, 1}))) << name;
+  }
+  at::Tensor output = at::ones({3, 4}).requires_grad_();
+  find_loss("cross_entropy", Task::kGraphClass)
+      .value(output, at::full({3}, -1, at::kLong))
+      .backward();
+  EXPECT_TRUE(output.grad().equal(at::zeros({3, 4})));
+}
+
+TEST(Loss, CrossEntropyIgnoresClassMinusOne) {
+  const at::Tensor output = at::tensor({0.0f, 0.0f, 5.0f, -5.0f}).view({2, 2});
+  EXPECT_NEAR(value("cross_entropy", Task::kGraphClass, output, at::tensor({0L, -1L})),
+              std::log(2.0), 1e-6);
+}
+
+TEST(Loss, WeightedCrossEntropyWeighsByTheOtherClassesShare) {
+  // Classes 0, 0, 1 of three: weights 1/3, 2/3, 0; divided by 1/3 + 1/3 + 2/3.
+  const at::Tensor output = at::tensor({1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 2.0, 0.0}).view({3, 3});
+  const at::Tensor l = -output.log_softmax(1);
+  const double want =
+      (l[0][0].item<double>() + l[1][0].item<double>() + 2.0 * l[2][1].item<double>()) / 4.0;
+  EXPECT_NEAR(value("weighted_cross_entropy", Task::kNodeClass, output, at::tensor({0L, 0L, 1L})),
+              want, 1e-12);
+}
+
+TEST(Loss, SmoothL1IsQuadraticBelowOneAndLinearAbove) {
+  const at::Tensor zero = at::zeros({1, 1});
+  EXPECT_FLOAT_EQ(value("smooth_l1", Task::kGraphRegression, at::full({1, 1}, 0.5), zero), 0.125);
+  EXPECT_FLOAT_EQ(value("smooth_l1", Task::kGraphRegression, at::full({1, 1}, 3.0), zero), 2.5);
+}
+
+}  // namespace
+}  // namespace gtrain::train
