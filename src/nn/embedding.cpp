@@ -35,7 +35,8 @@ at::Tensor Embedding::forward(const at::Tensor& x) {
 std::string Embedding::script() const {
   std::string sum;
   for (std::size_t c = 0; c < tables.size(); ++c) {
-    sum += fmt::format("{}torch.embedding(self.column_{}, x[:, {}].to(4))", c == 0 ? "" : " + ", c, c);
+    sum +=
+        fmt::format("{}torch.embedding(self.column_{}, x[:, {}].to(4))", c == 0 ? "" : " + ", c, c);
   }
   return fmt::format("def forward(self, x: Tensor) -> Tensor:\n    return {}\n", sum);
 }
