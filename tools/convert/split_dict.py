@@ -24,8 +24,9 @@ def load(path: pathlib.Path, trust: bool) -> dict:
         return torch.load(path, weights_only=True)
     except Exception as error:  # torch raises several kinds here
         if not trust:
-            sys.exit(f"{path}: cannot be loaded as plain tensors ({error}); "
-                     "if you trust the file, add --trust")
+            reason = type(error).__name__
+            sys.exit(f"{path}: holds more than plain tensors ({reason}); OGB's own files hold numpy "
+                     "arrays: if you trust the file, add --trust")
         return torch.load(path, weights_only=False)
 
 
