@@ -3,13 +3,16 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gtrain/cli/command.h"
 #include "gtrain/cli/thread_pool.h"
+#include "gtrain/data/generate.h"
 #include "gtrain/data/open.h"
 #include "gtrain/data/report.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/recipe_suggestion.h"
 
 namespace gtrain::cli {
 
@@ -41,34 +44,58 @@ void print(const std::string& text) {
   std::cout << text << (text.empty() || text.back() != '\n' ? "\n" : "");
 }
 
+void add_generate(CLI::App* parent) {
+  struct Arguments {
+    std::string name, out;
+    data::GenerateOptions options;
+  };
+  auto a = std::make_shared<Arguments>();
+  CLI::App* command = parent->add_subcommand("generate", "write a synthetic OGB-style folder");
+  const std::vector<std::string_view> names = data::generators();
+  command->add_option("NAME", a->name, train::joined(names))->required();
+  command->add_option("DIR", a->out, "folder to write; must not exist")->required();
+  command->add_option("--graphs", a->options.graphs, "how many (default: as published)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000000}).description(""))
+      ->type_name("N");
+  command->add_option("--seed", a->options.seed, "of the random numbers (default: 0)")
+      ->type_name("SEED");
+  command->callback([a] {
+    const ThreadPool pool(0);
+    data::generate(a->name, a->options, a->out);
+    std::cout << a->out << "\n";
+  });
+}
+
 }  // namespace
 
 void add_data_commands(CLI::App& program) {
-  CLI::App* parent = program.add_subcommand("data", "import, look at and verify data sets");
+  CLI::App* parent =
+      program.add_subcommand("data", "import, look at, verify and generate data sets");
   parent->require_subcommand(1);
   auto a = std::make_shared<DataArguments>();
 
-  CLI::App* import = parent->add_subcommand("import", "OGB-style folder to an HDF5 store");
-  import->add_option("DIR", a->data, "OGB-style folder, or the name of a data set")->required();
-  import->add_option("OUT", a->out, "store to write (.h5)")->required();
-  import->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as dataset.task=graph_binary");
-  import->callback([a] {
+  CLI::App* importer = parent->add_subcommand("import", "OGB-style folder to an HDF5 store");
+  importer->add_option("DIR", a->data, "OGB-style folder, or the name of a data set")->required();
+  importer->add_option("OUT", a->out, "store to write (.h5)")->required();
+  importer->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as dataset.task=graph_binary");
+  importer->callback([a] {
     const ThreadPool pool(0);
-  data::import_folder(a->options(), a->out);
-});
+    data::import_folder(a->options(), a->out);
+  });
 
-add_look(parent, "info", "card, task, columns and splits", a)->callback([a] {
-  const ThreadPool pool(0);
-  print(data::describe_info(a->options()));
-});
-add_look(parent, "stats", "counts and distributions", a)->callback([a] {
-  const ThreadPool pool(0);
-  print(data::describe_stats(a->options()));
-});
-add_look(parent, "verify", "check every hash of a store", a)->callback([a] {
-  const ThreadPool pool(0);
-  print(verify(*a));
-});
-}  // namespace gtrain::cli
+  add_look(parent, "info", "card, task, columns and splits", a)->callback([a] {
+    const ThreadPool pool(0);
+    print(data::describe_info(a->options()));
+  });
+  add_look(parent, "stats", "counts and distributions", a)->callback([a] {
+    const ThreadPool pool(0);
+    print(data::describe_stats(a->options()));
+  });
+  add_look(parent, "verify", "check every hash of a store", a)->callback([a] {
+    const ThreadPool pool(0);
+    print(verify(*a));
+  });
+  add_generate(parent);
+}
 
 }  // namespace gtrain::cli

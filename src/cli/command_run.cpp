@@ -13,6 +13,7 @@
 #include "gtrain/cli/interrupt.h"
 #include "gtrain/cli/thread_pool.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/report.h"
 #include "gtrain/train/run.h"
 
 namespace gtrain::cli {
@@ -159,6 +160,18 @@ void add_predict(CLI::App& program) {
   });
 }
 
+void add_report(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("report", "write a run's report.html again");
+  auto runs = std::make_shared<std::vector<std::string>>();
+  command->add_option("RUNS", *runs, "run directories")->required();
+  command->callback([runs] {
+    for (const std::string& run : *runs) {
+      train::write_report(run);
+      std::cout << (std::filesystem::path(run) / "report.html").string() << "\n";
+    }
+  });
+}
+
 }  // namespace
 
 void add_run_commands(CLI::App& program, Session& session) {
@@ -166,6 +179,7 @@ void add_run_commands(CLI::App& program, Session& session) {
   add_resume(program, session);
   add_eval(program);
   add_predict(program);
+  add_report(program);
 }
 
 }  // namespace gtrain::cli

@@ -1,8 +1,10 @@
 #include "gtrain/cli/program.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
 #include <iostream>
 #include <string_view>
 
@@ -86,17 +88,18 @@ void build(CLI::App& program, Session& session) {
   CLI::App* help = program.add_subcommand("help", "what a command does");
   help->add_option("COMMAND", "the command")->expected(0, 2);
   program.footer(
-      "gtrain --recipe FILE [KEY=VALUE...] [options] is short for gtrain train FILE ...; FILE is "
-      "a\n"
-      "path or a shipped name (gtrain list recipes). gtrain help COMMAND explains a command.\n"
+      "gtrain --recipe FILE [KEY=VALUE...] [options] is short for gtrain train FILE ...; FILE\n"
+      "is a path or a shipped name (gtrain list recipes). gtrain help COMMAND explains one.\n"
       "Exit codes: 0 ok, 2 recipe or flags, 3 data, 4 diverged, 5 out of memory or disk, 6 run\n"
       "directory in use, 70 bug, 130/143 interrupted with the state saved.");
 }
 
+// A reader that went away (gtrain list recipes | head) is no failure; a full disk is.
 void flush_output() {
-  errno = 0;
   std::cout.flush();
-  if (!std::cout && errno != EPIPE) {
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  const bool reader_left = ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+  if (!std::cout && !reader_left) {
     throw base::ResourceError("standard output: cannot be written to");
   }
 }

@@ -86,7 +86,7 @@ TEST_F(Program, TellsItsVersionAndHelps) {
   const Ended help = run("help");
   EXPECT_EQ(help.code, 0);
   for (const char* name : {"train", "resume", "eval", "predict", "validate", "plan", "explain",
-                           "list", "data", "doctor", "recipe", "completion"}) {
+                           "list", "data", "doctor", "recipe", "completion", "export", "report"}) {
     EXPECT_THAT(help.text, HasSubstr(std::string("\n  ") + name));
     EXPECT_EQ(run(std::string("help ") + name).code, 0) << name;
     EXPECT_EQ(run(std::string(name) + " --help").text, run(std::string("help ") + name).text);
@@ -155,6 +155,13 @@ TEST_F(Program, ImportsVerifiesAndDescribesADataSet) {
   EXPECT_THAT(run("data info freesolv").text, HasSubstr("rmse"));
 }
 
+TEST_F(Program, GeneratesADataSetThatImports) {
+  ASSERT_EQ(run("data generate csl csl --graphs 20").code, 0);
+  EXPECT_EQ(run("data import csl csl.h5").code, 0);
+  EXPECT_EQ(run("data generate csl csl --graphs 20").code, 3);
+  EXPECT_EQ(run("data generate cls other").code, 2);
+}
+
 TEST_F(Program, AClosedPipeIsNoCrash) {
   const std::string code = (directory.path() / "code").string();
   const std::string line = "((" + command("explain --schema") + "); echo $? > " + code + ") | :";
@@ -183,6 +190,9 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
   EXPECT_EQ(run("predict r --data freesolv --out p.csv").code, 0);
   EXPECT_TRUE(fs::exists(directory.path() / "p.csv"));
   EXPECT_EQ(run("validate r/recipe.yaml").code, 0);
+  fs::remove(directory.path() / "r/report.html");
+  EXPECT_EQ(run("report r").code, 0);
+  EXPECT_TRUE(fs::exists(directory.path() / "r/report.html"));
 }
 
 TEST_F(Program, InterruptedTrainingSavesAndGoesOn) {
