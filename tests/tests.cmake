@@ -48,3 +48,11 @@ if(TARGET gtrain_golden AND gtrain_bash)
 endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/deploy/export.cmake)
+
+# Runs killed at random moments end as if nothing had happened.
+if(TARGET gtrain AND gtrain_python)
+  add_test(NAME train.kill
+    COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/kill_test.py
+            --gtrain $<TARGET_FILE:gtrain> --runs 4 --seed 1)
+  set_tests_properties(train.kill PROPERTIES LABELS slow TIMEOUT 600)
+endif()

@@ -136,8 +136,17 @@ double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
 std::string EpochLoop::where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
                              double value) const {
   std::string worst = optimizer_.worst_gradient();
+  double largest = 0.0;  // of the weights, where no gradient was made
+  const bool no_gradient = worst == "none";
   for (const Parameter& p : optimizer_.parameters()) {
-    if (!p.value.detach().isfinite().all().item<bool>()) worst = p.name + " (not finite itself)";
+    const double m = p.value.numel() > 0 ? p.value.detach().abs().max().item<double>() : 0.0;
+    if (!std::isfinite(m)) {
+      worst = p.name + " (not finite itself)";
+      break;
+    }
+    if (!no_gradient || m <= largest) continue;
+    largest = m;
+    worst = fmt::format("{} (largest weight {:.3g})", p.name, m);
   }
   constexpr std::size_t kShown = 32;
   const auto shown = std::min(kShown, batch.graph_ids.size());

@@ -99,8 +99,15 @@ Trainer::State::State(const Recipe& r, const Material& m, std::shared_ptr<models
 Checkpoint Trainer::State::checkpoint(bool with_optimizer) const {
   Checkpoint c;
   c.model = model_tensors(*model);
-  if (with_optimizer) c.optimizer = loop.optimizer().state();
-  c.progress = progress;
+  if (with_optimizer) {
+    c.optimizer = loop.optimizer().state();
+    c.progress = progress;
+  } else {  // what a later resumption cannot change
+    c.progress.epoch = progress.epoch;
+    c.progress.updates = progress.updates;
+    c.progress.best_epoch = progress.best_epoch;
+    c.progress.best = progress.best;
+  }
   c.facts = to_strings(facts);
   return c;
 }
@@ -161,6 +168,8 @@ bool Trainer::State::evaluate_epoch(std::string& lines) {
 bool Trainer::State::finish_epoch(const EpochFigures& epoch, bool last) {
   progress.epoch += 1;
   progress.batch = 0;
+  progress.loss_sum = 0.0;
+  progress.graphs = 0;
   progress.updates = loop.updates();
   train_seconds += epoch.seconds;
   train_graphs += static_cast<double>(epoch.graphs);

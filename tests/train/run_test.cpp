@@ -35,8 +35,8 @@ TEST_F(TrainedRun, WritesEveryFileOfARunDirectory) {
 TEST_F(TrainedRun, RepeatsItselfBitForBit) {
   run(recipe(), options("a"));
   run(recipe(), options("b"));
-  EXPECT_EQ(text_of(root() / "a/last.safetensors"), text_of(root() / "b/last.safetensors"));
-  EXPECT_EQ(text_of(root() / "a/best.safetensors"), text_of(root() / "b/best.safetensors"));
+  EXPECT_TRUE(text_of(root() / "a/last.safetensors") == text_of(root() / "b/last.safetensors"));
+  EXPECT_TRUE(text_of(root() / "a/best.safetensors") == text_of(root() / "b/best.safetensors"));
   EXPECT_EQ(timeless_lines("a"), timeless_lines("b"));
   run(recipe({"repeat.seeds=[1]"}), options("c"));
   EXPECT_NE(timeless_lines("a"), timeless_lines("c"));
@@ -54,9 +54,11 @@ TEST_F(TrainedRun, InterruptedInMidEpochGoesOnToTheSameBytes) {
     outcome = resume(root() / "parts", o);
   }
   EXPECT_EQ(outcome.code, base::ExitCode::kOk);
-  EXPECT_EQ(parts, 9);  // 24 graphs: 4 batches, 2 updates an epoch
-  EXPECT_EQ(text_of(root() / "whole/last.safetensors"), text_of(root() / "parts/last.safetensors"));
-  EXPECT_EQ(text_of(root() / "whole/best.safetensors"), text_of(root() / "parts/best.safetensors"));
+  EXPECT_EQ(parts, 12);  // 24 graphs: 4 batches, so 2 updates and an evaluation an epoch
+  EXPECT_TRUE(text_of(root() / "whole/last.safetensors") ==
+              text_of(root() / "parts/last.safetensors"));
+  EXPECT_TRUE(text_of(root() / "whole/best.safetensors") ==
+              text_of(root() / "parts/best.safetensors"));
   EXPECT_EQ(timeless_lines("whole"), timeless_lines("parts"));
 }
 
@@ -69,7 +71,7 @@ TEST_F(TrainedRun, SkipsADamagedStateForTheOneBefore) {
   write_text(last, bytes);
   fs::remove(root() / "hurt/result.json");
   EXPECT_EQ(resume(root() / "hurt", options("hurt")).code, base::ExitCode::kOk);
-  EXPECT_EQ(text_of(root() / "whole/last.safetensors"), text_of(last));
+  EXPECT_TRUE(text_of(root() / "whole/last.safetensors") == text_of(last));
   EXPECT_NE(text_of(root() / "hurt/log.txt").find("skipped: "), std::string::npos);
 }
 
@@ -80,7 +82,8 @@ TEST_F(TrainedRun, StartsOverWhereNoStateWasSavedYet) {
     fs::remove(root() / "early" / name);
   }
   EXPECT_EQ(resume(root() / "early", options("early")).code, base::ExitCode::kOk);
-  EXPECT_EQ(text_of(root() / "whole/last.safetensors"), text_of(root() / "early/last.safetensors"));
+  EXPECT_TRUE(text_of(root() / "whole/last.safetensors") ==
+              text_of(root() / "early/last.safetensors"));
   EXPECT_EQ(timeless_lines("whole"), timeless_lines("early"));
 }
 
@@ -112,7 +115,7 @@ TEST_F(TrainedRun, RefusesADirectoryInUse) {
 }
 
 TEST_F(TrainedRun, SeveralSeedsAndFoldsGetASummary) {
-  run(recipe({"train.epochs=2", "repeat.seeds=[3, 4]", "repeat.folds=[0, 1]", "dataset.split="}),
+  run(recipe({"train.epochs=2", "repeat.seeds=[3, 4]", "repeat.folds=[0, 1]", "dataset.split=''"}),
       options("a"));
   const auto summary = nlohmann::json::parse(text_of(root() / "a/summary.json"));
   EXPECT_EQ(summary["n"], 4);
@@ -129,17 +132,18 @@ TEST_F(TrainedRun, SeveralSeedsAndFoldsGetASummary) {
 }
 
 TEST_F(TrainedRun, DivergenceNamesEpochParameterAndGraphsAndKeepsTheLastState) {
-  const RunOutcome outcome = run(recipe({"train.optimizer={name: sgd, lr: 1e30}",
-                                         "train.schedule={name: constant}", "train.clip_norm=0"}),
-                                 options("a"));
+  const RunOutcome outcome =
+      run(recipe({"train.optimizer={name: sgd, lr: 1000}", "train.schedule={name: constant}",
+                  "train.loss=l2", "train.clip_norm=0", "train.epochs=50"}),
+          options("a"));
   EXPECT_EQ(outcome.code, base::ExitCode::kDiverged);
   const auto r = result("a");
   EXPECT_EQ(r["status"], "diverged");
   const std::string problem = r["problem"];
-  EXPECT_NE(problem.find("epoch 1"), std::string::npos) << problem;
+  EXPECT_NE(problem.find("diverged in epoch "), std::string::npos) << problem;
   EXPECT_NE(problem.find("worst parameter"), std::string::npos) << problem;
   EXPECT_NE(problem.find("graphs of the batch"), std::string::npos) << problem;
-  EXPECT_FALSE(fs::exists(root() / "a/last.safetensors"));
+  EXPECT_EQ(r["epochs"].get<std::size_t>() * 3, metric_lines("a").size());
 }
 
 TEST_F(TrainedRun, ScaledTargetsAreReportedInTheirOwnUnits) {
