@@ -73,10 +73,11 @@ void residual_dropout(const at::Tensor& x, const at::Tensor& residual, const Dro
 
 class BatchNorm : public torch::autograd::Function<BatchNorm> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const std::optional<at::Tensor>& r_in,
-                            const at::Tensor& weight, const at::Tensor& bias,
-                            at::Tensor running_mean, at::Tensor running_var, bool training,
-                            double momentum, double eps, double p, std::int64_t key) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in,
+                            const std::optional<at::Tensor>& r_in, const at::Tensor& weight,
+                            const at::Tensor& bias, at::Tensor running_mean, at::Tensor running_var,
+                            bool training, double momentum, double eps, double p,
+                            std::int64_t key) {
     const at::Tensor x = x_in.contiguous();
     const at::Tensor residual = r_in ? r_in->contiguous() : at::Tensor();
     const std::int64_t n = x.size(0), d = x.size(1);
@@ -102,19 +103,16 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
         batch_mean.assign(rm, rm + d);
         batch_var.assign(rv, rv + d);
       }
-      std::vector<scalar_t> scale(static_cast<std::size_t>(d)), shift(static_cast<std::size_t>(d));
+      std::vector<scalar_t> scale(static_cast<std::size_t>(d));
       for (std::size_t c = 0; c < scale.size(); ++c) {
         const double r = 1 / std::sqrt(batch_var[c] + eps);
         mp[c] = static_cast<scalar_t>(batch_mean[c]);
         sp[c] = static_cast<scalar_t>(r);
-        const double w = weight.const_data_ptr<scalar_t>()[c];
-        scale[c] = static_cast<scalar_t>(w * r);
-        shift[c] =
-            static_cast<scalar_t>(bias.const_data_ptr<scalar_t>()[c] - batch_mean[c] * w * r);
+        scale[c] = static_cast<scalar_t>(weight.const_data_ptr<scalar_t>()[c] * r);
       }
       detail::parallel_rows(n, d, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-        detail::kernels<scalar_t>().scale_shift(begin, end, d, z.const_data_ptr<scalar_t>(),
-                                                scale.data(), shift.data(),
+        detail::kernels<scalar_t>().scale_shift(begin, end, d, z.const_data_ptr<scalar_t>(), mp,
+                                                scale.data(), bias.const_data_ptr<scalar_t>(),
                                                 y.mutable_data_ptr<scalar_t>());
       });
     });
@@ -187,8 +185,7 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
 class ResidualDropout : public torch::autograd::Function<ResidualDropout> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
-                            const std::optional<at::Tensor>& residual, double p,
-                            std::int64_t key) {
+                            const std::optional<at::Tensor>& residual, double p, std::int64_t key) {
     at::Tensor z = at::empty(x.sizes(), x.options());
     ctx->saved_data["p"] = p;
     ctx->saved_data["key"] = key;
@@ -226,9 +223,9 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
               "[batch_norm] residual has shape ", residual.sizes(), "; expected ", x.sizes(),
               " as x");
   TORCH_CHECK(!training || x.size(0) > 0, "[batch_norm] x has no rows; expected at least one");
-  return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias, state.running_mean,
-                          state.running_var, training, state.momentum, state.eps, dropout,
-                          static_cast<std::int64_t>(key));
+  return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias,
+                          state.running_mean, state.running_var, training, state.momentum,
+                          state.eps, dropout, static_cast<std::int64_t>(key));
 }
 
 at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::Tensor& residual) {

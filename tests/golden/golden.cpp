@@ -98,8 +98,8 @@ void Checker::close(const std::string& what, const at::Tensor& got_in, const at:
     if (std::isnan(g[i]) && std::isnan(w[i])) continue;
     const double ratio = std::abs(g[i] - w[i]) / (tolerance.atol + tolerance.rtol * std::abs(w[i]));
     if (!(ratio <= 1)) {
-      return fail(fmt::format("tensor={}{} got {:.12g} want {:.12g}", what, at_index(want, i), g[i],
-                              w[i]));
+      return fail(
+          fmt::format("tensor={}{} got {:.12g} want {:.12g}", what, at_index(want, i), g[i], w[i]));
     }
     if (ratio > worst_) {
       worst_ = ratio;

@@ -1,6 +1,6 @@
 // The frame of gtrain_golden: a case is a folder of tensors that a model's own authors' code put
-// out; a family is the function that computes the same with gtrain and compares. Families are listed
-// in main.cpp; cases are recognised by case.json, never by a list of names.
+// out; a family is the function that computes the same with gtrain and compares. Families are
+// listed in main.cpp; cases are recognised by case.json, never by a list of names.
 #pragma once
 
 #include <ATen/ATen.h>

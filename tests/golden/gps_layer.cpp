@@ -49,8 +49,8 @@ void check(const Case& c, Checker& checker, at::ScalarType type) {
     at::Tensor total = (out_x * c.input("input.cotangent_x", type)).sum();
     const std::string formula = c.info().at("loss").get<std::string>();
     if (formula.find("cotangent_e") != std::string::npos) {
-      total = total + (out_e * c.input("input.cotangent_e", type).index_select(0, read.permutation))
-                          .sum();
+      total = total +
+              (out_e * c.input("input.cotangent_e", type).index_select(0, read.permutation)).sum();
     }
     return total;
   };

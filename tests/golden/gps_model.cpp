@@ -200,12 +200,13 @@ at::Tensor gps_loss(const Case& c, const at::Tensor& output, const at::Tensor& l
   const std::string name = config.at("loss_fun").get<std::string>();
   const bool classes = !label.is_floating_point() && output.size(-1) > 1;
   const bool labels = config.value("task_type", "") == "classification_multilabel";
-  const data::Task task = name == "l1"          ? data::Task::kGraphRegression
-                          : labels || !classes  ? data::Task::kGraphBinary
-                          : output.size(0) > 0  ? data::Task::kNodeClass
-                                                : data::Task::kGraphClass;
+  const data::Task task = name == "l1"         ? data::Task::kGraphRegression
+                          : labels || !classes ? data::Task::kGraphBinary
+                          : output.size(0) > 0 ? data::Task::kNodeClass
+                                               : data::Task::kGraphClass;
   const std::string own = name == "cross_entropy" ? (classes ? "cross_entropy" : "bce") : name;
-  const at::Tensor shaped = classes ? label.reshape(-1) : label.to(output.scalar_type()).reshape(output.sizes());
+  const at::Tensor shaped =
+      classes ? label.reshape(-1) : label.to(output.scalar_type()).reshape(output.sizes());
   return train::find_loss(own, task).value(output, shaped);
 }
 

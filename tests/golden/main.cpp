@@ -1,6 +1,6 @@
 // gtrain_golden DIR…: compares gtrain with the outputs of the authors' own code, case by case.
-// Prints `ok CASE worst=…`, `FAIL CASE tensor=… got … want …` or `skip CASE reason`; exits 0 when no
-// case failed. Case format: tests/golden/README.md.
+// Prints `ok CASE worst=…`, `FAIL CASE tensor=… got … want …` or `skip CASE reason`; exits 0 when
+// no case failed. Case format: tests/golden/README.md.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -22,16 +22,11 @@ struct Family {
 
 // First match counts; a null function: a model or part that gtrain does not have yet.
 constexpr Family kFamilies[] = {
-    {"gps_layer__", check_gps_layer},
-    {"drop_gps_layer_", check_gps_layer},
-    {"gps_", check_gps_model},
-    {"drop_gps_", check_gps_model},
-    {"traj_gps_", check_trajectory},
-    {"encodings", check_encodings},
-    {"metrics", check_metrics},
-    {"losses", check_losses},
-    {"optim", check_optim},
-    {"init_stats", check_init},
+    {"gps_layer__", check_gps_layer}, {"drop_gps_layer_", check_gps_layer},
+    {"gps_", check_gps_model},        {"drop_gps_", check_gps_model},
+    {"traj_gps_", check_trajectory},  {"encodings", check_encodings},
+    {"metrics", check_metrics},       {"losses", check_losses},
+    {"optim", check_optim},           {"init_stats", check_init},
 };
 
 std::string run(const fs::path& directory, bool& failed) {

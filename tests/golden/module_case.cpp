@@ -89,7 +89,8 @@ std::string resolve(std::string name, const std::map<std::string, at::Tensor>& k
 
 std::string gps_name(const std::string& reference) {
   // GINE's eps is a constant 0 there.
-  if (reference.ends_with("num_batches_tracked") || reference.ends_with("local_model.eps")) return {};
+  if (reference.ends_with("num_batches_tracked") || reference.ends_with("local_model.eps"))
+    return {};
   std::string name = reference;
   for (const auto& [from, to] : rules()) name = std::regex_replace(name, from, to);
   static const std::regex projection(R"(local\.([ABCDE])\.)");
@@ -144,8 +145,8 @@ void compare_module(const Case& c, Checker& checker, torch::nn::Module& module,
     if (raw.empty()) continue;
     const auto it = known.find(resolve(raw, known));
     if (it == known.end()) continue;
-    checker.close("buffer_after." + key, it->second,
-                  c.expected("buffer_after." + key, type), tolerance(c, "buffer_after", type));
+    checker.close("buffer_after." + key, it->second, c.expected("buffer_after." + key, type),
+                  tolerance(c, "buffer_after", type));
   }
 }
 

@@ -51,10 +51,12 @@ void moments(Index begin, Index end, Index d, const T* z, T* mean, T* m2) {
 }
 
 template <class T>
-void scale_shift(Index begin, Index end, Index d, const T* z, const T* scale, const T* shift,
-                 T* y) {
+void scale_shift(Index begin, Index end, Index d, const T* z, const T* mean, const T* scale,
+                 const T* shift, T* y) {
   for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) y[i * d + c] = z[i * d + c] * scale[c] + shift[c];
+    for (Index c = 0; c < d; ++c) {
+      y[i * d + c] = (z[i * d + c] - mean[c]) * scale[c] + shift[c];
+    }
   }
 }
 

@@ -76,9 +76,9 @@ struct Kernels {
                            const T* residual, std::uint32_t threshold, T keep_scale,
                            std::uint64_t key, T* z);
   void (*moments)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* z, T* mean, T* m2);
-  // y = z * scale + shift per column
+  // y = (z - mean) * scale + shift per column
   void (*scale_shift)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* z,
-                      const T* scale, const T* shift, T* y);
+                      const T* mean, const T* scale, const T* shift, T* y);
   // Column sums of g and of g * (z - mean) over the rows.
   void (*norm_sums)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* g, const T* z,
                     const T* mean, T* sum_g, T* sum_gz);

@@ -1,0 +1,102 @@
+#include "gtrain/ops/message.h"
+
+#include "gtrain/ops/reference.h"
+#include "support/edge_batch.h"
+
+namespace gtrain {
+namespace {
+
+using support::EdgeBatch;
+using Tensors = std::vector<at::Tensor>;
+
+support::Operation gine(const EdgeBatch& b) {
+  return [=](const Tensors& in) -> Tensors { return {ops::gine_aggregate(in[0], in[1], b.edges)}; };
+}
+support::Operation gated(const EdgeBatch& b) {
+  return [=](const Tensors& in) -> Tensors {
+    const auto [h, ehat] = ops::gated_gcn(in[0], in[1], b.edges);
+    return {h, ehat};
+  };
+}
+
+Tensors gine_inputs(const EdgeBatch& b, std::int64_t d) {
+  return {at::randn({b.nodes, d}, at::kDouble), at::randn({b.edges.count(), d}, at::kDouble)};
+}
+Tensors gated_inputs(const EdgeBatch& b, std::int64_t d) {
+  return {at::randn({b.nodes, 4 * d}, at::kDouble), at::randn({b.edges.count(), d}, at::kDouble)};
+}
+
+TEST(GineAggregate, EqualsGatherAndScatterOnOddGraphs) {
+  const EdgeBatch b = support::pack_odd_graphs();
+  for (const std::int64_t d : {1, 7, 16, 64}) {
+    support::expect_kernel_law(
+        gine(b),
+        [&](const Tensors& in) -> Tensors {
+          return {ops::reference::gine_aggregate(in[0], in[1], b.edges)};
+        },
+        gine_inputs(b, d));
+  }
+}
+
+TEST(GatedGcn, EqualsGatherAndScatterOnOddGraphs) {
+  const EdgeBatch b = support::pack_odd_graphs();
+  for (const std::int64_t d : {1, 7, 16, 19, 64}) {
+    support::expect_kernel_law(
+        gated(b),
+        [&](const Tensors& in) -> Tensors {
+          const auto [h, ehat] = ops::reference::gated_gcn(in[0], in[1], b.edges);
+          return {h, ehat};
+        },
+        gated_inputs(b, d));
+  }
+}
+
+TEST(GatedGcn, GradientsEqualFiniteDifferences) {
+  const EdgeBatch b = support::pack({support::star(4), support::edgeless(1), support::cycle(3)});
+  support::expect_gradients(gated(b), gated_inputs(b, 3));
+}
+
+TEST(GatedGcn, NodeWithoutInEdgesKeepsItsOwnProjection) {
+  const EdgeBatch b = support::pack({support::edgeless(3)});
+  const at::Tensor abde = at::randn({3, 8});
+  const auto [h, ehat] = ops::gated_gcn(abde, at::zeros({0, 2}), b.edges);
+  EXPECT_EQ(support::distance(h, abde.slice(1, 0, 2)), 0);
+  EXPECT_EQ(ehat.size(0), 0);
+}
+
+TEST(WeightedAggregate, EqualsGatherAndScatterOnOddGraphs) {
+  const EdgeBatch b = support::pack_odd_graphs();
+  const at::Tensor self = at::randn({b.nodes}, at::kDouble);
+  const at::Tensor weight = at::randn({b.edges.count()}, at::kDouble);
+  support::expect_kernel_law(
+      [&](const Tensors& in) -> Tensors {
+        const auto type = in[0].scalar_type();
+        return {ops::weighted_aggregate(in[0], self.to(type), weight.to(type), b.edges)};
+      },
+      [&](const Tensors& in) -> Tensors {
+        const auto type = in[0].scalar_type();
+        return {ops::reference::weighted_aggregate(in[0], self.to(type), weight.to(type), b.edges)};
+      },
+      {at::randn({b.nodes, 9}, at::kDouble)});
+}
+
+TEST(Message, BitsDoNotDependOnTheThreadCount) {
+  std::vector<support::OddGraph> graphs;
+  for (std::int64_t n = 30; n < 80; ++n) graphs.push_back(support::grid(5, n));
+  const EdgeBatch b = support::pack(graphs);
+  Tensors g = gine_inputs(b, 16), a = gated_inputs(b, 16);
+  for (at::Tensor& t : g) t = t.to(at::kFloat);
+  for (at::Tensor& t : a) t = t.to(at::kFloat);
+  support::expect_thread_independent(gine(b), g);
+  support::expect_thread_independent(gated(b), a);
+}
+
+TEST(Message, RefusesShapesThatDoNotFit) {
+  const EdgeBatch b = support::pack({support::path(3)});
+  EXPECT_THROW(ops::gine_aggregate(at::zeros({4, 2}), at::zeros({4, 2}), b.edges), c10::Error);
+  EXPECT_THROW(ops::gine_aggregate(at::zeros({3, 2}), at::zeros({4, 3}), b.edges), c10::Error);
+  EXPECT_THROW(ops::gated_gcn(at::zeros({3, 8}), at::zeros({4, 3}), b.edges), c10::Error);
+}
+
+}  // namespace
+}  // namespace gtrain
