@@ -54,7 +54,7 @@ def disturbed(arguments, run, duration, rng):
     how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
     kills = rng.randint(1, 4)
     for _ in range(kills):
-        if train(arguments, run, rng.uniform(0, duration), how):
+        if train(arguments, run, rng.uniform(0, 0.6 * duration), how):
             return f"{how.name}, finished early"
     train(arguments, run, None, how)
     return f"{how.name} x {kills}"

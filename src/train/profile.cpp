@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -63,6 +64,21 @@ struct OperatorTimes {
 };
 thread_local OperatorTimes* recording = nullptr;
 
+// "LinearFunction backward" for torch::autograd::CppNode<gtrain::ops::…::LinearFunction>.
+std::string short_name(std::string name) {
+  constexpr std::string_view kNode = "CppNode<";
+  const bool node = name.find(kNode) != std::string::npos;
+  const bool engine = name.starts_with("autograd::engine::");
+  if (node) {
+    const std::size_t end = name.rfind('>');
+    const std::size_t begin = name.rfind("::", end);
+    name = name.substr(begin + 2, end - begin - 2) + " backward";
+  } else if (engine) {
+    name = name.substr(name.rfind(' ') + 1);
+  }
+  return engine ? "around " + name : name;
+}
+
 std::unique_ptr<at::ObserverContext> operator_starts(const at::RecordFunction&) {
   if (recording != nullptr) recording->stack.push_back({Clock::now(), 0.0});
   return nullptr;
@@ -73,7 +89,7 @@ void operator_ends(const at::RecordFunction& f, at::ObserverContext*) {
   const OperatorTimes::Frame frame = recording->stack.back();
   recording->stack.pop_back();
   const double span = std::chrono::duration<double>(Clock::now() - frame.start).count();
-  OperatorTimes::Row& row = recording->rows[f.name()];
+  OperatorTimes::Row& row = recording->rows[short_name(f.name())];
   row.seconds += span - frame.inside;
   row.calls += 1;
   if (!recording->stack.empty()) recording->stack.back().inside += span;
