@@ -102,6 +102,10 @@ std::string gps_name(const std::string& reference) {
   return name;
 }
 
+std::string parameter_name(const torch::nn::Module& module, const std::string& name) {
+  return resolve(name, tensors_of(module));
+}
+
 void load(const Case& c, torch::nn::Module& module, const NameMap& names, at::ScalarType type) {
   module.to(type);
   const auto known = tensors_of(module);

@@ -20,6 +20,10 @@ using NameMap = std::function<std::string(const std::string&)>;
 // The reference names of GraphGPS's layer, encoders and heads.
 std::string gps_name(const std::string& reference);
 
+// The module's own name of what a NameMap gave: some depend on what the module holds (its last head
+// layer, a table or a single vector).
+std::string parameter_name(const torch::nn::Module& module, const std::string& name);
+
 // Copies param.* and buffer.* in; Skip where gtrain has no such tensor, failure where one of the
 // module's stays unset.
 void load(const Case& c, torch::nn::Module& module, const NameMap& names, at::ScalarType type);
