@@ -55,6 +55,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Parameter> par
           beta1_ = o.beta1;
           beta2_ = o.beta2;
           slots_ = {"first", "second"};
+          if (o.amsgrad) slots_.push_back("largest");
           rule_ = std::is_same_v<T, AdamWOptions> ? Rule::kAdamW : Rule::kAdam;
         } else if constexpr (requires { o.momentum; }) {
           momentum_ = o.momentum;
@@ -77,15 +78,6 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Parameter> par
     for (std::int64_t b = 0; b < value.numel(); b += kChunk) {
       chunks_.push_back({p, b, std::min(b + kChunk, value.numel())});
     }
-  }
-}
-
-void Optimizer::set_amsgrad() {
-  TORCH_CHECK(rule_ == Rule::kAdamW || rule_ == Rule::kAdam, "[optimizer] amsgrad is Adam's");
-  slots_.push_back("largest");
-  moments_.emplace_back();
-  for (const Parameter& p : parameters_) {
-    moments_.back().push_back(at::zeros_like(p.value.detach()));
   }
 }
 

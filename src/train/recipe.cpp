@@ -80,11 +80,15 @@ void require_unique_names(base::FieldVisitor& f,
 void AdamWOptions::fields(base::FieldVisitor& f) {
   rate_fields(f, lr, weight_decay);
   moment_fields(f, beta1, beta2, eps);
+  f({.key = "amsgrad", .doc = "divide by the largest second moment so far (Reddi et al. 2018)"},
+    amsgrad);
 }
 
 void AdamOptions::fields(base::FieldVisitor& f) {
   rate_fields(f, lr, weight_decay);
   moment_fields(f, beta1, beta2, eps);
+  f({.key = "amsgrad", .doc = "divide by the largest second moment so far (Reddi et al. 2018)"},
+    amsgrad);
 }
 
 void SgdOptions::fields(base::FieldVisitor& f) {
@@ -105,6 +109,14 @@ void PolynomialSchedule::fields(base::FieldVisitor& f) {
   warmup_fields(f, unit, warmup);
   f({.key = "lr_end", .doc = "learning rate at the end", .min = 0, .max = 1e3}, lr_end);
   f({.key = "power", .doc = "exponent of the decay", .min = 0, .max = 100}, power);
+}
+
+void StepSchedule::fields(base::FieldVisitor& f) {
+  f({.key = "unit", .doc = "what milestones count", .one_of = {"epoch", "step"}}, unit);
+  f({.key = "milestones", .doc = "counts at which the rate changes", .min = 0, .max = kCount},
+    milestones);
+  f({.key = "factor", .doc = "of each change", .min = 0, .max = 1}, factor);
+  f.require(!milestones.empty(), "milestones", "must name at least one count");
 }
 
 void PlateauSchedule::fields(base::FieldVisitor& f) {

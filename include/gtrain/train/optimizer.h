@@ -7,6 +7,7 @@
 //   AdamW  p <- p (1 - lr wd), then Adam's update on g       (Loshchilov & Hutter 2019)
 //   Adam   g += wd p; m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g²;
 //          p -= lr/(1-b1^t) m / (sqrt(v)/sqrt(1-b2^t) + eps)  (Kingma & Ba 2015)
+//          (amsgrad: the largest v so far in its place, Reddi et al. 2018)
 //   SGD    g += wd p; b <- momentum b + g; p -= lr b
 //   Adagrad g += wd p; s <- s + g²; p -= lr g / (sqrt(s) + eps)
 //
@@ -39,10 +40,6 @@ class Optimizer {
   double step(double lr, double clip_norm);
 
   void zero_grad();  // gradients become undefined, as with torch's set_to_none
-
-  // Keeps the running maximum of the second moment (AMSGrad, Reddi et al. 2018); Adam and AdamW,
-  // before the first step.
-  void set_amsgrad();
 
   // The parameter whose gradient holds a non-finite value, else the one with the largest gradient.
   std::string worst_gradient() const;

@@ -21,12 +21,14 @@ struct AdamWOptions {
   static constexpr std::string_view kName = "adamw";
   static constexpr std::string_view kDoc = "Adam with decoupled weight decay (Loshchilov & Hutter)";
   double lr = 1e-3, weight_decay = 0.0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  bool amsgrad = false;
   void fields(base::FieldVisitor& f);
 };
 struct AdamOptions {
   static constexpr std::string_view kName = "adam";
   static constexpr std::string_view kDoc = "Adam with L2 regularisation";
   double lr = 1e-3, weight_decay = 0.0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  bool amsgrad = false;
   void fields(base::FieldVisitor& f);
 };
 struct SgdOptions {
@@ -74,6 +76,14 @@ struct PolynomialSchedule {
   double lr_end = 1e-7, power = 1.0;
   void fields(base::FieldVisitor& f);
 };
+struct StepSchedule {
+  static constexpr std::string_view kName = "step";
+  static constexpr std::string_view kDoc = "lr *= factor at each of the milestones";
+  std::string unit = "epoch";
+  std::vector<std::int64_t> milestones;
+  double factor = 0.1;
+  void fields(base::FieldVisitor& f);
+};
 struct PlateauSchedule {
   static constexpr std::string_view kName = "plateau";
   static constexpr std::string_view kDoc =
@@ -84,7 +94,7 @@ struct PlateauSchedule {
   void fields(base::FieldVisitor& f);
 };
 using ScheduleOptions = std::variant<ConstantSchedule, CosineSchedule, LinearSchedule,
-                                     PolynomialSchedule, PlateauSchedule>;
+                                     PolynomialSchedule, StepSchedule, PlateauSchedule>;
 
 struct StopOptions {
   double lr_below = 0.0;      // stop when the lr falls below; 0: never

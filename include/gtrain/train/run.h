@@ -18,8 +18,8 @@ struct RunOptions {
   std::filesystem::path directory;  // empty: runs/<recipe name>-<n>, never an existing one
   std::string recipe_name;          // for the default directory
   std::string device = "cpu";
-  bool resume = false;              // go on in an existing directory
-  bool dry_run = false;             // two steps, nothing kept
+  bool resume = false;   // go on in an existing directory
+  bool dry_run = false;  // two steps, nothing kept
   std::int64_t profile_steps = 0;
   bool quiet = false;
   const std::atomic<int>* interrupt = nullptr;  // signal number once received, else 0
