@@ -32,7 +32,7 @@ void forward_rows(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b,
   });
 }
 
-// One parallel loop: row blocks of dx first, then channel blocks of dW with their dB.
+// One parallel loop: row blocks of dx first, then channel blocks of dW, then dB.
 template <class T>
 void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& dy, at::Tensor& dx,
                     at::Tensor& dw, at::Tensor& db) {
@@ -42,23 +42,18 @@ void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& 
   T* dwp = dw.defined() ? dw.mutable_data_ptr<T>() : nullptr;
   T* dbp = db.defined() ? db.mutable_data_ptr<T>() : nullptr;
   const std::int64_t rows = dxp != nullptr ? detail::chunks(n) : 0;
-  const std::int64_t blocks =
-      dwp != nullptr || dbp != nullptr ? (o + kWeightBlock - 1) / kWeightBlock : 0;
-  detail::parallel_tasks(rows + blocks, n * k * o < 131072, [&](std::int64_t t) {
+  const std::int64_t blocks = dwp != nullptr ? (o + kWeightBlock - 1) / kWeightBlock : 0;
+  const std::int64_t sums = dbp != nullptr ? 1 : 0;
+  detail::parallel_tasks(rows + blocks + sums, n * k * o < 131072, [&](std::int64_t t) {
     if (t < rows) {
       const std::int64_t begin = t * detail::kRowChunk;
       const std::int64_t end = std::min(n, begin + detail::kRowChunk);
       detail::product_nn<T>(end - begin, k, o, gp + begin * o, wp, dxp + begin * k);
-      return;
-    }
-    const std::int64_t first = (t - rows) * kWeightBlock;
-    const std::int64_t last = std::min(o, first + kWeightBlock);
-    if (dwp != nullptr) detail::product_tn<T>(n, o, k, first, last, gp, xp, dwp);
-    if (dbp != nullptr) {
-      std::fill(dbp + first, dbp + last, T{0});
-      for (std::int64_t i = 0; i < n; ++i) {
-        for (std::int64_t c = first; c < last; ++c) dbp[c] += gp[i * o + c];
-      }
+    } else if (t < rows + blocks) {
+      const std::int64_t first = (t - rows) * kWeightBlock;
+      detail::product_tn<T>(n, o, k, first, std::min(o, first + kWeightBlock), gp, xp, dwp);
+    } else {
+      detail::kernels<T>().column_sum(0, n, o, gp, dbp);
     }
   });
 }

@@ -3,6 +3,7 @@
 // is stored, backward recomputes the weights from the row's log-sum-exp.
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "ops/cpu/kernel.h"
@@ -121,31 +122,38 @@ void keep_factors(const AttentionHead<T>& a, std::int64_t row, std::int64_t np, 
   draw_factors(key, a.threshold, a.keep_scale, np, factor);
 }
 
-// Softmax of one padded row in place; returns its log-sum-exp.
+// v with the lanes from `count` on replaced.
+template <class T>
+Vec<T> first_lanes(Vec<T> v, std::int64_t count, T other) {
+  using Lane = std::decay_t<decltype(typename Simd<T>::I{}[0])>;
+  typename Simd<T>::I lane = {};
+  for (int l = 0; l < Simd<T>::kLanes; ++l) lane[l] = static_cast<Lane>(l);
+  return lane < static_cast<Lane>(count) ? v : splat<T>(other);
+}
+
+// Softmax of one padded row in place, padding 0; returns its log-sum-exp.
 template <class T>
 T softmax(T* s, std::int64_t n, std::int64_t np, T scale) {
   constexpr std::int64_t w = Simd<T>::kLanes;
-  for (std::int64_t j = n; j < np; ++j) s[j] = -std::numeric_limits<T>::infinity();
-  Vec<T> top = load(s);
-  for (std::int64_t j = w; j < np; j += w) {
+  const std::int64_t last = np - w;  // the block that ends in padding
+  Vec<T> top = first_lanes<T>(load(s + last), n - last, -std::numeric_limits<T>::infinity());
+  for (std::int64_t j = 0; j < last; j += w) {
     const Vec<T> v = load(s + j);
     top = v > top ? v : top;
   }
   T largest = top[0];
   for (int l = 1; l < w; ++l) largest = top[l] > largest ? top[l] : largest;
-  Vec<T> total = {};
-  for (std::int64_t j = 0; j < np; j += w) {
+  const Vec<T> tail = first_lanes<T>(exp<T>((load(s + last) - largest) * scale), n - last, T{0});
+  Vec<T> total = tail;
+  for (std::int64_t j = 0; j < last; j += w) {
     const Vec<T> e = exp<T>((load(s + j) - largest) * scale);
     store(s + j, e);
     total += e;
   }
-  for (std::int64_t j = n; j < np; ++j) {
-    total[static_cast<int>(j % w)] -= s[j];
-    s[j] = 0;
-  }
   const T sum = sum_lanes<T>(total);
   const T inverse = 1 / sum;
-  for (std::int64_t j = 0; j < np; j += w) store(s + j, load(s + j) * inverse);
+  for (std::int64_t j = 0; j < last; j += w) store(s + j, load(s + j) * inverse);
+  store(s + last, tail * inverse);
   return largest * scale + std::log(sum);
 }
 
@@ -228,7 +236,9 @@ void attention_backward(const AttentionHead<T>& a) {
         store(dr + j, weight * (load(dr + j) * f - dot) * a.scale);
         store(pr + j, weight * f);
       }
-      for (std::int64_t j = a.n; j < np; ++j) pr[j] = dr[j] = 0;
+      const std::int64_t last = np - w;
+      store(pr + last, first_lanes<T>(load(pr + last), a.n - last, T{0}));
+      store(dr + last, first_lanes<T>(load(dr + last), a.n - last, T{0}));
     }
     for (std::int64_t x = rows * np; x < kRows * np; ++x) p[x] = ds[x] = 0;
     combine(ds, np, k, a.n, wp, dq);
