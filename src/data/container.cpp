@@ -163,7 +163,8 @@ class Reader {
   }
 
   void map() {
-    const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    // Without waiting: a named pipe would have no end.
+    const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status {};
     if (fd < 0 || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
       const std::string reason = fd < 0 ? std::strerror(errno) : "not a regular file";

@@ -276,7 +276,7 @@ std::string describe_stats(const DatasetOptions& asked) {
 }
 
 std::string verify_store(const std::filesystem::path& path) {
-  const Dataset d = read_store(path, true);
+  const Dataset d = read_store(path);
   return fmt::format("{}: ok; {} graphs, {} nodes, {} directed edges, every hash matches ({})\n",
                      path.string(), grouped(d.graphs()), grouped(d.nodes()), grouped(d.edges()),
                      d.info.hash);

@@ -95,8 +95,8 @@ void write_store(const std::filesystem::path& path, const Dataset& dataset) {
   write_container(path, content);
 }
 
-Dataset read_store(const std::filesystem::path& path, bool verify_arrays) {
-  Container content = read_container(path, kDataset, verify_arrays);
+Dataset read_store(const std::filesystem::path& path) {
+  Container content = read_container(path, kDataset, true);
   Dataset dataset;
   DatasetInfo& info = dataset.info;
   try {
@@ -134,7 +134,7 @@ void write_columns(const std::filesystem::path& path, const std::vector<Column>&
 std::vector<Column> read_columns(const std::filesystem::path& path, const std::string& key,
                                  const std::string& of) {
   if (!std::filesystem::exists(path)) return {};
-  Container content = read_container(path, kColumns, false);
+  Container content = read_container(path, kColumns, true);
   if (content.facts.text["key"] != key || content.facts.text["of"] != of) return {};
   return std::move(content.arrays);
 }

@@ -1,8 +1,10 @@
 #include "gtrain/data/store.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "data/sample.h"
+#include "gtrain/base/durable.h"
 
 namespace gtrain::data {
 namespace {
@@ -15,7 +17,7 @@ TEST(Store, DataSetRoundTrips) {
   Dataset d = sample_dataset();
   d.info.split = "random";
   write_store(path, d);
-  const Dataset back = read_store(path, true);
+  const Dataset back = read_store(path);
   EXPECT_EQ(back.info.name, "sample");
   EXPECT_EQ(back.info.task, d.info.task);
   EXPECT_EQ(back.info.metric, "mae");
@@ -67,6 +69,42 @@ TEST(Store, ColumnsReadBackOnlyUnderTheirKeyAndDataSet) {
   ASSERT_EQ(back.size(), 1U);
   EXPECT_EQ(back[0].as<float>()[5], 0.25F);
   EXPECT_THAT(message_of([&] { read_store(path); }), HasSubstr("holds 'columns'"));
+}
+
+// Flips the lowest bit of the first occurrence of `bytes`.
+void flip_bit(const std::filesystem::path& path, const std::string& bytes) {
+  std::string file = base::read_file(path);
+  const std::size_t at = file.find(bytes);
+  ASSERT_NE(at, std::string::npos);
+  file[at] = static_cast<char>(file[at] ^ 1);
+  write_text(path, file);
+}
+
+TEST(Store, FlippedBitInAnArrayIsRefusedBeforeItIsUsed) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path() / "x.h5";
+  const Dataset d = sample_dataset();
+  write_store(path, d);
+  flip_bit(path, std::string(d.row_start.as<char>(), d.row_start.bytes()));
+  EXPECT_THAT(message_of([&] { read_store(path); }), HasSubstr("damaged in array 'row_start'"));
+}
+
+TEST(Store, FlippedBitInAColumnIsRefused) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path() / "e.h5";
+  auto f = make_column<float>("random_walk", Per::kNode, 4, 2);
+  for (int i = 0; i < 8; ++i) f.data[i] = 0.1F * static_cast<float>(i + 1);
+  write_columns(path, {f.column}, "steps=2", "abc");
+  flip_bit(path, std::string(f.column.as<char>(), f.column.bytes()));
+  EXPECT_THAT(message_of([&] { read_columns(path, "steps=2", "abc"); }),
+              HasSubstr("damaged in array 'random_walk'"));
+}
+
+TEST(Store, NamedPipeIsRefusedWithoutWaiting) {
+  const test::TemporaryDirectory directory;
+  const auto path = directory.path() / "p.h5";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THAT(message_of([&] { read_store(path); }), HasSubstr("not a regular file"));
 }
 
 TEST(Store, PlaceThatCannotBeWrittenIsAResourceError) {

@@ -17,11 +17,12 @@ namespace gtrain::data {
 void write_store(const std::filesystem::path& path, const Dataset& dataset);
 
 // Maps the file. Throws base::DataError naming the file and what is damaged, truncated, or of
-// another version. `verify_arrays` also checks every array's hash (reads all bytes).
-Dataset read_store(const std::filesystem::path& path, bool verify_arrays = false);
+// another version. Every byte is checked: a flipped bit in an index would be an access out of
+// bounds, and one in a feature a wrong result (XXH3 reads memory as fast as it comes).
+Dataset read_store(const std::filesystem::path& path);
 
 // Columns outside a data set (encodings), in the same container; `key` and `of` (the data set's
-// hash) must match on reading, else an empty list is returned.
+// hash) must match on reading, else an empty list is returned. Throws as read_store does.
 void write_columns(const std::filesystem::path& path, const std::vector<Column>& columns,
                    const std::string& key, const std::string& of);
 std::vector<Column> read_columns(const std::filesystem::path& path, const std::string& key,
