@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/data/store.h"
 
@@ -63,6 +63,27 @@ class KeyText final : public base::FieldVisitor {
   }
 };
 
+// Empty where there is no file or a damaged one: the cache is ours, so it is made again.
+std::vector<data::Column> from_cache(const std::filesystem::path& path, const std::string& key,
+                                     const std::string& of) {
+  try {
+    return data::read_columns(path, key, of);
+  } catch (const base::DataError& e) {
+    base::warn(fmt::format("cache: {}; computing it again", e.what()));
+    return {};
+  }
+}
+
+// A cache that cannot be written costs time, not the result.
+void keep(const std::filesystem::path& path, const std::vector<data::Column>& columns,
+          const std::string& key, const std::string& of) {
+  try {
+    data::write_columns(path, columns, key, of);
+  } catch (const base::ResourceError& e) {
+    base::warn(fmt::format("cache: {}; it will be computed again next time", e.what()));
+  }
+}
+
 }  // namespace
 
 std::string cache_key(const EncodingOptions& options) {
@@ -83,18 +104,10 @@ std::vector<data::Column> load_or_compute(const data::Dataset& dataset,
                                           const EncodingOptions& options) {
   const std::string key = cache_key(options);
   const std::filesystem::path path = cache_path(store, options);
-  if (std::filesystem::exists(path)) {
-    std::vector<data::Column> cached = data::read_columns(path, key, dataset.info.hash);
-    if (!cached.empty()) return cached;
-  }
-  std::vector<data::Column> columns = compute(dataset, options);
-  const std::filesystem::path folder = store.has_parent_path() ? store.parent_path() : ".";
-  if (::access(folder.c_str(), W_OK) == 0) {
-    data::write_columns(path, columns, key, dataset.info.hash);
-  } else {
-    base::warn(fmt::format("{}: cannot be written; {} will be computed again next time",
-                           folder.string(), name_of(options)));
-  }
+  std::vector<data::Column> columns = from_cache(path, key, dataset.info.hash);
+  if (!columns.empty()) return columns;
+  columns = compute(dataset, options);
+  keep(path, columns, key, dataset.info.hash);
   return columns;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "encode/odd_dataset.h"
+#include "gtrain/base/durable.h"
 #include "gtrain/data/store.h"
 #include "support/temporary_directory.h"
 
@@ -77,6 +78,26 @@ TEST_F(CachedEncoding, OtherOptionsAreComputedAnew) {
 TEST_F(CachedEncoding, OtherDataIsComputedAnewAndReplacesTheFile) {
   plant(steps(5), "another data set's hash");
   EXPECT_EQ(first_name(steps(5)), "random_walk");
+  EXPECT_EQ(first_name(steps(5)), "random_walk");
+}
+
+TEST_F(CachedEncoding, ADamagedFileIsComputedAnewAndReplaced) {
+  const auto fresh = load_or_compute(dataset_, store_, steps(5));
+  const auto path = cache_path(store_, steps(5));
+  const std::string whole = base::read_file(path);
+  std::string flipped = whole;
+  flipped[whole.find(std::string(fresh[0].as<char>(), fresh[0].bytes()))] ^= 1;
+  for (const std::string& damaged : {std::string(), whole.substr(0, whole.size() / 2), flipped}) {
+    base::write_durable(path, damaged);
+    const auto again = load_or_compute(dataset_, store_, steps(5));
+    EXPECT_EQ(std::string(again[0].as<char>(), again[0].bytes()),
+              std::string(fresh[0].as<char>(), fresh[0].bytes()));
+    EXPECT_EQ(base::read_file(path), whole);
+  }
+}
+
+TEST_F(CachedEncoding, ACacheThatCannotBeWrittenCostsNoResult) {
+  std::filesystem::create_directory(cache_path(store_, steps(5)));  // stands in the way
   EXPECT_EQ(first_name(steps(5)), "random_walk");
 }
 
