@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <iterator>
@@ -111,6 +112,35 @@ TEST(HashHex, IsXxh3Of128Bits) {
   // The published value for no input.
   EXPECT_EQ(hash_hex(""), "99aa06d3014798d86001c324468d497f");
   EXPECT_NE(hash_hex("a"), hash_hex("b"));
+}
+
+TEST_F(DurableFile, DeviceIsNotReplacedByAFile) {
+  fs::create_symlink("/dev/null", path_);
+  EXPECT_THROW(write_durable(path_, "x"), ResourceError);
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+TEST_F(DurableFile, LinkIsKeptAndItsFileReplaced) {
+  const fs::path file = directory_.path() / "elsewhere";
+  write_durable(file, "old");
+  fs::create_symlink(file, path_);
+  write_durable(path_, "new");
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_EQ(read_file(file), "new");
+}
+
+TEST_F(DurableFile, NamedPipeIsRefusedWithoutWaiting) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THROW(read_file(path_), DataError);
+}
+
+TEST_F(DurableFile, RenamesOverAnOlderFile) {
+  write_durable(path_, "old");
+  write_durable(directory_.path() / "next", "new");
+  rename_durable(directory_.path() / "next", path_);
+  EXPECT_EQ(read_file(path_), "new");
+  EXPECT_THROW(rename_durable(directory_.path() / "next", path_), ResourceError);
 }
 
 }  // namespace

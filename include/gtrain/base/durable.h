@@ -12,9 +12,14 @@
 
 namespace gtrain::base {
 
+// Follows a link to its file. Refuses to replace what is no regular file.
 void write_durable(const std::filesystem::path& path, std::string_view bytes);
 
-// Whole file as bytes. Throws DataError with the path and the system's reason.
+// Renames within a directory and fsyncs it. Throws ResourceError.
+void rename_durable(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Whole file as bytes. Throws DataError with the path and the system's reason, also for what is no
+// regular file.
 std::string read_file(const std::filesystem::path& path);
 
 // Creates the directory and its parents; ResourceError where that fails.
