@@ -21,6 +21,14 @@ if(gtrain_python)
   endforeach()
 endif()
 
+# split_dict.py needs torch alone, which gtrain's own wheel has.
+find_program(gtrain_torch_python NAMES ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python python3)
+if(gtrain_torch_python)
+  add_test(NAME convert.split_dict COMMAND ${gtrain_torch_python} -B -W ignore
+           ${PROJECT_SOURCE_DIR}/tests/convert/split_dict_test.py)
+  set_tests_properties(convert.split_dict PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()
+
 find_program(gtrain_bash NAMES bash)
 if(gtrain_bash AND EXISTS ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
   add_test(NAME tools.setup COMMAND ${gtrain_bash} ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
