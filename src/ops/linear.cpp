@@ -24,10 +24,12 @@ void forward_rows(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b,
   const T *xp = x.const_data_ptr<T>(), *wp = w.const_data_ptr<T>();
   const T* bp = b.defined() ? b.const_data_ptr<T>() : nullptr;
   T* yp = y.mutable_data_ptr<T>();
+  const at::Tensor transposed = detail::wants_transposed<T>() ? w.t().contiguous() : at::Tensor();
+  const T* wt = transposed.defined() ? transposed.const_data_ptr<T>() : nullptr;
   detail::parallel_tasks(detail::chunks(n), n * k * o < 262144, [&](std::int64_t t) {
     const std::int64_t begin = t * detail::kRowChunk;
     const std::int64_t end = std::min(n, begin + detail::kRowChunk);
-    detail::product_nt<T>(end - begin, o, k, xp + begin * k, wp, yp + begin * o);
+    detail::product_nt<T>(end - begin, o, k, xp + begin * k, wp, wt, yp + begin * o);
     if (bp != nullptr || relu) kernel.bias_relu(begin, end, o, bp, relu, yp);
   });
 }

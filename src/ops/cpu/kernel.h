@@ -18,5 +18,12 @@ template <class T>
 void add_message_kernels(detail::Kernels<T>& table);
 template <class T>
 void add_row_kernels(detail::Kernels<T>& table);
+// Leaves the entry null where the BLAS is the better choice.
+template <class T>
+void add_product_kernel(detail::Kernels<T>& table);
+template <>
+void add_product_kernel(detail::Kernels<float>& table);
+template <>
+void add_product_kernel(detail::Kernels<double>& table);
 
 }  // namespace gtrain::ops::GTRAIN_CPU

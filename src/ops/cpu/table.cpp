@@ -10,6 +10,7 @@ detail::Kernels<T> make_table() {
   table.attention_backward = attention_backward<T>;
   add_message_kernels(table);
   add_row_kernels(table);
+  add_product_kernel(table);
   return table;
 }
 

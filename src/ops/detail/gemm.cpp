@@ -1,5 +1,9 @@
 #include "ops/detail/gemm.h"
 
+#include <type_traits>
+
+#include "ops/detail/kernels.h"
+
 extern "C" {
 void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*,
             const float*, const int*, const float*, const int*, const float*, float*, const int*);
@@ -39,17 +43,38 @@ void gemm(char ta, char tb, int m, int n, int k, const double* a, int lda, const
   dgemm_(&ta, &tb, &m, &n, &k, &one, a, &lda, b, &ldb, &zero, c, &ldc);
 }
 
+// True where our own kernel did the work. All extents fit an int: the callers' blocks are small.
+template <class T>
+bool own_product(std::int64_t m, std::int64_t n, std::int64_t k, const T* a, std::int64_t a_row,
+                 std::int64_t a_column, const T* b, T* c) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (const auto product = kernels<float>().product) {
+      product({m, n, k, a, a_row, a_column, b, n, c, n});
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
+
+template <class T>
+bool wants_transposed() {
+  return kernels<T>().product != nullptr;
+}
 
 // BLAS is column-major: a row-major [r, c] matrix is its [c, r] one, so each product is transposed.
 template <class T>
-void product_nt(std::int64_t m, std::int64_t o, std::int64_t k, const T* x, const T* w, T* y) {
+void product_nt(std::int64_t m, std::int64_t o, std::int64_t k, const T* x, const T* w, const T* wt,
+                T* y) {
+  if (wt != nullptr && own_product(m, o, k, x, k, std::int64_t{1}, wt, y)) return;
   const SingleThreaded guard;
   const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
   gemm('T', 'N', oi, mi, ki, w, ki, x, ki, y, oi);
 }
 template <class T>
 void product_nn(std::int64_t m, std::int64_t k, std::int64_t o, const T* dy, const T* w, T* dx) {
+  if (own_product(m, k, o, dy, o, std::int64_t{1}, w, dx)) return;
   const SingleThreaded guard;
   const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
   gemm('N', 'N', ki, mi, oi, w, ki, dy, oi, dx, ki);
@@ -57,15 +82,18 @@ void product_nn(std::int64_t m, std::int64_t k, std::int64_t o, const T* dy, con
 template <class T>
 void product_tn(std::int64_t m, std::int64_t o, std::int64_t k, std::int64_t first,
                 std::int64_t last, const T* dy, const T* x, T* dw) {
+  if (own_product(last - first, k, m, dy + first, std::int64_t{1}, o, x, dw + first * k)) return;
   const SingleThreaded guard;
   const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
   gemm('N', 'T', ki, static_cast<int>(last - first), mi, x, ki, dy + first, oi, dw + first * k, ki);
 }
 
+template bool wants_transposed<float>();
+template bool wants_transposed<double>();
 template void product_nt(std::int64_t, std::int64_t, std::int64_t, const float*, const float*,
-                         float*);
+                         const float*, float*);
 template void product_nt(std::int64_t, std::int64_t, std::int64_t, const double*, const double*,
-                         double*);
+                         const double*, double*);
 template void product_nn(std::int64_t, std::int64_t, std::int64_t, const float*, const float*,
                          float*);
 template void product_nn(std::int64_t, std::int64_t, std::int64_t, const double*, const double*,

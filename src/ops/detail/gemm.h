@@ -1,13 +1,18 @@
-// Dense products inside a task: the BLAS that libtorch carries, held to one thread.
+// Dense products inside a task: the BLAS that libtorch carries, held to one thread, or our own
+// kernel where that is faster (cpu/gemm.cpp).
 #pragma once
 
 #include <cstdint>
 
 namespace gtrain::ops::detail {
 
-// y [m, o] (+)= x [m, k] · w [o, k]^T
+// y [m, o] = x [m, k] · w [o, k]^T. `wt`: w transposed to [k, o], needed where
+// wants_transposed<T>().
 template <class T>
-void product_nt(std::int64_t m, std::int64_t o, std::int64_t k, const T* x, const T* w, T* y);
+bool wants_transposed();
+template <class T>
+void product_nt(std::int64_t m, std::int64_t o, std::int64_t k, const T* x, const T* w, const T* wt,
+                T* y);
 
 // dx [m, k] = dy [m, o] · w [o, k]
 template <class T>

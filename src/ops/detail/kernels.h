@@ -30,6 +30,17 @@ struct AttentionHead {
   T *dq = nullptr, *dk = nullptr, *dv = nullptr;  // written, stride `stride`
 };
 
+// C [m, n] = A B with A(r, k) = a[r a_row + k a_column], rows of B and C contiguous.
+struct Product {
+  std::int64_t m = 0, n = 0, k = 0;
+  const float* a = nullptr;
+  std::int64_t a_row = 0, a_column = 0;
+  const float* b = nullptr;
+  std::int64_t b_row = 0;
+  float* c = nullptr;
+  std::int64_t c_row = 0;
+};
+
 struct EdgeView {
   const std::int64_t *source, *target, *in_start, *out_start, *out_edge;
 };
@@ -39,6 +50,9 @@ template <class T>
 struct Kernels {
   void (*attention_forward)(const AttentionHead<T>&);
   void (*attention_backward)(const AttentionHead<T>&);
+
+  // Null where the BLAS is the better choice (detail/gemm.h decides).
+  void (*product)(const Product&);
 
   // out_i = x_i + sum_{j->i} relu(x_j + e_ji), rows [begin, end)
   void (*gine_forward)(std::int64_t begin, std::int64_t end, std::int64_t d, const T* x, const T* e,
