@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <chrono>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Labels of a class task with NaN for -1, the missing ones.
+Column with_gaps(const Column& classes) {
+  auto out = make_column<float>(classes.name, classes.per, classes.rows, classes.width);
+  const auto* value = classes.as<std::int64_t>();
+  for (std::int64_t i = 0; i < classes.rows * classes.width; ++i) {
+    out.data[i] =
+        value[i] < 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(value[i]);
+  }
+  return out.column;
+}
+
 // Task and metric of the recipe win over those of a ready-made store.
 void override_task(Dataset& dataset, const DatasetOptions& options, const fs::path& store) {
   if (!options.metric.empty()) dataset.info.metric = options.metric;
@@ -32,10 +44,31 @@ void override_task(Dataset& dataset, const DatasetOptions& options, const fs::pa
     throw base::RecipeError(fmt::format("dataset.task: {}: the store {} holds labels for {}",
                                         options.task, store.string(), name_of(dataset.info.task)));
   }
+  if (is_class(dataset.info.task)) dataset.labels = with_gaps(dataset.labels);
   dataset.info.classes = 0;
   dataset.labels =
       labels_for(task, dataset.labels, store.string() + " labels", dataset.info.classes);
   dataset.info.task = task;
+}
+
+// What else a recipe may say of a ready-made store: OGB's tables, and edges as they must be.
+void override_rules(Dataset& dataset, const DatasetOptions& options, const fs::path& store) {
+  DatasetInfo& info = dataset.info;
+  if (options.add_inverse_edge.value_or(false) && !info.undirected) {
+    throw base::RecipeError(
+        fmt::format("dataset.add_inverse_edge: true, but the store {} holds directed edges; "
+                    "expected false, or the folder that it was imported from",
+                    store.string()));
+  }
+  if (options.features != "ogb_mol") return;
+  const auto nodes = categories_of(dataset.node_features, ogb_atom_categories(),
+                                   store.string() + " node_features");
+  const auto edges = categories_of(dataset.edge_features, ogb_bond_categories(),
+                                   store.string() + " edge_features");
+  if (nodes == info.node_categories && edges == info.edge_categories) return;
+  info.node_categories = nodes;
+  info.edge_categories = edges;
+  info.hash = base::hash_hex(info.hash + " features: ogb_mol");
 }
 
 Opened finish_opening(Dataset dataset, const std::string& features, const fs::path& store) {
@@ -56,6 +89,16 @@ std::optional<Dataset> from_cache(const fs::path& path) {
   } catch (const base::DataError& e) {
     base::warn(fmt::format("cache: {}; importing again", e.what()));
     return std::nullopt;
+  }
+}
+
+void import_to_cache(const Located& located, const PackRules& rules, const fs::path& store) {
+  try {
+    base::make_directory(store.parent_path());
+    import_store(located, rules, store);
+  } catch (const base::ResourceError& e) {
+    throw base::ResourceError(
+        fmt::format("cache: {}; expected room: $GTRAIN_CACHE may name another folder", e.what()));
   }
 }
 
@@ -115,6 +158,7 @@ Opened open_dataset(const DatasetOptions& options) {
   if (located.path.extension() == ".h5") {
     Dataset dataset = read_store(located.path);
     override_task(dataset, options, located.path);
+    override_rules(dataset, options, located.path);
     return finish_opening(std::move(dataset), options.features, located.path);
   }
   const PackRules rules = rules_for(located, options);
@@ -125,8 +169,7 @@ Opened open_dataset(const DatasetOptions& options) {
   const fs::path store = cached_store(located.path, rules);
   if (auto dataset = from_cache(store)) return finish_opening(*dataset, features, store);
   const auto begin = std::chrono::steady_clock::now();
-  base::make_directory(store.parent_path());
-  import_store(located, rules, store);
+  import_to_cache(located, rules, store);
   Dataset dataset = read_store(store);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   base::note(fmt::format("imported {}: {} graphs, {} nodes, {} edges in {:.2f} s -> {}",
@@ -149,6 +192,12 @@ const Split& select_split(const Opened& opened, const DatasetOptions& options) {
     if (name.empty()) {
       throw base::RecipeError(fmt::format("dataset.fold: {}: no such fold; known splits: {}",
                                           options.fold, known_splits(dataset)));
+    }
+    if (!options.split.empty() && options.split != name) {
+      throw base::RecipeError(
+          fmt::format("dataset.split: {}, but dataset.fold: {} is the split {}; expected one of "
+                      "the two keys",
+                      options.split, options.fold, name));
     }
   } else if (name.empty()) {
     name = fold_name(dataset, 0);

@@ -6,6 +6,7 @@
 #include "data/sample.h"
 #include "gtrain/base/durable.h"
 #include "gtrain/base/log.h"
+#include "gtrain/data/feature.h"
 #include "gtrain/data/report.h"
 
 namespace gtrain::data {
@@ -80,6 +81,53 @@ TEST_F(Open, StoreNeedsNothingSaidAndTakesOverrides) {
               HasSubstr("holds labels for graph_regression"));
 }
 
+TEST_F(Open, MissingClassesOfAStoreStayMissingInAnotherTask) {
+  const auto path = directory_.path() / "x.h5";
+  write_text(folder_ / "raw/graph-label.csv.gz", gzip("0\n\n1\n"));
+  options_.task = "graph_class";
+  import_folder(options_, path);
+  DatasetOptions o;
+  o.path = path.string();
+  for (const char* task : {"graph_regression", "graph_binary"}) {
+    o.task = task;
+    const Dataset d = open_dataset(o).dataset;
+    EXPECT_THAT(values_of<float>(d.labels), ElementsAre(0.0F, testing::IsNan(), 1.0F)) << task;
+    EXPECT_EQ(d.info.classes, 0) << task;
+  }
+}
+
+TEST_F(Open, DirectedStoreIsNotSilentlyLeftAtThatWhereTheInverseIsAsked) {
+  const auto path = directory_.path() / "x.h5";
+  options_.add_inverse_edge = false;
+  import_folder(options_, path);
+  DatasetOptions o;
+  o.path = path.string();
+  EXPECT_NO_THROW(open_dataset(o));
+  o.add_inverse_edge = true;
+  EXPECT_THAT(message_of<base::RecipeError>([&] { open_dataset(o); }),
+              HasSubstr("dataset.add_inverse_edge: true, but the store"));
+}
+
+TEST_F(Open, OgbsTablesHoldForAStoreToo) {
+  const auto path = directory_.path() / "x.h5";
+  import_folder(options_, path);
+  DatasetOptions o;
+  o.path = path.string();
+  o.features = "ogb_mol";
+  EXPECT_THAT(message_of([&] { open_dataset(o); }), HasSubstr("expected 9, one a category count"));
+  write_text(folder_ / "raw/node-feat.csv.gz",
+             gzip("5,0,4,5,3,0,2,0,0\n5,0,4,5,3,0,2,0,0\n5,0,4,5,3,0,2,0,0\n"
+                  "5,0,4,5,3,0,2,0,0\n5,0,4,5,3,0,2,0,0\n5,0,4,5,3,0,2,0,0\n"));
+  std::filesystem::remove(folder_ / "raw/edge-feat.csv.gz");
+  import_folder(options_, path);
+  const DatasetInfo tabled = open_dataset(o).dataset.info;
+  EXPECT_EQ(tabled.node_categories, ogb_atom_categories());
+  o.features.clear();
+  const DatasetInfo plain = open_dataset(o).dataset.info;
+  EXPECT_EQ(plain.node_categories[0], 6);
+  EXPECT_NE(tabled.hash, plain.hash);
+}
+
 TEST_F(Open, FeaturesAreMadeAfterTheImport) {
   const std::string plain = open_dataset(options_).dataset.info.hash;
   options_.features = "degree_onehot";
@@ -102,6 +150,11 @@ TEST_F(Open, SplitsAreSelectedByNameFoldOrDefault) {
   o.split = "random";
   EXPECT_THAT(select_split(opened, o).train, ElementsAre(2));
   o.fold = 1;
+  EXPECT_THAT(message_of<base::RecipeError>([&] { select_split(opened, o); }),
+              HasSubstr("dataset.split: random, but dataset.fold: 1 is the split fold1"));
+  o.split = "fold1";
+  EXPECT_THAT(select_split(opened, o).train, ElementsAre(1));
+  o.split.clear();
   EXPECT_THAT(select_split(opened, o).train, ElementsAre(1));
   o.fold = 2;
   EXPECT_THAT(message_of<base::RecipeError>([&] { select_split(opened, o); }),

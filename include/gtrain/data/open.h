@@ -41,6 +41,7 @@ struct Opened {
 Opened open_dataset(const DatasetOptions& options);
 
 // The split a recipe selects: scheme `split` (or the default), `fold` k selecting `foldk`/`splitk`.
+// Throws base::RecipeError where there is none such or the two name different ones.
 const Split& select_split(const Opened& opened, const DatasetOptions& options);
 
 // Number of folds the data set offers (splits named fold<k> or split<k>); 0 when none.
