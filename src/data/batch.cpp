@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "gtrain/base/error.h"
+#include "gtrain/data/square.h"
 
 namespace gtrain::data {
 namespace {
@@ -152,9 +153,8 @@ class Collator {
       case Per::kPair:
         break;
     }
-    std::int64_t begin = 0;
-    for (std::int64_t h = 0; h < g; ++h) begin += d_.nodes_of(h) * d_.nodes_of(h);
-    return {begin, begin + d_.nodes_of(g) * d_.nodes_of(g)};
+    const auto graph = static_cast<std::size_t>(g);
+    return {square_start_[graph], square_start_[graph + 1]};
   }
 
   // Copies the rows of the batch's graphs, converting element by element where the types differ.
@@ -218,6 +218,7 @@ class Collator {
   }
 
   void encode(const Column& column) {
+    if (column.per == Per::kPair && square_start_.empty()) square_start_ = square_starts(d_);
     const auto range_of = [&](std::int64_t g) { return range(column.per, g); };
     at::Tensor& out = batch_.encoding[column.name];
     if (column.per == Per::kPair && column.dtype == DType::kU8) {
@@ -228,15 +229,16 @@ class Collator {
     } else {
       out = packed<float>(column, at::kFloat, range_of);
     }
-    if (column.per == Per::kPair && !batch_.pair_start.defined()) square_starts();
+    if (column.per == Per::kPair && !batch_.pair_start.defined()) batch_squares();
   }
 
-  void square_starts() {
+  void batch_squares() {
     batch_.pair_start = new_int64(batch_.graphs + 1);
     auto* start = batch_.pair_start.mutable_data_ptr<std::int64_t>();
     start[0] = 0;
     for (std::size_t k = 0; k < ids_.size(); ++k) {
-      start[k + 1] = start[k] + d_.nodes_of(ids_[k]) * d_.nodes_of(ids_[k]);
+      const auto [begin, end] = range(Per::kPair, ids_[k]);
+      start[k + 1] = start[k] + end - begin;
     }
   }
 
@@ -254,6 +256,7 @@ class Collator {
   const Dataset& d_;
   std::span<const std::int64_t> ids_;
   std::int64_t nodes_ = 0, edges_ = 0;
+  std::vector<std::int64_t> square_start_;  // of the data set, where a column needs them
   GraphBatch batch_;
 };
 

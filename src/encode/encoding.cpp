@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "gtrain/data/square.h"
 #include "gtrain/encode/degree.h"
 #include "gtrain/encode/laplacian.h"
 #include "gtrain/encode/local_graph.h"
@@ -82,10 +83,7 @@ std::vector<Column> columns_of(const Dataset& dataset, const DegreeOptions&) {
 }
 
 std::vector<Column> columns_of(const Dataset& dataset, const HopDistanceOptions& options) {
-  std::vector<std::int64_t> start{0};
-  for (std::int64_t g = 0; g < dataset.graphs(); ++g) {
-    start.push_back(start.back() + dataset.nodes_of(g) * dataset.nodes_of(g));
-  }
+  const std::vector<std::int64_t> start = data::square_starts(dataset);
   auto out = data::make_column<std::uint8_t>("hop_distance", Per::kPair, start.back(), 1);
   struct Nothing {};
   each_graph<Nothing>(dataset, [&](Nothing&, const LocalGraph& graph, std::int64_t g) {
