@@ -11,14 +11,13 @@
 #include <system_error>
 
 #include "gtrain/base/error.h"
+#include "gtrain/base/resource.h"
 #include "gtrain/data/folder.h"
 
 namespace gtrain::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int kLevelsUp = 4;  // from build/<preset>/bin to the source tree
 
 void add(std::vector<fs::path>& folders, const fs::path& path) {
   std::error_code error;
@@ -52,14 +51,13 @@ void require_plain(const std::string& name) {
 
 }  // namespace
 
-std::vector<fs::path> dataset_folders() {
+std::vector<fs::path> dataset_folders(Shipped shipped) {
   std::vector<fs::path> folders;
   add(folders, "datasets");
-  std::error_code error;
-  fs::path base = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (int i = 0; i < kLevelsUp && !base.empty(); ++i, base = base.parent_path()) {
-    add(folders, base / "share" / "gtrain" / "datasets");
-    add(folders, base / "datasets");
+  try {
+    add(folders, base::resource_root() / "datasets");
+  } catch (const base::DataError&) {
+    if (shipped == Shipped::kNeeded) throw;
   }
   if (const char* list = std::getenv("GTRAIN_DATA")) {
     std::istringstream stream(list);
@@ -76,9 +74,9 @@ fs::path cache_folder() {
   return cache != nullptr && *cache != '\0' ? fs::path(cache) : home_cache();
 }
 
-std::optional<Card> find_card(const std::string& name) {
+std::optional<Card> find_card(const std::string& name, Shipped shipped) {
   require_plain(name);
-  for (const fs::path& folder : dataset_folders()) {
+  for (const fs::path& folder : dataset_folders(shipped)) {
     const fs::path path = folder / name / "card.yaml";
     if (fs::exists(path)) return read_card(path);
   }

@@ -68,7 +68,10 @@ void compare(const Card& card, const Folder& folder) {
 
 Located locate(const DatasetOptions& options) {
   Located located;
-  if (!options.name.empty()) located.card = find_card(options.name);
+  if (!options.name.empty()) {
+    const Shipped shipped = options.path.empty() ? Shipped::kNeeded : Shipped::kWelcome;
+    located.card = find_card(options.name, shipped);
+  }
   if (!options.path.empty()) {
     located.path = options.path;
     if (!fs::exists(located.path)) {

@@ -6,6 +6,7 @@
 
 #include "data/environment.h"
 #include "data/sample.h"
+#include "gtrain/data/import.h"
 
 namespace gtrain::data {
 namespace {
@@ -29,6 +30,27 @@ TEST(Catalog, DataIsFoundUnderTheFoldersOfTheEnvironmentByEverySpelling) {
   write_text(directory.path() / "stored.h5", "x");
   EXPECT_EQ(find_data("stored", std::nullopt), directory.path() / "stored.h5");
   EXPECT_EQ(find_data("other", std::nullopt), std::nullopt);
+}
+
+TEST(Catalog, ShippedSetsAreTakenFromTheNamedShareDirectory) {
+  const test::TemporaryDirectory directory;
+  const Environment environment("GTRAIN_SHARE", directory.path().string());
+  std::filesystem::create_directories(directory.path() / "recipes");
+  write_sample(directory.path() / "datasets" / "mine");
+  write_text(directory.path() / "datasets" / "mine" / "card.yaml",
+             "name: mine\ntask: graph_regression\nmetric: mae\nadd_inverse_edge: true\n");
+  EXPECT_EQ(find_data("mine", find_card("mine")), directory.path() / "datasets" / "mine");
+}
+
+TEST(Catalog, MissingShareDirectoryMattersOnlyWhereDataIsGivenByName) {
+  const test::TemporaryDirectory directory;
+  const Environment environment("GTRAIN_SHARE", "/nowhere");
+  EXPECT_THAT(message_of([&] { find_card("molhiv"); }), HasSubstr("$GTRAIN_SHARE"));
+  write_sample(directory.path() / "mine");
+  DatasetOptions options;
+  options.name = "mine";
+  options.path = (directory.path() / "mine").string();
+  EXPECT_EQ(locate(options).path, directory.path() / "mine");
 }
 
 TEST(Catalog, NamesThatLeaveTheFolderAreRefused) {
