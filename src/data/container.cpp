@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -325,6 +326,14 @@ void write_container(const std::filesystem::path& path, const Container& content
   const Hash own = hash_of(whole.substr(0, kHeaderHashed));
   std::memcpy(file + kHeaderHashed, &own, sizeof own);
   base::write_durable(path, whole);
+}
+
+bool is_container(const std::filesystem::path& path) {
+  char start[sizeof kMagic] = {};
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  std::ifstream(path, std::ios::binary).read(start, sizeof start);
+  return std::memcmp(start, kMagic, sizeof kMagic) == 0;
 }
 
 Container read_container(const std::filesystem::path& path, const std::string& kind,

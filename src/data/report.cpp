@@ -11,6 +11,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/data/catalog.h"
+#include "gtrain/data/container.h"
 #include "gtrain/data/folder.h"
 #include "gtrain/data/import.h"
 #include "gtrain/data/store.h"
@@ -282,7 +283,22 @@ std::string verify_store(const std::filesystem::path& path) {
                      d.info.hash);
 }
 
+// A store replaces nothing but a store: a mistyped OUT would cost the file that has the name.
+void require_store_name(const std::filesystem::path& out) {
+  if (out.extension() != ".h5") {
+    throw base::RecipeError(
+        fmt::format("{}: does not end in .h5; expected the name of a store", out.string()));
+  }
+  std::error_code error;
+  if (std::filesystem::exists(out, error) && !is_container(out)) {
+    throw base::DataError(fmt::format(
+        "{}: is there and no gtrain store; expected a store to replace or a name that is free",
+        out.string()));
+  }
+}
+
 void import_folder(const DatasetOptions& asked, const std::filesystem::path& out) {
+  require_store_name(out);
   const DatasetOptions options = with_card(asked);
   const Located located = locate(options);
   if (located.path.extension() == ".h5") {

@@ -105,6 +105,29 @@ struct Real {
 
 std::ostream& operator<<(std::ostream& out, const Real& real) { return out << real.folder; }
 
+TEST(ImportFolder, ReplacesNoFileThatIsNoStore) {
+  const test::TemporaryDirectory directory;
+  const auto folder = directory.path() / "set";
+  write_sample(folder);
+  DatasetOptions options;
+  options.path = folder.string();
+  options.task = "graph_regression";
+  options.metric = "mae";
+  options.add_inverse_edge = true;
+  const auto edges = folder / "raw/edge.csv.gz";
+  const auto before = base::read_file(edges);
+  EXPECT_THAT(message_of<base::RecipeError>([&] { import_folder(options, edges); }),
+              HasSubstr("does not end in .h5"));
+  EXPECT_EQ(base::read_file(edges), before);
+  const auto foreign = directory.path() / "mine.h5";
+  write_text(foreign, "\x89HDF\r\n\x1a\n of another program");
+  EXPECT_THAT(message_of([&] { import_folder(options, foreign); }), HasSubstr("no gtrain store"));
+  const auto store = directory.path() / "store.h5";
+  import_folder(options, store);
+  import_folder(options, store);
+  EXPECT_EQ(read_store(store).graphs(), 3);
+}
+
 class RealSet : public testing::TestWithParam<Real> {};
 
 TEST_P(RealSet, ImportsToItsPublishedCounts) {

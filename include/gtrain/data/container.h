@@ -31,6 +31,9 @@ struct Container {
 // Throws base::ResourceError when memory or disk is short; the old file then stays as it was.
 void write_container(const std::filesystem::path& path, const Container& content);
 
+// True where the file begins as a container does, damaged or not.
+bool is_container(const std::filesystem::path& path);
+
 // Throws base::DataError for a file that is missing, truncated, damaged, foreign, of another
 // version or of another kind. Without `verify_arrays` every byte outside the arrays is checked;
 // with it, every byte of the file.
