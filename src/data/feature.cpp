@@ -75,14 +75,19 @@ Bounds bounds_of(const Column& features) {
   });
 }
 
-[[noreturn]] void fail_at_first(const Column& features, std::int64_t column, std::int64_t count,
-                                const std::string& where) {
+// Of a column without a stated number of categories: far above any vocabulary, and far below what
+// one mistyped cell can ask of memory.
+constexpr std::int64_t kMostCategories = 100'000'000;
+
+[[noreturn]] void fail_at_first(const Column& features, std::size_t c, std::int64_t count,
+                                const std::string& where, const char* way_out = "") {
+  const auto column = static_cast<std::int64_t>(c);
   visit(features, [&](const auto* p) {
     for (std::int64_t r = 0; r < features.rows; ++r) {
       const auto value = static_cast<std::int64_t>(p[r * features.width + column]);
       if (value < 0 || value >= count) {
-        throw base::DataError(fmt::format("{} (row {}): column {} is {}; expected 0 to {}", where,
-                                          r + 1, column + 1, value, count - 1));
+        throw base::DataError(fmt::format("{} (row {}): column {} is {}; expected 0 to {}{}", where,
+                                          r + 1, column + 1, value, count - 1, way_out));
       }
     }
   });
@@ -176,12 +181,18 @@ std::vector<std::int64_t> categories_of(const Column& features,
   std::vector<std::int64_t> counts = stated;
   if (stated.empty()) {
     if (*std::min_element(bounds.low.begin(), bounds.low.end()) < 0) return {};
-    for (const std::int64_t high : bounds.high) counts.push_back(high + 1);
+    for (std::size_t c = 0; c < bounds.high.size(); ++c) {
+      if (bounds.high[c] >= kMostCategories) {
+        fail_at_first(features, c, kMostCategories, where,
+                      " (or dataset.features: numeric, if the columns are plain numbers)");
+      }
+      counts.push_back(bounds.high[c] + 1);
+    }
     return counts;
   }
   for (std::size_t c = 0; c < counts.size(); ++c) {
     if (bounds.low[c] < 0 || bounds.high[c] >= counts[c]) {
-      fail_at_first(features, static_cast<std::int64_t>(c), counts[c], where);
+      fail_at_first(features, c, counts[c], where);
     }
   }
   return counts;

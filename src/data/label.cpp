@@ -10,6 +10,9 @@
 namespace gtrain::data {
 namespace {
 
+// Far above any set of classes, and far below what one mistyped label can ask of memory.
+constexpr std::int64_t kMostClass = 9'999'999;
+
 [[noreturn]] void fail(const std::string& where, std::int64_t row, double value,
                        const std::string& expected) {
   throw base::DataError(
@@ -27,8 +30,8 @@ Column class_labels(const Column& labels, const std::string& where, std::int64_t
     for (std::int64_t r = 0; r < labels.rows; ++r) {
       const auto value = static_cast<double>(p[r]);
       const bool missing = std::isnan(value) || (labels.dtype == DType::kI64 && value == -1);
-      if (!missing && (value < 0 || value != std::floor(value) || value > 1e9)) {
-        fail(where, r, value, "a class, a whole number from 0");
+      if (!missing && (value < 0 || value != std::floor(value) || value > kMostClass)) {
+        fail(where, r, value, fmt::format("a class, a whole number from 0 to {}", kMostClass));
       }
       out.data[r] = missing ? -1 : static_cast<std::int64_t>(value);
       if (classes > 0 && out.data[r] >= classes) {

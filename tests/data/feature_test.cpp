@@ -91,6 +91,19 @@ TEST(Feature, NumericKeepsTheColumnAndDropsTheCategories) {
   EXPECT_TRUE(d.node_features.integer());
 }
 
+TEST(Feature, OneMistypedCategoryDoesNotAskForAGiantTable) {
+  const test::TemporaryDirectory directory;
+  write_sample(directory.path());
+  write_text(directory.path() / "raw/node-feat.csv.gz", gzip("0\n1\n2000000000\n3\n4\n5\n"));
+  const Folder folder = read_folder(directory.path(), Level::kGraph);
+  EXPECT_THAT(message_of([&] { pack(folder, sample_rules()); }),
+              HasSubstr("node-feat.csv.gz (row 3): column 1 is 2000000000; expected 0 to 99999999 "
+                        "(or dataset.features: numeric"));
+  PackRules numeric = sample_rules();
+  numeric.features = "numeric";
+  EXPECT_TRUE(pack(folder, numeric).info.node_categories.empty());
+}
+
 TEST(Feature, UnknownNameIsARecipeError) {
   Dataset d = sample_dataset();
   EXPECT_THAT(message_of<base::RecipeError>([&] { apply_features(d, "magic"); }),

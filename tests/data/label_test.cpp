@@ -37,6 +37,14 @@ TEST(Label, ClassBeyondTheStatedNumberIsRefusedWithItsRow) {
             "f (row 3): label 2; expected a class from 0 to 1");
 }
 
+TEST(Label, OneMistypedClassDoesNotAskForAGiantHead) {
+  std::int64_t classes = 0;
+  EXPECT_EQ(message_of([&] {
+              labels_for(Task::kGraphClass, labels({0, 1, 2e9F}), "f", classes);
+            }),
+            "f (row 3): label 2000000000; expected a class, a whole number from 0 to 9999999");
+}
+
 TEST(Label, FractionsNegativesAndSeveralColumnsAreNoClasses) {
   std::int64_t classes = 0;
   for (const auto& bad : {labels({0, 0.5}), labels({0, -1}), labels({0, 1}, 2)}) {
