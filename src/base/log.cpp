@@ -44,6 +44,7 @@ void line(std::string_view prefix, std::string_view text, bool show) {
 }  // namespace
 
 void note(std::string_view text) { line("", text, !sink().quiet); }
+void complain(std::string_view text) { line("", text, true); }
 void warn(std::string_view text) { line("warning: ", text, true); }
 
 void set_quiet(bool quiet) {

@@ -1,6 +1,5 @@
 #include <CLI/Error.hpp>
 #include <cerrno>
-#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <new>
@@ -18,8 +17,7 @@ namespace {
 using gtrain::base::ExitCode;
 
 int fail(ExitCode code, const std::string& message) {
-  gtrain::base::redraw("");
-  std::fprintf(stderr, "%s\n", message.c_str());
+  gtrain::base::complain(message);
   return static_cast<int>(code);
 }
 

@@ -31,7 +31,8 @@ TEST_F(Log, QuietSilencesNotesButNotWarnings) {
   set_quiet(true);
   note("epoch 1");
   warn("slow disk");
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "warning: slow disk\n");
+  complain("disk full");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "warning: slow disk\ndisk full\n");
 }
 
 TEST_F(Log, FileReceivesEveryLineEvenWhenQuietAndIsAppendedTo) {
