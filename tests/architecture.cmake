@@ -7,6 +7,7 @@
 #   "gtrain/<other>/…"   <other> is the room itself or one of its DEPENDS (not theirs in turn);
 #   "<other>/detail/…"   src-private headers only of the room itself;
 #   <third party>        the party stands under USES (those of DEPENDS do not count).
+# And in HACKING.md, where there is one: the third column of each room's row is its DEPENDS.
 # Without ROOT: the tree above this file.
 
 cmake_minimum_required(VERSION 3.25)
@@ -94,7 +95,35 @@ function(check_file file room)
   set(problems "${problems}" PARENT_SCOPE)
 endfunction()
 
+# "nothing", "all above" or the rooms by name.
+function(check_page text)
+  set(above "")
+  foreach(room IN LISTS rooms)
+    string(REPLACE ";" " " expected "${depends_${room}}")
+    if(expected STREQUAL "")
+      set(expected "nothing")
+    endif()
+    set(stated "no row")
+    if(text MATCHES "\n\\| `${room}` \\|[^|\n]*\\| ([^|\n]*) \\|")
+      set(stated "${CMAKE_MATCH_1}")
+    endif()
+    set(all FALSE)
+    if(stated STREQUAL "all above" AND "${depends_${room}}" STREQUAL "${above}")
+      set(all TRUE)
+    endif()
+    if(NOT all AND NOT stated STREQUAL expected)
+      refuse("HACKING.md: ${room} may include: ${stated}. CMakeLists.txt says: ${expected}")
+    endif()
+    list(APPEND above ${room})
+  endforeach()
+  set(problems "${problems}" PARENT_SCOPE)
+endfunction()
+
 read_table()
+if(EXISTS ${ROOT}/HACKING.md)
+  file(READ ${ROOT}/HACKING.md page)
+  check_page("${page}")
+endif()
 set(count 0)
 foreach(room IN LISTS rooms)
   file(GLOB_RECURSE files LIST_DIRECTORIES false

@@ -14,6 +14,9 @@ function(lay_out tree)
     "gtrain_room(ops SHARED    USES torch)\n"
     "gtrain_room(nn   DEPENDS base ops\n                  USES fmt torch)\n"
     "gtrain_room(train DEPENDS nn USES torch)\n")
+  file(WRITE ${tree}/HACKING.md
+    "| room | its job | may include |\n| `base` | errors | nothing |\n| `ops` | kernels | nothing |\n"
+    "| `nn` | layers | base ops |\n| `train` | runs | nn |\n")
   file(WRITE ${tree}/include/gtrain/base/error.h "#include <string>\n")
   file(WRITE ${tree}/include/gtrain/nn/layer.h
     "#include \"gtrain/base/error.h\"\n#include <ATen/core/Tensor.h>\n// #include <boost/any.hpp>\n")
@@ -33,10 +36,14 @@ endfunction()
 function(expect_refused file line expected)
   lay_out(${WORK}/tree)
   file(APPEND ${WORK}/tree/${file} "${line}\n")
+  expect_message("${line} in ${file}" "${expected}")
+endfunction()
+
+function(expect_message what expected)
   run(${WORK}/tree code text)
   string(FIND "${text}" "${expected}" at)
   if(code EQUAL 0 OR at EQUAL -1)
-    message(FATAL_ERROR "${line} in ${file}: expected to be refused with\n  ${expected}\n"
+    message(FATAL_ERROR "${what}: expected to be refused with\n  ${expected}\n"
                         "got exit ${code} and\n  ${text}")
   endif()
 endfunction()
@@ -59,5 +66,11 @@ expect_refused(src/train/run.cpp "#include <fmt/format.h>" "fmt/format.h: train 
 expect_refused(src/train/run.cpp "#include \"nn/detail/rows.h\"" "a private header of another room")
 expect_refused(src/util/misc.cpp "" "no gtrain_room(util")
 expect_refused(CMakeLists.txt "gtrain_room(low DEPENDS high)" "low depends on high")
+
+lay_out(${WORK}/tree)
+file(WRITE ${WORK}/tree/HACKING.md
+  "| `base` | errors | all above |\n| `ops` | kernels | nothing |\n| `nn` | layers | base |\n")
+expect_message("a wrong row" "HACKING.md: nn may include: base. CMakeLists.txt says: base ops")
+expect_message("a missing row" "HACKING.md: train may include: no row. CMakeLists.txt says: nn")
 file(REMOVE_RECURSE ${WORK}/tree)
 message(STATUS "the layer test refuses what it should")
