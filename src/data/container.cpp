@@ -146,13 +146,13 @@ class Reader {
     map();
   }
 
-  Container read(bool verify_arrays) {
+  Container read() {
     check_header();
     Container content = parse_index();
     if (!same(frame_of(file_, extents_), header_.frame)) {
       fail("damaged outside the arrays (their hash does not match the user block)");
     }
-    if (verify_arrays) verify(content);
+    verify(content);
     return content;
   }
 
@@ -258,7 +258,11 @@ class Reader {
     }
     c.dtype = *type;
     c.per = *what;
-    if (c.bytes() != bytes) fail("an array whose size does not fit its shape: " + c.name);
+    // The first condition also keeps the product of the second from overflowing.
+    const auto most = static_cast<std::int64_t>(file_.size());
+    if ((c.rows > 0 && c.width > most / c.rows) || c.bytes() != bytes) {
+      fail("an array whose size does not fit its shape: " + c.name);
+    }
     hashes_.push_back(row["xxh3_128"].as<std::string>());
     if (bytes != 0) {
       c.data = file_.data() + offset;
@@ -336,9 +340,8 @@ bool is_container(const std::filesystem::path& path) {
   return std::memcmp(start, kMagic, sizeof kMagic) == 0;
 }
 
-Container read_container(const std::filesystem::path& path, const std::string& kind,
-                         bool verify_arrays) {
-  return Reader(path, kind).read(verify_arrays);
+Container read_container(const std::filesystem::path& path, const std::string& kind) {
+  return Reader(path, kind).read();
 }
 
 }  // namespace gtrain::data

@@ -96,7 +96,7 @@ void write_store(const std::filesystem::path& path, const Dataset& dataset) {
 }
 
 Dataset read_store(const std::filesystem::path& path) {
-  Container content = read_container(path, kDataset, true);
+  Container content = read_container(path, kDataset);
   Dataset dataset;
   DatasetInfo& info = dataset.info;
   try {
@@ -134,7 +134,7 @@ void write_columns(const std::filesystem::path& path, const std::vector<Column>&
 std::vector<Column> read_columns(const std::filesystem::path& path, const std::string& key,
                                  const std::string& of) {
   if (!std::filesystem::exists(path)) return {};
-  Container content = read_container(path, kColumns, true);
+  Container content = read_container(path, kColumns);
   if (content.facts.text["key"] != key || content.facts.text["of"] != of) return {};
   return std::move(content.arrays);
 }

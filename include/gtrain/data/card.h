@@ -38,8 +38,8 @@ struct Card {
   std::vector<Published> published;
 };
 
-// Strict: unknown or repeated keys, aliases and values of the wrong kind are refused, all problems
-// at once, as base::DataError `path:line:column: key: what`.
+// Strict: unknown or repeated keys and values of the wrong kind are refused, all problems at once,
+// as base::DataError `path:line:column: key: what`.
 Card read_card(const std::filesystem::path& path);
 
 }  // namespace gtrain::data

@@ -35,9 +35,7 @@ void write_container(const std::filesystem::path& path, const Container& content
 bool is_container(const std::filesystem::path& path);
 
 // Throws base::DataError for a file that is missing, truncated, damaged, foreign, of another
-// version or of another kind. Without `verify_arrays` every byte outside the arrays is checked;
-// with it, every byte of the file.
-Container read_container(const std::filesystem::path& path, const std::string& kind,
-                         bool verify_arrays);
+// version or of another kind. Every byte of the file is checked.
+Container read_container(const std::filesystem::path& path, const std::string& kind);
 
 }  // namespace gtrain::data
