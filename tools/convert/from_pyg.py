@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A PyTorch Geometric data set -> an OGB-style folder that gtrain trains on.
 
-    python3 tools/convert/from_pyg.py datasets/zinc ZINC root=raw/zinc subset=true \\
-        --splits split=train,val,test --task graph_regression --metric mae
+    python3 tools/convert/from_pyg.py datasets/zinc12k ZINC root=raw/zinc subset=true \\
+        --splits split=train,val,test --task graph_regression --metric mae \\
+        --node-categories 28 --edge-categories 4
     python3 tools/convert/from_pyg.py datasets/peptides-struct LRGBDataset root=raw/lrgb \\
         name=Peptides-struct --splits split=train,val,test --task graph_regression \\
         --features ogb_mol
-    python3 tools/convert/from_pyg.py datasets/cora Planetoid root=raw/cora name=Cora \\
+    python3 tools/convert/from_pyg.py datasets/planetoid-cora Planetoid root=raw/cora name=Cora \\
         --task node_class
 
 The data set is a class of torch_geometric.datasets, or MODULE:CLASS; KEY=VALUE are its arguments.
