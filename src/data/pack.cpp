@@ -85,6 +85,7 @@ class Packer {
   Packer(const Folder& folder, bool doubled) : folder_(folder), doubled_(doubled) {}
 
   void run(Dataset& d) {
+    check_sizes();
     d.node_start = starts(folder_.num_nodes, "node_start", 1);
     d.edge_start = starts(folder_.num_edges, "edge_start", doubled_ ? 2 : 1);
     const std::int64_t graphs = d.graphs();
@@ -111,6 +112,18 @@ class Packer {
   }
 
  private:
+  // Node ids within a graph are stored in 32 bits.
+  void check_sizes() const {
+    constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+    const Column& counts = folder_.num_nodes;
+    const auto* nodes = counts.as<std::int64_t>();
+    const auto* large = std::find_if(nodes, nodes + counts.rows, [](auto n) { return n > kMost; });
+    if (large == nodes + counts.rows) return;
+    throw base::DataError(fmt::format("{} (row {}): {} nodes in one graph; expected at most {}",
+                                      folder_.file.at("num_nodes"), large - nodes + 1, *large,
+                                      kMost));
+  }
+
   template <class T>
   void graph(const Dataset& d, std::int64_t g, const T* all) {
     const std::int64_t nodes = folder_.num_nodes.as<std::int64_t>()[g];
@@ -118,7 +131,6 @@ class Packer {
     const std::int64_t base = d.edge_start.as<std::int64_t>()[g];
     const std::int64_t first_row = doubled_ ? base / 2 : base;
     const T* ends = all + 2 * first_row;
-    if (nodes > std::numeric_limits<std::int32_t>::max()) return lower(bad_row_, first_row);
     for (std::int64_t e = 0; e < 2 * edges; ++e) {
       const auto end = static_cast<std::int64_t>(ends[e]);
       if (end < 0 || end >= nodes) return lower(bad_row_, first_row + e / 2);

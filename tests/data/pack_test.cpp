@@ -97,6 +97,17 @@ TEST(Pack, EdgesInAGraphWithoutNodesAreRefused) {
       HasSubstr("graph 2, which has 0 nodes; expected no edges"));
 }
 
+TEST(Pack, GraphWithMoreNodesThanIdsHoldIsRefusedByItsRow) {
+  const test::TemporaryDirectory directory;
+  write_sample(directory.path());
+  write_text(directory.path() / "raw/num-node-list.csv.gz", gzip("3\n2147483648\n2\n"));
+  std::filesystem::remove(directory.path() / "raw/node-feat.csv.gz");
+  const Folder folder = read_folder(directory.path(), Level::kGraph);
+  EXPECT_THAT(message_of([&] { pack(folder, sample_rules()); }),
+              HasSubstr("num-node-list.csv.gz (row 2): 2147483648 nodes in one graph; expected at "
+                        "most 2147483647"));
+}
+
 TEST(Pack, ClassLabelsOutOfRangeAreRefused) {
   const test::TemporaryDirectory directory;
   write_sample(directory.path());
