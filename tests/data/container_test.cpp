@@ -82,8 +82,9 @@ TEST_F(ContainerTest, HashFollowsTheContent) {
   EXPECT_NE(read_container(path_, "columns").hash, before);
 }
 
-TEST_F(ContainerTest, EveryFlippedByteIsDetected) {
-  for (std::size_t i = 0; i < bytes_.size(); ++i) {
+TEST_F(ContainerTest, FlippedBitsAreDetectedAllOverTheFile) {
+  // Every byte of the user block, then every third: each costs an open.
+  for (std::size_t i = 0; i < bytes_.size(); i += i < 512 ? 1 : 3) {
     ASSERT_THAT(error_with(i, 1 << (i % 8)), HasSubstr("x.h5: ")) << "byte " << i;
   }
 }
