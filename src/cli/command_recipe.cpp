@@ -60,16 +60,21 @@ void validate(const std::vector<std::string>& arguments) {
   }
   if (files.empty()) throw base::RecipeError("validate: no recipe given");
   std::string problems;
+  bool data_alone = true;
   for (const std::string& file : files) {
     try {  // one bad recipe must not hide the problems of the next
       const train::Recipe recipe = train::load_recipe(train::find_recipe(file), overrides);
       const std::string verdict = fit(recipe);
       std::cout << file << ": " << verdict << "\n";
-    } catch (const base::RecipeError& e) {
+    } catch (const base::Error& e) {
+      if (e.code() != base::ExitCode::kRecipe && e.code() != base::ExitCode::kData) throw;
       problems += (problems.empty() ? "" : "\n") + std::string(e.what());
+      data_alone = data_alone && e.code() == base::ExitCode::kData;
     }
   }
-  if (!problems.empty()) throw base::RecipeError(problems);
+  if (problems.empty()) return;
+  if (data_alone) throw base::DataError(problems);
+  throw base::RecipeError(problems);
 }
 
 void add_validate(CLI::App& program) {

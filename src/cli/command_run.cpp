@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gtrain/base/error.h"
-#include "gtrain/base/log.h"
 #include "gtrain/cli/command.h"
 #include "gtrain/cli/interrupt.h"
 #include "gtrain/cli/thread_pool.h"
@@ -34,17 +34,16 @@ void add_threads(CLI::App* command, RunArguments& a) {
       ->type_name("N");
 }
 
-void check_device(const std::string& device) {
-  if (device == "cpu") return;
-  if (device == "cuda" || device.rfind("cuda:", 0) == 0) {
-    throw base::RecipeError(
-        fmt::format("--device {}: this build of gtrain has no CUDA; use --device cpu", device));
-  }
-  throw base::RecipeError(fmt::format("--device {}: unknown device; known: cpu", device));
+// `--run "$DIR"` with DIR unset must not mean another directory.
+void add_text(CLI::App* command, const char* flag, std::string& value, const char* doc,
+              const char* type) {
+  const auto filled = [](const std::string& text) {
+    return std::string(text.empty() ? "is empty; expected a value" : "");
+  };
+  command->add_option(flag, value, doc)->check(CLI::Validator(filled, ""))->type_name(type);
 }
 
 train::RunOptions run_options(const RunArguments& a) {
-  check_device(a.device);
   train::RunOptions options;
   options.directory = a.run;
   options.device = a.device;
@@ -53,7 +52,6 @@ train::RunOptions run_options(const RunArguments& a) {
   options.profile_steps = a.profile;
   options.quiet = a.quiet;
   options.interrupt = catch_interrupts();
-  base::set_quiet(a.quiet);
   return options;
 }
 
@@ -63,9 +61,6 @@ int train_recipe(const RunArguments& a) {
     const bool range = a.seeds.find("..") != std::string::npos || a.seeds.front() == '[';
     overrides.push_back("repeat.seeds=" + (range ? a.seeds : "[" + a.seeds + "]"));
   }
-  if (a.resume && a.run.empty()) {
-    throw base::RecipeError("--resume needs --run DIR, the directory to go on in");
-  }
   const std::filesystem::path path = train::find_recipe(a.recipe);
   const train::Recipe recipe = train::load_recipe(path, overrides);
   train::RunOptions options = run_options(a);
@@ -74,8 +69,9 @@ int train_recipe(const RunArguments& a) {
   return static_cast<int>(train::run(recipe, options).code);
 }
 
-// The data set of a run, with other data in its place.
-data::DatasetOptions other_data(const RunArguments& a) {
+// The data set of a run, with other data in its place; nothing where the run's own is meant.
+std::optional<data::DatasetOptions> other_data(const RunArguments& a) {
+  if (a.data.empty() && a.overrides.empty()) return std::nullopt;
   const std::filesystem::path recipe = std::filesystem::path(a.run) / "recipe.yaml";
   std::error_code ignored;
   if (!std::filesystem::exists(recipe, ignored)) {
@@ -90,9 +86,8 @@ data::DatasetOptions other_data(const RunArguments& a) {
 void add_data_options(CLI::App* command, RunArguments& a) {
   command->add_option("RUN", a.run, "run directory")->required();
   command->add_option("OVERRIDES", a.overrides, "KEY=VALUE, such as dataset.path=DIR");
-  command->add_option("--data", a.data, "folder, .h5 store or name (default: the run's own)")
-      ->type_name("DATA");
-  command->add_option("--split", a.split, "train, valid or test (default: test)")
+  add_text(command, "--data", a.data, "folder, .h5 store or name (default: the run's own)", "DATA");
+  command->add_option("--split", a.split, "train, valid, test or all (default: test)")
       ->check(CLI::IsMember({"train", "valid", "test", "all"}).description(""))
       ->type_name("SPLIT");
   add_threads(command, a);
@@ -104,13 +99,12 @@ void add_train(CLI::App& program, Session& session) {
   command->add_option("RECIPE", a->recipe, "recipe file, or a shipped name such as zinc/gps")
       ->required();
   command->add_option("OVERRIDES", a->overrides, "KEY=VALUE, such as train.epochs=10");
-  command->add_option("--run", a->run, "run directory (default: runs/<recipe name>-<n>)")
-      ->type_name("DIR");
-  command->add_flag("--resume", a->resume, "go on in the directory of --run");
+  add_text(command, "--run", a->run, "run directory (default: runs/<recipe name>-<n>)", "DIR");
+  command->add_flag("--resume", a->resume,
+                    "go on in --run, or in the newest runs/<recipe name>-<n>");
   command->add_option("--device", a->device, "device (default: cpu)")->type_name("DEVICE");
   add_threads(command, *a);
-  command->add_option("--seeds", a->seeds, "seeds to repeat with: 0..9 or 0,1,2")
-      ->type_name("SEEDS");
+  add_text(command, "--seeds", a->seeds, "seeds to repeat with: 0..9 or 0,1,2", "SEEDS");
   command->add_flag("--dry-run", a->dry_run, "two steps, nothing is kept");
   command->add_option("--profile", a->profile, "measure this many steps")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000}).description(""))
@@ -139,9 +133,8 @@ void add_eval(CLI::App& program) {
   add_data_options(command, *a);
   command->callback([a] {
     const ThreadPool pool(a->threads);
-    const bool own = a->data.empty() && a->overrides.empty();
-    const data::DatasetOptions dataset = own ? data::DatasetOptions() : other_data(*a);
-    std::cout << train::evaluate(a->run, a->split, own ? nullptr : &dataset) << "\n";
+    const auto data = other_data(*a);
+    std::cout << train::evaluate(a->run, a->split, data ? &*data : nullptr) << "\n";
   });
 }
 
@@ -154,9 +147,8 @@ void add_predict(CLI::App& program) {
       ->type_name("F.csv[.gz]");
   command->callback([a] {
     const ThreadPool pool(a->threads);
-    const bool own = a->data.empty() && a->overrides.empty();
-    const data::DatasetOptions dataset = own ? data::DatasetOptions() : other_data(*a);
-    train::predict(a->run, own ? nullptr : &dataset, a->split, a->out);
+    const auto data = other_data(*a);
+    train::predict(a->run, data ? &*data : nullptr, a->split, a->out);
   });
 }
 

@@ -53,16 +53,11 @@ json number(double v) { return std::isfinite(v) ? json(v) : json(nullptr); }
 double number(const json& v) { return v.is_null() ? std::nan("") : v.get<double>(); }
 
 json to_json(const Progress& p) {
-  json j{{"epoch", p.epoch},
-         {"batch", p.batch},
-         {"updates", p.updates},
-         {"done", p.done},
-         {"best_epoch", p.best_epoch},
-         {"best", number(p.best)},
-         {"since_best", p.since_best},
-         {"lines", p.lines},
-         {"loss_sum", number(p.loss_sum)},
-         {"graphs", p.graphs}};
+  json j{{"epoch", p.epoch},           {"batch", p.batch},
+         {"updates", p.updates},       {"done", p.done},
+         {"best_epoch", p.best_epoch}, {"best", number(p.best)},
+         {"since_best", p.since_best}, {"lines", p.lines}};
+  if (p.batch > 0) j["partial"] = {{"loss_sum", number(p.loss_sum)}, {"rows", p.rows}};
   if (p.plateau) {
     j["plateau"] = {
         {"best", number(p.plateau->best)}, {"bad", p.plateau->bad}, {"rate", p.plateau->rate}};
@@ -80,8 +75,10 @@ Progress progress_of(const json& j) {
   p.best = number(j.at("best"));
   p.since_best = j.at("since_best");
   p.lines = j.at("lines");
-  p.loss_sum = number(j.at("loss_sum"));
-  p.graphs = j.at("graphs");
+  if (const auto it = j.find("partial"); it != j.end()) {
+    p.loss_sum = number(it->at("loss_sum"));
+    p.rows = it->at("rows");
+  }
   if (const auto it = j.find("plateau"); it != j.end()) {
     p.plateau = Plateau::State{number(it->at("best")), it->at("bad"), it->at("rate")};
   }

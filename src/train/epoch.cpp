@@ -34,37 +34,65 @@ data::LoaderOptions shuffled(const Recipe& recipe, std::int64_t seed) {
           .seed = static_cast<std::uint64_t>(seed)};
 }
 
-bool maximises(const std::string& metric, data::Task task) {
-  return metric != "loss" && find_metric(metric, task).maximise;
+bool maximises(const Judge& judge, const std::string& metric) {
+  for (const Metric& m : judge.metrics) {
+    if (m.name == metric) return m.maximise;
+  }
+  return false;  // the loss
+}
+
+void check_schedule(const Recipe& recipe, const Material& material, std::int64_t total) {
+  const bool judged = !material.split.valid.empty();
+  const auto refuse = [](const std::string& what) { throw base::RecipeError(what); };
+  if (std::holds_alternative<PlateauSchedule>(recipe.train.schedule) && !judged) {
+    refuse("train.schedule: plateau watches the split valid, which is empty; choose another");
+  }
+  if (recipe.train.stop.patience > 0 && !judged) {
+    refuse("train.stop.patience watches the split valid, which is empty; expected 0");
+  }
+  const std::int64_t warmup = warmup_of(recipe.train.schedule);
+  if (warmup > 0 && warmup >= total) {
+    refuse(fmt::format("train.schedule.warmup: {}; expected less than the {} {} of the run", warmup,
+                       total, per_update(recipe.train.schedule) ? "updates" : "epochs"));
+  }
 }
 
 }  // namespace
 
 EpochLoop::EpochLoop(const Recipe& recipe, const Material& material, models::Model& model,
-                     const LossEntry& loss, std::int64_t seed)
+                     std::int64_t seed)
     : recipe_(recipe),
       material_(material),
       model_(model),
-      loss_(loss),
+      judge_(judge_of(recipe, material.dataset().info, material.scale)),
       seed_(seed),
-      metrics_(reported_metrics(material.dataset().info.metric, material.dataset().info.task)),
       loader_(material.dataset(), material.encodings, material.split.train, shuffled(recipe, seed)),
-      optimizer_(recipe.train.optimizer, parameters_of(model)) {
-  const std::int64_t updates = (batches() + recipe.train.accumulate - 1) / recipe.train.accumulate;
+      optimizer_(recipe.train.optimizer, parameters_of(model)),
+      batches_(loader_.batches()) {
+  if (material.dataset().single_graph()) {
+    loader_.start_epoch(1);
+    whole_ = loader_.next();
+  }
+  const std::int64_t updates = (batches_ + recipe.train.accumulate - 1) / recipe.train.accumulate;
   epochs_ =
       recipe.train.steps > 0 ? (recipe.train.steps + updates - 1) / updates : recipe.train.epochs;
   total_ = !per_update(recipe.train.schedule) ? epochs_
            : recipe.train.steps > 0           ? recipe.train.steps
                                               : epochs_ * updates;
+  check_schedule(recipe, material, total_);
   if (const auto* options = std::get_if<PlateauSchedule>(&recipe.train.schedule)) {
     plateau_.emplace(*options, base_rate(recipe.train.optimizer),
-                     maximises(options->metric, material.dataset().info.task));
+                     maximises(judge_, options->metric));
   }
 }
 
-std::int64_t EpochLoop::batches() {
-  loader_.start_epoch(1);
-  return loader_.batches();
+void EpochLoop::start_epoch(std::int64_t epoch) {
+  if (!whole_) loader_.start_epoch(epoch, batch_);
+}
+
+std::optional<data::GraphBatch> EpochLoop::next_batch() {
+  if (!whole_) return loader_.next();
+  return batch_ == 0 ? whole_ : std::nullopt;
 }
 
 bool EpochLoop::finished(std::int64_t epoch) const {
@@ -73,7 +101,8 @@ bool EpochLoop::finished(std::int64_t epoch) const {
 
 double EpochLoop::rate(std::int64_t epoch, std::int64_t update) const {
   if (plateau_) return plateau_->rate();
-  const std::int64_t t = per_update(recipe_.train.schedule) ? update : epoch - 1;
+  // With max_nodes the number of updates is known of epoch 1 alone: the rate stays where it ends.
+  const std::int64_t t = std::min(per_update(recipe_.train.schedule) ? update : epoch - 1, total_);
   return scheduled_rate(recipe_.train.schedule, base_rate(recipe_.train.optimizer), t, total_);
 }
 
@@ -114,6 +143,13 @@ double EpochLoop::flops_per_graph() const {
          static_cast<double>(material_.split.train.size());
 }
 
+double EpochLoop::state_bytes() const {
+  double bytes = 0.0;
+  for (const Parameter& p : optimizer_.parameters()) bytes += 2.0 * p.value.nbytes();
+  for (const auto& [_, t] : optimizer_.state()) bytes += static_cast<double>(t.nbytes());
+  return bytes;
+}
+
 // Forward, loss, backward; returns the loss. The gradients stand in the parameters.
 double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
   nn::Context context;
@@ -122,14 +158,14 @@ double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
       base::key(static_cast<std::uint64_t>(seed_), base::Purpose::kDropout, epoch, batch_);
   const auto start = Clock::now();
   const at::Tensor output = labelled_rows(model_.forward(batch, context), batch);
-  const at::Tensor loss = loss_.value(output, material_.scale.apply(batch.label));
+  const at::Tensor loss = judge_.loss.value(output, material_.scale.apply(batch.label));
   const double value = loss.item<double>();
   const auto forward = Clock::now();
   phases_.forward += between(start, forward);
   if (!std::isfinite(value)) return value;
   loss.backward();
   phases_.backward += between(forward, Clock::now());
-  tally_->add(value, batch.graphs, output, batch.label);
+  tally_->add(value, output, batch.label);
   return value;
 }
 
@@ -167,8 +203,8 @@ double EpochLoop::seconds_left(std::int64_t epoch, double per_batch) const {
 
 StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
                        const std::atomic<int>* interrupt, EpochFigures& out) {
-  if (!tally_) tally_.emplace(material_.dataset().info.task, material_.scale);
-  loader_.start_epoch(epoch, batch_);
+  if (!tally_) tally_.emplace(judge_);
+  start_epoch(epoch);
   model_.train();
   optimizer_.zero_grad();
   ProgressLine line(label, epochs_);
@@ -176,7 +212,7 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
   graphs_ = 0;
   seconds_ = 0.0;
   auto before = Clock::now();
-  while (auto batch = loader_.next()) {
+  while (const auto batch = next_batch()) {
     const auto loaded = Clock::now();
     phases_.load += between(before, loaded);
     const double loss = step(*batch, epoch);
@@ -207,7 +243,7 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
     if (recipe_.train.steps > 0 && updates_ >= recipe_.train.steps) break;
     if (interrupt != nullptr && *interrupt != 0) return StepEnd::kInterrupted;
   }
-  out.figures = tally_->figures(metrics_);
+  out.figures = tally_->figures();
   out.rate = rate(epoch, updates_ - 1);
   out.graphs = graphs_;
   out.seconds = seconds_;
@@ -219,13 +255,13 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
 Phases EpochLoop::measure(std::int64_t steps) {
   phases_ = {};
   model_.train();
-  tally_.emplace(material_.dataset().info.task, material_.scale);
+  tally_.emplace(judge_);
   std::int64_t epoch = 0;
   for (std::int64_t done = 0; done < steps;) {
     batch_ = 0;
-    loader_.start_epoch(++epoch);
+    start_epoch(++epoch);
     auto before = Clock::now();
-    for (auto batch = loader_.next(); batch && done < steps; batch = loader_.next(), ++done) {
+    for (auto batch = next_batch(); batch && done < steps; batch = next_batch(), ++done) {
       phases_.load += between(before, Clock::now());
       const double loss = step(*batch, epoch);
       if (!std::isfinite(loss)) throw base::DivergedError(where(*batch, epoch, "loss", loss));
@@ -246,7 +282,7 @@ void EpochLoop::keep_partial(Checkpoint& checkpoint) const {
   checkpoint.partial["outputs"] = tally_->outputs();
   checkpoint.partial["labels"] = tally_->labels();
   checkpoint.progress.loss_sum = tally_->loss_sum();
-  checkpoint.progress.graphs = tally_->graphs();
+  checkpoint.progress.rows = tally_->rows();
 }
 
 void EpochLoop::restore(const Checkpoint& checkpoint) {
@@ -256,8 +292,8 @@ void EpochLoop::restore(const Checkpoint& checkpoint) {
   batch_ = p.batch;
   if (plateau_ && p.plateau) plateau_->restore(*p.plateau);
   if (p.batch == 0) return;
-  tally_.emplace(material_.dataset().info.task, material_.scale);
-  tally_->restore(p.loss_sum, p.graphs, checkpoint.partial.at("outputs"),
+  tally_.emplace(judge_);
+  tally_->restore(p.loss_sum, p.rows, checkpoint.partial.at("outputs"),
                   checkpoint.partial.at("labels"));
 }
 

@@ -34,8 +34,9 @@ struct Phases {
 
 class EpochLoop {
  public:
+  // Throws base::RecipeError where loss, metrics or schedule do not fit the data.
   EpochLoop(const Recipe& recipe, const Material& material, models::Model& model,
-            const LossEntry& loss, std::int64_t seed);
+            std::int64_t seed);
 
   // Runs what is left of `epoch` (from 1).
   StepEnd run(std::int64_t epoch, const std::string& label, const std::atomic<int>* interrupt,
@@ -48,9 +49,11 @@ class EpochLoop {
   std::int64_t epochs() const { return epochs_; }
   std::int64_t updates() const { return updates_; }
   std::int64_t batch() const { return batch_; }
-  std::int64_t batches();  // of epoch 1
+  std::int64_t batches() const { return batches_; }  // of epoch 1
+  const Judge& judge() const { return judge_; }
   double next_rate(std::int64_t epochs_done) const;
   double flops_per_graph() const;  // forward and backward
+  double state_bytes() const;      // of weights, gradients and optimizer
 
   void observe(double watched);  // plateau schedules; others ignore it
   std::string watched_metric() const;
@@ -61,6 +64,8 @@ class EpochLoop {
   void restore(const Checkpoint& checkpoint);
 
  private:
+  void start_epoch(std::int64_t epoch);          // at batch_
+  std::optional<data::GraphBatch> next_batch();  // nullopt at the epoch's end
   double rate(std::int64_t epoch, std::int64_t update) const;
   double step(const data::GraphBatch& batch, std::int64_t epoch);
   std::string where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
@@ -70,12 +75,13 @@ class EpochLoop {
   const Recipe& recipe_;
   const Material& material_;
   models::Model& model_;
-  const LossEntry& loss_;
+  Judge judge_;
   std::int64_t seed_;
-  std::vector<Metric> metrics_;
   data::Loader loader_;
+  std::optional<data::GraphBatch> whole_;  // the only batch, where the data set is one graph
   Optimizer optimizer_;
   std::optional<Plateau> plateau_;
+  std::int64_t batches_ = 0;
   std::int64_t epochs_ = 0, total_ = 0;  // of the run; in the schedule's unit
   std::int64_t updates_ = 0, batch_ = 0;
   std::optional<Tally> tally_;  // of the epoch being run

@@ -2,9 +2,39 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <string_view>
 
 namespace gtrain::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void judge_rows(const Judge& judge, const at::Tensor& output, const at::Tensor& label,
+                Tally& tally) {
+  const double loss = judge.loss.value(output, judge.scale.apply(label)).item<double>();
+  tally.add(loss, output, label);
+}
+
+}  // namespace
+
+Judge judge_of(const Recipe& recipe, const data::DatasetInfo& info, const TargetScale& scale) {
+  Judge judge{find_loss(recipe.train.loss, info.task), reported_metrics(info.metric, info.task),
+              info.task, scale};
+  const auto* plateau = std::get_if<PlateauSchedule>(&recipe.train.schedule);
+  if (plateau == nullptr || plateau->metric == "loss") return judge;
+  Metric watched = find_metric(plateau->metric, info.task, "train.schedule.metric");
+  const bool there = std::any_of(judge.metrics.begin(), judge.metrics.end(),
+                                 [&](const Metric& m) { return m.name == watched.name; });
+  if (!there) judge.metrics.push_back(std::move(watched));
+  return judge;
+}
 
 double figure(const Figures& figures, const std::string& name) {
   for (const auto& [key, value] : figures) {
@@ -17,33 +47,37 @@ at::Tensor labelled_rows(const at::Tensor& output, const data::GraphBatch& batch
   return batch.label_row.defined() ? output.index_select(0, batch.label_row) : output;
 }
 
-void Tally::add(double loss, std::int64_t graphs, const at::Tensor& output,
-                const at::Tensor& label) {
-  loss_sum_ += loss * static_cast<double>(graphs);
-  graphs_ += graphs;
-  outputs_.push_back(scale_->undo(output.detach()));
+data::LoaderOptions plain_loading(const Recipe& recipe) {
+  return {.batch_size = recipe.dataset.batch_size, .max_nodes = recipe.dataset.max_nodes};
+}
+
+void Tally::add(double loss, const at::Tensor& output, const at::Tensor& label) {
+  const std::int64_t rows = output.size(0);
+  if (rows > 0) loss_sum_ += loss * static_cast<double>(rows);
+  rows_ += rows;
+  outputs_.push_back(judge_->scale.undo(output.detach()));
   labels_.push_back(label);
 }
 
 at::Tensor Tally::outputs() const { return at::cat(outputs_); }
 at::Tensor Tally::labels() const { return at::cat(labels_); }
 
-void Tally::restore(double loss_sum, std::int64_t graphs, const at::Tensor& outputs,
+void Tally::restore(double loss_sum, std::int64_t rows, const at::Tensor& outputs,
                     const at::Tensor& labels) {
   loss_sum_ = loss_sum;
-  graphs_ = graphs;
+  rows_ = rows;
   outputs_ = {outputs};
   labels_ = {labels};
 }
 
-Figures Tally::figures(const std::vector<Metric>& metrics) const {
+Figures Tally::figures() const {
   Figures out;
-  out.emplace_back("loss", graphs_ > 0 ? loss_sum_ / static_cast<double>(graphs_) : std::nan(""));
+  out.emplace_back("loss", rows_ > 0 ? loss_sum_ / static_cast<double>(rows_) : std::nan(""));
   if (outputs_.empty()) return out;
   const at::Tensor output = outputs();
   const bool finite = output.isfinite().all().item<bool>();
-  const Scores scores(task_, output, labels());
-  for (const Metric& metric : metrics) {
+  const Scores scores(judge_->task, output, labels());
+  for (const Metric& metric : judge_->metrics) {
     out.emplace_back(metric.name, finite ? metric.value(scores) : std::nan(""));
   }
   return out;
@@ -61,16 +95,73 @@ void for_each_output(
   }
 }
 
-Figures evaluate_split(models::Model& model, data::Loader& loader, const LossEntry& loss,
-                       const std::vector<Metric>& metrics, data::Task task,
-                       const TargetScale& scale) {
-  Tally tally(task, scale);
+Figures evaluate_split(models::Model& model, data::Loader& loader, const Judge& judge) {
+  Tally tally(judge);
   for_each_output(model, loader, [&](const data::GraphBatch& batch, const at::Tensor& all) {
-    const at::Tensor output = labelled_rows(all, batch);
-    const double value = loss.value(output, scale.apply(batch.label)).item<double>();
-    tally.add(value, batch.graphs, output, batch.label);
+    judge_rows(judge, labelled_rows(all, batch), batch.label, tally);
   });
-  return tally.figures(metrics);
+  return tally.figures();
+}
+
+SplitEvaluator::SplitEvaluator(const Recipe& recipe, const Material& material, const Judge& judge)
+    : judge_(judge) {
+  const data::Dataset& dataset = material.dataset();
+  if (dataset.single_graph()) {
+    const std::int64_t only = 0;
+    whole_ = data::collate(dataset, material.encodings, {&only, 1});
+  }
+  const std::pair<const char*, const std::vector<std::int64_t>*> all[] = {
+      {"train", &material.split.train},
+      {"valid", &material.split.valid},
+      {"test", &material.split.test}};
+  for (const auto& [name, ids] : all) {
+    if (ids->empty()) continue;
+    if (whole_) {
+      parts_.push_back({name, nullptr, at::tensor(*ids, at::kLong)});
+    } else {
+      parts_.push_back(
+          {name,
+           std::make_unique<data::Loader>(dataset, material.encodings, *ids, plain_loading(recipe)),
+           {}});
+    }
+  }
+}
+
+std::vector<SplitEvaluator::Result> SplitEvaluator::evaluate(models::Model& model,
+                                                             bool with_train) {
+  std::vector<Result> results;
+  std::vector<const Part*> wanted;
+  for (const Part& part : parts_) {
+    if (with_train || std::string_view(part.split) != "train") wanted.push_back(&part);
+  }
+  if (whole_ && !wanted.empty()) {
+    evaluate_whole(model, results, wanted);
+    return results;
+  }
+  for (const Part* part : wanted) {
+    const auto start = Clock::now();
+    Figures figures = evaluate_split(model, *part->loader, judge_);
+    results.push_back(
+        {part->split, std::move(figures), seconds_since(start), part->loader->graphs()});
+  }
+  return results;
+}
+
+void SplitEvaluator::evaluate_whole(models::Model& model, std::vector<Result>& results,
+                                    const std::vector<const Part*>& parts) const {
+  const at::NoGradGuard no_grad;
+  model.eval();
+  auto start = Clock::now();
+  nn::Context context;
+  const at::Tensor output = model.forward(*whole_, context);
+  const double share = seconds_since(start) / static_cast<double>(parts.size());
+  for (const Part* part : parts) {
+    start = Clock::now();
+    Tally tally(judge_);
+    judge_rows(judge_, output.index_select(0, part->rows),
+               whole_->label.index_select(0, part->rows), tally);
+    results.push_back({part->split, tally.figures(), share + seconds_since(start), 1});
+  }
 }
 
 }  // namespace gtrain::train

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +19,18 @@
 
 namespace gtrain::train {
 
+// What outputs are judged by.
+struct Judge {
+  const LossEntry& loss;
+  std::vector<Metric> metrics;  // the data set's own first
+  data::Task task;
+  const TargetScale& scale;  // must outlive the judge
+};
+
+// The recipe's loss and the metrics it reports, with the one its plateau schedule watches. Throws
+// base::RecipeError where one does not fit the task.
+Judge judge_of(const Recipe& recipe, const data::DatasetInfo& info, const TargetScale& scale);
+
 // Loss and metrics in the order they are reported; NaN where one is not defined.
 using Figures = std::vector<std::pair<std::string, double>>;
 double figure(const Figures& figures, const std::string& name);  // NaN when absent
@@ -24,27 +38,29 @@ double figure(const Figures& figures, const std::string& name);  // NaN when abs
 // Rows of a forward's output that have labels.
 at::Tensor labelled_rows(const at::Tensor& output, const data::GraphBatch& batch);
 
+// Batches in the data set's order, of the recipe's size.
+data::LoaderOptions plain_loading(const Recipe& recipe);
+
 // Collects what an epoch's metrics need: outputs in original units, labels, and the mean of the
-// batches' losses weighted by their graphs.
+// batches' losses weighted by their rows.
 class Tally {
  public:
-  Tally(data::Task task, const TargetScale& scale) : task_(task), scale_(&scale) {}
+  explicit Tally(const Judge& judge) : judge_(&judge) {}
 
-  void add(double loss, std::int64_t graphs, const at::Tensor& output, const at::Tensor& label);
-  Figures figures(const std::vector<Metric>& metrics) const;
+  void add(double loss, const at::Tensor& output, const at::Tensor& label);
+  Figures figures() const;
 
-  std::int64_t graphs() const { return graphs_; }
+  std::int64_t rows() const { return rows_; }
   double loss_sum() const { return loss_sum_; }
   at::Tensor outputs() const;  // [R, C]
   at::Tensor labels() const;
-  void restore(double loss_sum, std::int64_t graphs, const at::Tensor& outputs,
+  void restore(double loss_sum, std::int64_t rows, const at::Tensor& outputs,
                const at::Tensor& labels);
 
  private:
-  data::Task task_;
-  const TargetScale* scale_;
+  const Judge* judge_;
   double loss_sum_ = 0.0;
-  std::int64_t graphs_ = 0;
+  std::int64_t rows_ = 0;
   std::vector<at::Tensor> outputs_, labels_;
 };
 
@@ -53,8 +69,38 @@ void for_each_output(
     models::Model& model, data::Loader& loader,
     const std::function<void(const data::GraphBatch&, const at::Tensor& output)>& use);
 
-Figures evaluate_split(models::Model& model, data::Loader& loader, const LossEntry& loss,
-                       const std::vector<Metric>& metrics, data::Task task,
-                       const TargetScale& scale);
+Figures evaluate_split(models::Model& model, data::Loader& loader, const Judge& judge);
+
+// The splits of a run, evaluated again and again. Where all of them are rows of one graph, one
+// forward serves them all.
+class SplitEvaluator {
+ public:
+  struct Result {
+    const char* split;
+    Figures figures;
+    double seconds;
+    std::int64_t graphs;
+  };
+
+  // The three must outlive the evaluator.
+  SplitEvaluator(const Recipe& recipe, const Material& material, const Judge& judge);
+
+  // In the order train, valid, test; without train unless asked for, and without empty splits.
+  std::vector<Result> evaluate(models::Model& model, bool with_train);
+
+ private:
+  struct Part {
+    const char* split;
+    std::unique_ptr<data::Loader> loader;  // several graphs
+    at::Tensor rows;                       // one graph: int64 [R]
+  };
+
+  void evaluate_whole(models::Model& model, std::vector<Result>& results,
+                      const std::vector<const Part*>& parts) const;
+
+  const Judge& judge_;
+  std::vector<Part> parts_;
+  std::optional<data::GraphBatch> whole_;  // the one graph
+};
 
 }  // namespace gtrain::train

@@ -82,6 +82,8 @@ Tensor weighted_cross_entropy(const Tensor& output, const Tensor& label) {
   const Tensor present = y.masked_select(y >= 0);
   if (present.numel() == 0) return output.sum() * 0.0;
   const Tensor weight = class_weight(present, output.size(1), output);
+  if (weight.count_nonzero().item<std::int64_t>() == 0)
+    return output.sum() * 0.0;  // one class only
   return at::nll_loss(output.log_softmax(1), y, weight, at::Reduction::Mean, -1);
 }
 

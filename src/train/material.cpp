@@ -109,6 +109,7 @@ std::map<std::string, std::string> to_strings(const Facts& facts) {
                        {"encodings", s.encodings}};
   const json scale{{"mean", facts.scale.mean}, {"deviation", facts.scale.deviation}};
   return {{"recipe_hash", facts.recipe_hash},
+          {"data_hash", facts.data_hash},
           {"seed", std::to_string(facts.seed)},
           {"signature", signature.dump()},
           {"target_scale", scale.dump()}};
@@ -118,6 +119,8 @@ Facts facts_of(const std::map<std::string, std::string>& strings, const std::str
   try {
     Facts facts;
     facts.recipe_hash = strings.at("recipe_hash");
+    if (const auto it = strings.find("data_hash"); it != strings.end())
+      facts.data_hash = it->second;
     facts.seed = std::stoll(strings.at("seed"));
     const json s = json::parse(strings.at("signature"));
     facts.signature.level = static_cast<data::Level>(s.at("level").get<int>());

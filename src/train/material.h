@@ -44,6 +44,7 @@ TargetScale fit_scale(const data::Dataset& dataset, const std::vector<std::int64
 // The facts of a checkpoint.
 struct Facts {
   std::string recipe_hash;
+  std::string data_hash;  // of the store; empty: unknown
   std::int64_t seed = 0;
   models::Signature signature;
   TargetScale scale;

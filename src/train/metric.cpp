@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <charconv>
@@ -28,19 +29,26 @@ Column labelled(const Scores& s, std::int64_t c) {
   return out;
 }
 
-// Mean over the columns for which the formula is defined; NaN where there is none.
+// Mean of f(c) over the columns for which it is defined; NaN where there is none. Columns are
+// computed at once and added in their order.
 template <class F>
-double column_mean(const Scores& s, F f) {
+double mean_over_columns(std::int64_t columns, F f) {
+  std::vector<double> values(static_cast<std::size_t>(columns));
+  tbb::parallel_for(std::size_t{0}, values.size(),
+                    [&](std::size_t c) { values[c] = f(static_cast<std::int64_t>(c)); });
   double sum = 0.0;
   std::int64_t defined = 0;
-  for (std::int64_t c = 0; c < s.columns; ++c) {
-    const double v = f(labelled(s, c));
+  for (const double v : values) {
     if (std::isnan(v)) continue;
     sum += v;
     ++defined;
   }
   return defined > 0 ? sum / static_cast<double>(defined)
                      : std::numeric_limits<double>::quiet_NaN();
+}
+
+double column_mean(const Scores& s, double (*formula)(const Column&)) {
+  return mean_over_columns(s.columns, [&](std::int64_t c) { return formula(labelled(s, c)); });
 }
 
 // Labels and predicted classes of the labelled rows.
@@ -57,9 +65,7 @@ formula::Classes classes_of(const Scores& s) {
 
 // One-vs-rest area of each class's softmax score, mean over the classes.
 double class_rocauc(const Scores& s) {
-  double sum = 0.0;
-  std::int64_t defined = 0;
-  for (std::int64_t c = 0; c < s.columns; ++c) {
+  return mean_over_columns(s.columns, [&](std::int64_t c) {
     Column column;
     for (std::int64_t r = 0; r < s.rows; ++r) {
       const double y = s.label[static_cast<std::size_t>(r)];
@@ -70,13 +76,8 @@ double class_rocauc(const Scores& s) {
       column.output.push_back(1.0 / total);
       column.label.push_back(y == static_cast<double>(c) ? 1.0 : 0.0);
     }
-    const double v = formula::rocauc(column);
-    if (std::isnan(v)) continue;
-    sum += v;
-    ++defined;
-  }
-  return defined > 0 ? sum / static_cast<double>(defined)
-                     : std::numeric_limits<double>::quiet_NaN();
+    return formula::rocauc(column);
+  });
 }
 
 template <double (*F)(const Column&)>
@@ -99,11 +100,20 @@ void split_pairs(const Scores& s, std::vector<double>& positive, std::vector<dou
   }
 }
 
+// Of the middle of the ranks that a tie allows.
+double rank_reciprocal(std::int64_t above, std::int64_t equal) {
+  return 1.0 / (static_cast<double>(above) + 0.5 * static_cast<double>(equal) + 1.0);
+}
+
 double mean_reciprocal_rank(const Scores& s) {
   std::vector<double> positive, negative;
   split_pairs(s, positive, negative);
+  std::sort(negative.begin(), negative.end());
   double sum = 0.0;
-  for (const double p : positive) sum += reciprocal_rank(p, negative.data(), negative.size());
+  for (const double p : positive) {
+    const auto [first, last] = std::equal_range(negative.begin(), negative.end(), p);
+    sum += rank_reciprocal(negative.end() - last, last - first);
+  }
   return positive.empty() ? std::numeric_limits<double>::quiet_NaN()
                           : sum / static_cast<double>(positive.size());
 }
@@ -172,7 +182,7 @@ const std::vector<Metric>& metrics() {
   return table;
 }
 
-Metric find_metric(const std::string& name, data::Task task) {
+Metric find_metric(const std::string& name, data::Task task, std::string_view key) {
   std::string known;
   for (const Metric& metric : metrics()) {
     if (!metric.fits(task)) continue;
@@ -190,8 +200,8 @@ Metric find_metric(const std::string& name, data::Task task) {
       return metric;
     }
   }
-  throw base::RecipeError(fmt::format("dataset.metric: '{}' does not fit the task {}; known: {}",
-                                      name, data::name_of(task), known));
+  throw base::RecipeError(fmt::format("{}: '{}' does not fit the task {}; known: {}", key, name,
+                                      data::name_of(task), known));
 }
 
 std::vector<Metric> reported_metrics(const std::string& own, data::Task task) {
@@ -225,7 +235,7 @@ double reciprocal_rank(double positive, const double* negative, std::size_t coun
     above += negative[i] > positive ? 1 : 0;
     equal += negative[i] == positive ? 1 : 0;
   }
-  return 1.0 / (static_cast<double>(above) + 0.5 * static_cast<double>(equal) + 1.0);
+  return rank_reciprocal(above, equal);
 }
 
 SetScore set_score(const std::vector<std::vector<std::int64_t>>& reference,

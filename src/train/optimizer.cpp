@@ -38,12 +38,6 @@ void by_type(const at::Tensor& t, F f) {
 
 }  // namespace
 
-struct Optimizer::Rates {
-  double clip = 1, decay = 0, shrink = 1, step = 0, beta1 = 0, beta2 = 0, root = 1, eps = 0;
-  double momentum = 0;
-  bool first = false;
-};
-
 Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Parameter> parameters)
     : parameters_(std::move(parameters)), steps_(parameters_.size(), 0) {
   std::visit(
@@ -79,30 +73,29 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<Parameter> par
       chunks_.push_back({p, b, std::min(b + kChunk, value.numel())});
     }
   }
+  gradients_.resize(parameters_.size());
+  rates_.resize(parameters_.size());
+  sums_.resize(chunks_.size());
 }
 
-double Optimizer::gradient_norm(const std::vector<at::Tensor>& gradients) const {
-  std::vector<double> sums(chunks_.size(), 0.0);
+double Optimizer::gradient_norm() {
   tbb::parallel_for(std::size_t{0}, chunks_.size(), [&](std::size_t c) {
     const Chunk& chunk = chunks_[c];
-    const at::Tensor& g = gradients[chunk.parameter];
+    const at::Tensor& g = gradients_[chunk.parameter];
+    sums_[c] = 0.0;
     if (!g.defined()) return;
     by_type(g, [&](auto zero) {
       const auto* data = g.const_data_ptr<decltype(zero)>();
-      sums[c] = kernel::sum_of_squares(data + chunk.begin, chunk.end - chunk.begin);
+      sums_[c] = kernel::sum_of_squares(data + chunk.begin, chunk.end - chunk.begin);
     });
   });
-  return std::sqrt(tree_sum(sums.data(), sums.size()));
+  return std::sqrt(tree_sum(sums_.data(), sums_.size()));
 }
 
 Optimizer::Rates Optimizer::rates(std::size_t parameter, double lr, double clip) const {
   Rates r;
   const auto t = static_cast<double>(steps_[parameter]);
   r.clip = clip;
-  r.eps = eps_;
-  r.beta1 = beta1_;
-  r.beta2 = beta2_;
-  r.momentum = momentum_;
   r.first = steps_[parameter] == 1;
   if (rule_ == Rule::kAdamW) {
     r.shrink = 1.0 - lr * weight_decay_;
@@ -126,45 +119,43 @@ void Optimizer::update(const Chunk& chunk, const at::Tensor& gradient, const Rat
   switch (rule_) {
     case Rule::kAdamW:
     case Rule::kAdam: {
-      const kernel::Adam<T> k{c(r.clip),        c(r.decay),       c(r.shrink),
-                              c(r.step),        c(1.0 - r.beta1), c(r.beta2),
-                              c(1.0 - r.beta2), c(r.root),        c(r.eps)};
+      const kernel::Adam<T> k{c(r.clip), c(r.decay),      c(r.shrink), c(r.step), c(1.0 - beta1_),
+                              c(beta2_), c(1.0 - beta2_), c(r.root),   c(eps_)};
       T* second = at(moments_[1][chunk.parameter]);
       T* largest = moments_.size() > 2 ? at(moments_[2][chunk.parameter]) : nullptr;
       kernel::adam(k, n, g, p, first, second, largest);
       break;
     }
     case Rule::kSgd:
-      kernel::sgd({c(r.clip), c(r.decay), c(r.step), c(r.first ? 0.0 : r.momentum)}, n, g, p,
-                  first);
+      kernel::sgd({c(r.clip), c(r.decay), c(r.step), c(r.first ? 0.0 : momentum_)}, n, g, p, first);
       break;
     case Rule::kAdagrad:
-      kernel::adagrad({c(r.clip), c(r.decay), c(r.step), c(r.eps)}, n, g, p, first);
+      kernel::adagrad({c(r.clip), c(r.decay), c(r.step), c(eps_)}, n, g, p, first);
       break;
   }
 }
 
 double Optimizer::step(double lr, double clip_norm) {
-  std::vector<at::Tensor> gradients(parameters_.size());
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     const at::Tensor& g = parameters_[p].value.grad();
-    if (g.defined()) gradients[p] = g.contiguous();
+    gradients_[p] = g.defined() ? g.contiguous() : at::Tensor();
   }
-  const double norm = gradient_norm(gradients);
-  if (!std::isfinite(norm)) return norm;
-  const double clip = clip_norm > 0.0 ? std::min(1.0, clip_norm / (norm + kClipEps)) : 1.0;
-  std::vector<Rates> each(parameters_.size());
-  for (std::size_t p = 0; p < parameters_.size(); ++p) {
-    if (!gradients[p].defined()) continue;
-    ++steps_[p];
-    each[p] = rates(p, lr, clip);
+  const double norm = gradient_norm();
+  if (std::isfinite(norm)) {
+    const double clip = clip_norm > 0.0 ? std::min(1.0, clip_norm / (norm + kClipEps)) : 1.0;
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      if (!gradients_[p].defined()) continue;
+      ++steps_[p];
+      rates_[p] = rates(p, lr, clip);
+    }
+    tbb::parallel_for(std::size_t{0}, chunks_.size(), [&](std::size_t c) {
+      const Chunk& chunk = chunks_[c];
+      const at::Tensor& g = gradients_[chunk.parameter];
+      if (!g.defined()) return;
+      by_type(g, [&](auto zero) { update<decltype(zero)>(chunk, g, rates_[chunk.parameter]); });
+    });
   }
-  tbb::parallel_for(std::size_t{0}, chunks_.size(), [&](std::size_t c) {
-    const Chunk& chunk = chunks_[c];
-    const at::Tensor& g = gradients[chunk.parameter];
-    if (!g.defined()) return;
-    by_type(g, [&](auto zero) { update<decltype(zero)>(chunk, g, each[chunk.parameter]); });
-  });
+  for (at::Tensor& g : gradients_) g.reset();  // zero_grad frees them
   return norm;
 }
 

@@ -152,12 +152,13 @@ std::vector<std::int64_t> ids_of(const Material& material, const std::string& sp
     ids = material.split.valid;
   } else if (split == "test") {
     ids = material.split.test;
-  } else if (split.empty()) {
+  } else if (split == "all") {
     const data::Dataset& d = material.dataset();
     ids.resize(static_cast<std::size_t>(d.single_graph() ? d.nodes() : d.graphs()));
     std::iota(ids.begin(), ids.end(), std::int64_t{0});
   } else {
-    throw base::RecipeError(fmt::format("--split {}: unknown; known: train, valid, test", split));
+    throw base::RecipeError(
+        fmt::format("--split {}: unknown; known: train, valid, test, all", split));
   }
   std::sort(ids.begin(), ids.end());
   return ids;

@@ -29,7 +29,7 @@ Recipe with_data(Recipe recipe, const data::DatasetOptions& data);
 void check_signature(const models::Signature& of_data, const models::Signature& of_model,
                      const std::string& name);
 
-// Ids of a split ("train", "valid", "test"; empty: all) in ascending order.
+// Ids of a split ("train", "valid", "test" or "all") in ascending order.
 std::vector<std::int64_t> ids_of(const Material& material, const std::string& split);
 
 // Rows `graph,task0,…`, `graph,node,task0,…` or `graph,source,target,task0,…`, with a header line.

@@ -137,9 +137,7 @@ std::string operator_table(const OperatorTimes& times, std::int64_t steps) {
 double total(const Phases& p) { return p.load + p.forward + p.backward + p.update; }
 
 EpochLoop loop_for(const Recipe& recipe, const Material& material, models::Model& model) {
-  return EpochLoop(recipe, material, model,
-                   find_loss(recipe.train.loss, material.dataset().info.task),
-                   recipe.repeat.seeds.empty() ? 0 : recipe.repeat.seeds.front());
+  return EpochLoop(recipe, material, model, recipe.repeat.seeds.front());
 }
 
 constexpr std::int64_t kDrySteps = 2;
@@ -176,8 +174,7 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
   out += fmt::format(
       "memory               {} weights, gradients and optimizer; {} at the peak of a "
       "step (measured on the first batches)\n",
-      size_text(static_cast<double>(parameters) * 16.0),
-      size_text(static_cast<double>(peak->peak())));
+      size_text(loop.state_bytes()), size_text(static_cast<double>(peak->peak())));
   out += fmt::format(
       "time                 {} an epoch of training (measured on {} steps), {} in "
       "all, evaluation not counted\n",
@@ -211,11 +208,8 @@ std::string dry_run_text(const Recipe& recipe, const Material& material, models:
   const auto count = std::min(static_cast<std::size_t>(recipe.dataset.batch_size), ids.size());
   data::Loader loader(material.dataset(), material.encodings,
                       {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count)},
-                      {.batch_size = recipe.dataset.batch_size});
-  const data::Task task = material.dataset().info.task;
-  const Figures figures =
-      evaluate_split(model, loader, find_loss(recipe.train.loss, task),
-                     reported_metrics(material.dataset().info.metric, task), task, material.scale);
+                      plain_loading(recipe));
+  const Figures figures = evaluate_split(model, loader, loop.judge());
   return fmt::format(
       "dry run: {} steps of {:.1f} ms and one batch of evaluation (loss {:.4g}); "
       "{} parameters; nothing kept",

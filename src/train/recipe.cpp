@@ -31,12 +31,13 @@ bool distinct(const std::vector<std::int64_t>& values) {
   return std::set<std::int64_t>(values.begin(), values.end()).size() == values.size();
 }
 
-// Warm-up has to end before training does.
+// Warm-up has to end before training does. Where the total follows from the data it is checked when
+// training starts.
 template <class Schedule>
 void require_warmup(base::FieldVisitor& f, const Schedule& schedule, const TrainOptions& train) {
   if constexpr (requires { schedule.warmup; }) {
     const bool by_step = schedule.unit == "step";
-    const std::int64_t total = by_step ? train.steps : train.epochs;
+    const std::int64_t total = by_step ? train.steps : train.steps > 0 ? 0 : train.epochs;
     f.require(schedule.warmup == 0 || total == 0 || schedule.warmup < total, "schedule.warmup",
               fmt::format("must be less than train.{} ({}), got {}", by_step ? "steps" : "epochs",
                           total, schedule.warmup));

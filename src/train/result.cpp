@@ -6,6 +6,7 @@
 #include <torch/version.h>
 
 #include <cmath>
+#include <sstream>
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
@@ -40,6 +41,31 @@ Json to_json(const Figures& figures) {
   return out;
 }
 
+std::string metrics_line(std::int64_t epoch, const char* split, const Figures& figures, double rate,
+                         double seconds, double graphs_per_second) {
+  Json line{{"epoch", epoch}, {"split", split}};
+  line.update(to_json(figures));
+  line["lr"] = rate;
+  line["seconds"] = seconds;
+  line["graphs_per_second"] = graphs_per_second;
+  return line.dump() + "\n";
+}
+
+Times times_in(const std::string& lines) {
+  Times times;
+  std::istringstream text(lines);
+  for (std::string each; std::getline(text, each);) {
+    const Json json = Json::parse(each, nullptr, false);
+    if (!json.is_object() || !json.contains("seconds")) continue;
+    const double seconds = json["seconds"];
+    times.all += seconds;
+    if (json.value("split", "") != "train") continue;
+    times.train += seconds;
+    times.graphs += seconds * json.value("graphs_per_second", 0.0);
+  }
+  return times;
+}
+
 std::int64_t peak_rss_bytes() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -69,15 +95,19 @@ Json read_json(const fs::path& path) {
 
 Json summarise(const fs::path& directory, const std::vector<std::string>& runs) {
   Json out{{"n", 0}, {"metric", nullptr}};
-  Json failed = Json::array(), finished = Json::array();
+  Json failed = Json::array(), finished = Json::array(), unfinished = Json::array();
   Json values = Json::object();
   std::int64_t n = 0;
   for (const std::string& name : runs) {
     const fs::path path = directory / name / "result.json";
-    if (!fs::exists(path)) continue;
-    const Json result = read_json(path);
-    if (result.value("status", "") != "ok") {
-      failed.push_back({{"run", name}, {"status", result.value("status", "")}});
+    const Json result = fs::exists(path) ? read_json(path) : Json::object();
+    const std::string status = result.value("status", "interrupted");
+    if (status == "interrupted") {  // goes on when the run is resumed
+      unfinished.push_back(name);
+      continue;
+    }
+    if (status != "ok") {
+      failed.push_back({{"run", name}, {"status", status}});
       continue;
     }
     ++n;
@@ -93,6 +123,7 @@ Json summarise(const fs::path& directory, const std::vector<std::string>& runs) 
   out["n"] = n;
   out["runs"] = finished;
   out["failed"] = failed;
+  if (!unfinished.empty()) out["unfinished"] = unfinished;
   for (const auto& [split, metrics] : values.items()) {
     for (const auto& [key, list] : metrics.items()) {
       out[split][key] = statistics(list.get<std::vector<double>>());

@@ -14,6 +14,18 @@ namespace gtrain::train {
 using Json = nlohmann::ordered_json;
 
 Json to_json(const Figures& figures);  // NaN as null
+
+// A line of metrics.jsonl with its newline.
+std::string metrics_line(std::int64_t epoch, const char* split, const Figures& figures, double rate,
+                         double seconds, double graphs_per_second);
+
+// What the lines of metrics.jsonl say of time: seconds in all and of training, and graphs trained
+// on.
+struct Times {
+  double all = 0.0, train = 0.0, graphs = 0.0;
+};
+Times times_in(const std::string& lines);
+
 std::int64_t peak_rss_bytes();
 Json versions();
 

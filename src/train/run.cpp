@@ -17,6 +17,7 @@
 #include "gtrain/train/run_directory.h"
 #include "gtrain/train/trainer.h"
 #include "material.h"
+#include "member.h"
 #include "predict.h"
 #include "profile.h"
 #include "result.h"
@@ -36,37 +37,6 @@ class SerialAten final : public tbb::task_scheduler_observer {
   ~SerialAten() override { observe(false); }
   void on_scheduler_entry(bool) override { at::set_num_threads(1); }
 };
-
-// One fold and seed of a recipe, and its directory below RUN ("" for RUN itself).
-struct Member {
-  std::string directory;
-  std::int64_t fold;
-  std::int64_t seed;
-};
-
-std::vector<Member> members_of(const Recipe& recipe) {
-  const std::vector<std::int64_t>& seeds = recipe.repeat.seeds;
-  std::vector<std::int64_t> folds = recipe.repeat.folds;
-  if (folds.empty()) folds = {recipe.dataset.fold};
-  std::vector<Member> out;
-  for (const std::int64_t fold : folds) {
-    for (const std::int64_t seed : seeds) {
-      std::string name;
-      if (folds.size() > 1) name = fmt::format("fold-{}", fold);
-      if (seeds.size() > 1) name += fmt::format("{}seed-{}", name.empty() ? "" : "/", seed);
-      out.push_back({name, fold, seed});
-    }
-  }
-  return out;
-}
-
-Recipe recipe_of(const Recipe& recipe, const Member& member) {
-  Recipe out = recipe;
-  out.dataset.fold = member.fold;
-  out.repeat.seeds = {member.seed};
-  out.repeat.folds.clear();
-  return out;
-}
 
 bool holds_run(const fs::path& directory) {
   return fs::exists(directory / "recipe.yaml") || fs::exists(directory / "last.safetensors") ||
@@ -92,21 +62,10 @@ fs::path choose_directory(const Recipe& recipe, const RunOptions& options) {
 
 void check_device(const std::string& device) {
   if (device == "cpu") return;
+  const bool cuda = device == "cuda" || device.starts_with("cuda:");
   throw base::RecipeError(
-      fmt::format("--device {}: this build computes on the CPU only; known: cpu", device));
-}
-
-// Writes the resolved recipe; a run that goes on must have begun with the same one.
-void settle_recipe(const fs::path& directory, const Recipe& recipe) {
-  const fs::path path = directory / "recipe.yaml";
-  if (fs::exists(path) && recipe_hash(load_recipe(path, {})) != recipe_hash(recipe)) {
-    throw base::RecipeError(
-        fmt::format("{}: the run began with another recipe; go on with it "
-                    "unchanged (gtrain resume {}) or start another run",
-                    path.string(), directory.string()));
-  }
-  const std::string text = dump_recipe(recipe);  // seeds and folds may have been added
-  if (!fs::exists(path) || base::read_file(path) != text) base::write_durable(path, text);
+      fmt::format("--device {}: {}; known: cpu", device,
+                  cuda ? "this build of gtrain has no CUDA" : "unknown device"));
 }
 
 bool finished_before(const fs::path& directory, Ending& ending) {
@@ -155,6 +114,9 @@ std::string summary_line(const Json& summary) {
   const std::string metric = summary["metric"].is_string() ? summary["metric"] : "";
   std::string out =
       fmt::format("{} runs finished, {} failed", summary["n"].dump(), summary["failed"].size());
+  if (summary.contains("unfinished")) {
+    out += fmt::format(", {} to go", summary["unfinished"].size());
+  }
   for (const char* split : {"valid", "test"}) {
     if (!summary.contains(split) || !summary[split].contains(metric)) continue;
     const Json& s = summary[split][metric];
@@ -206,10 +168,6 @@ Material opened_for(const Recipe& recipe, const data::DatasetOptions* data,
   Material material = prepare(data != nullptr ? with_data(recipe, *data) : recipe);
   check_signature(material.signature, selected.facts.signature, material.dataset().info.name);
   return material;
-}
-
-data::LoaderOptions plain(const Recipe& recipe) {
-  return {.batch_size = recipe.dataset.batch_size, .max_nodes = recipe.dataset.max_nodes};
 }
 
 // Data and a fresh model of the first member: for what looks at a recipe without training it.
@@ -275,13 +233,11 @@ std::string evaluate(const fs::path& directory, const std::string& split,
   const SerialAten serial;
   const Selected selected = load_selected(directory);
   const Material material = opened_for(selected.recipe, other_data, selected);
-  const data::Task task = material.dataset().info.task;
   data::Loader loader(material.dataset(), material.encodings, ids_of(material, split),
-                      plain(selected.recipe));
-  const Figures figures = evaluate_split(
-      *selected.model, loader, find_loss(selected.recipe.train.loss, task),
-      reported_metrics(material.dataset().info.metric, task), task, selected.facts.scale);
-  Json out{{"split", split.empty() ? "all" : split}};
+                      plain_loading(selected.recipe));
+  const Judge judge = judge_of(selected.recipe, material.dataset().info, selected.facts.scale);
+  const Figures figures = evaluate_split(*selected.model, loader, judge);
+  Json out{{"split", split}};
   out.update(to_json(figures));
   return out.dump();
 }
@@ -292,7 +248,7 @@ void predict(const fs::path& directory, const data::DatasetOptions* data, const 
   const Selected selected = load_selected(directory);
   const Material material = opened_for(selected.recipe, data, selected);
   const std::string rows = prediction_rows(*selected.model, material, selected.facts.scale,
-                                           ids_of(material, split), plain(selected.recipe));
+                                           ids_of(material, split), plain_loading(selected.recipe));
   base::write_durable(out, out.extension() == ".gz" ? gzip(rows) : rows);
 }
 

@@ -72,6 +72,15 @@ bool per_update(const ScheduleOptions& schedule) {
       schedule);
 }
 
+std::int64_t warmup_of(const ScheduleOptions& schedule) {
+  return std::visit(
+      [](const auto& s) -> std::int64_t {
+        if constexpr (requires { s.warmup; }) return s.warmup;
+        return 0;
+      },
+      schedule);
+}
+
 double scheduled_rate(const ScheduleOptions& schedule, double lr, std::int64_t t,
                       std::int64_t total) {
   return std::visit(

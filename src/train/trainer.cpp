@@ -3,10 +3,11 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <optional>
-#include <sstream>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,11 +30,18 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A split and what evaluates it; absent where the split is empty.
-struct Split {
-  const char* name;
-  std::unique_ptr<data::Loader> loader;
-};
+// The best state so far cannot be made again from the last one: going on without it would report
+// another epoch's figures, starting over would throw the training away.
+void check_best(const fs::path& directory) {
+  try {
+    read_checkpoint(directory / "best.safetensors");
+  } catch (const base::DataError& e) {
+    throw base::DataError(
+        fmt::format("{}\nthe best epoch so far is lost with it; put the file back from a copy, or "
+                    "start another run (nothing here was changed)",
+                    e.what()));
+  }
+}
 
 bool better(double value, double than, bool maximise) {
   return maximise ? value > than : value < than;
@@ -45,36 +53,35 @@ struct Trainer::State {
   State(const Recipe& r, const Material& m, std::shared_ptr<models::Model> built, TrainerOptions o);
 
   Ending train();
-  bool finish_epoch(const EpochFigures& epoch, bool last);  // false: diverged
-  bool evaluate_epoch(std::string& lines);
-  bool should_stop(double rate) const;
+  bool finish_epoch(const EpochFigures& epoch);  // false: diverged
+  bool evaluate_epoch(double rate, std::string& lines);
+  void note_epoch(const EpochFigures& epoch, double speed, bool evaluated) const;
+  const char* stop_rule(double rate) const;  // of train.stop that holds now; else nullptr
   void count_times(const std::string& lines);
   void save(bool partial);
   Checkpoint checkpoint(bool with_optimizer) const;
   Json figures_of_all_splits();
   void write_result(const char* status);
+  double seconds() const { return times.all + seconds_since(resumed_at); }
   bool interrupted() const { return options.interrupt != nullptr && *options.interrupt != 0; }
   bool is_evaluated(std::int64_t epoch, bool last) const {
     return last || epoch == 1 || epoch % recipe.train.eval_every == 0;
   }
-  Json line(const char* split, const Figures& figures) const;
+  const Metric& metric() const { return loop.judge().metrics.front(); }
 
   const Recipe& recipe;
   const Material& material;
   std::shared_ptr<models::Model> model;
   TrainerOptions options;
-  const LossEntry& loss;
-  std::vector<Metric> metrics;
   Facts facts;
   EpochLoop loop;
-  std::vector<Split> splits;  // train, valid, test in evaluation order
+  SplitEvaluator evaluator;
   Progress progress;
   std::optional<MetricsLog> log;
   Figures valid;  // of the epoch just evaluated
   std::string problem;
   std::chrono::steady_clock::time_point resumed_at = std::chrono::steady_clock::now();
-  double seconds_before = 0.0;  // of the epochs before the state this process began with
-  double train_seconds = 0.0, train_graphs = 0.0;
+  Times times;  // all: of the processes before this one
 };
 
 Trainer::State::State(const Recipe& r, const Material& m, std::shared_ptr<models::Model> built,
@@ -83,16 +90,12 @@ Trainer::State::State(const Recipe& r, const Material& m, std::shared_ptr<models
       material(m),
       model(std::move(built)),
       options(std::move(o)),
-      loss(find_loss(r.train.loss, m.dataset().info.task)),
-      metrics(reported_metrics(m.dataset().info.metric, m.dataset().info.task)),
-      facts{options.recipe_hash, options.seed, m.signature, m.scale},
-      loop(r, m, *model, loss, options.seed) {
-  data::LoaderOptions plain{.batch_size = r.dataset.batch_size, .max_nodes = r.dataset.max_nodes};
-  const std::pair<const char*, const std::vector<std::int64_t>*> all[] = {
-      {"train", &m.split.train}, {"valid", &m.split.valid}, {"test", &m.split.test}};
-  for (const auto& [name, ids] : all) {
-    if (ids->empty()) continue;
-    splits.push_back({name, std::make_unique<data::Loader>(m.dataset(), m.encodings, *ids, plain)});
+      facts{options.recipe_hash, m.dataset().info.hash, options.seed, m.signature, m.scale},
+      loop(r, m, *model, options.seed),
+      evaluator(r, m, loop.judge()) {
+  if (r.select == "best" && m.split.valid.empty()) {
+    base::warn(fmt::format("{}select: best, but the split valid is empty: the last epoch counts",
+                           options.label));
   }
 }
 
@@ -120,24 +123,11 @@ void Trainer::State::save(bool partial) {
   save_generation(options.directory, c);
 }
 
-Json Trainer::State::line(const char* split, const Figures& figures) const {
-  Json out{{"epoch", progress.epoch}, {"split", split}};
-  out.update(to_json(figures));
-  return out;
-}
-
-bool Trainer::State::evaluate_epoch(std::string& lines) {
-  for (const Split& split : splits) {
-    if (std::string_view(split.name) == "train") continue;
-    const auto start = std::chrono::steady_clock::now();
-    const Figures figures = evaluate_split(*model, *split.loader, loss, metrics,
-                                           material.dataset().info.task, material.scale);
-    if (std::string_view(split.name) == "valid") valid = figures;
-    const double seconds = seconds_since(start);
-    Json json = line(split.name, figures);
-    json["seconds"] = seconds;
-    json["graphs_per_second"] = static_cast<double>(split.loader->graphs()) / seconds;
-    lines += json.dump() + "\n";
+bool Trainer::State::evaluate_epoch(double rate, std::string& lines) {
+  for (const SplitEvaluator::Result& r : evaluator.evaluate(*model, false)) {
+    if (std::string_view(r.split) == "valid") valid = r.figures;
+    lines += metrics_line(progress.epoch, r.split, r.figures, rate, r.seconds,
+                          static_cast<double>(r.graphs) / r.seconds);
   }
   if (valid.empty()) return true;
   if (!std::isfinite(figure(valid, "loss"))) {
@@ -145,15 +135,15 @@ bool Trainer::State::evaluate_epoch(std::string& lines) {
                           figure(valid, "loss"));
     return false;
   }
-  const double now = figure(valid, metrics.front().name);
+  const double now = figure(valid, metric().name);
   if (std::isnan(now)) {
     throw base::DataError(
         fmt::format("split valid: {} is not defined: {}; expected a split on "
                     "which it is, or another dataset.metric",
-                    metrics.front().name, metrics.front().undefined));
+                    metric().name, metric().undefined));
   }
   ++progress.since_best;
-  if (progress.best_epoch == 0 || better(now, progress.best, metrics.front().maximise)) {
+  if (progress.best_epoch == 0 || better(now, progress.best, metric().maximise)) {
     progress.best = now;
     progress.best_epoch = progress.epoch;
     progress.since_best = 0;
@@ -165,25 +155,35 @@ bool Trainer::State::evaluate_epoch(std::string& lines) {
   return true;
 }
 
-bool Trainer::State::finish_epoch(const EpochFigures& epoch, bool last) {
+bool Trainer::State::finish_epoch(const EpochFigures& epoch) {
   progress.epoch += 1;
   progress.batch = 0;
-  progress.loss_sum = 0.0;
-  progress.graphs = 0;
   progress.updates = loop.updates();
-  train_seconds += epoch.seconds;
-  train_graphs += static_cast<double>(epoch.graphs);
-  Json json = line("train", epoch.figures);
-  json["lr"] = epoch.rate;
-  json["seconds"] = epoch.seconds;
+  times.train += epoch.seconds;
+  times.graphs += static_cast<double>(epoch.graphs);
   const double speed =  // 0 where an earlier process made every step
       epoch.seconds > 0.0 ? static_cast<double>(epoch.graphs) / epoch.seconds : 0.0;
-  json["graphs_per_second"] = speed;
-  std::string lines = json.dump() + "\n";
-  const bool evaluated = is_evaluated(progress.epoch, last);
-  if (evaluated && !evaluate_epoch(lines)) return false;
+  std::string lines =
+      metrics_line(progress.epoch, "train", epoch.figures, epoch.rate, epoch.seconds, speed);
+  const bool whole = loop.finished(progress.epoch);
+  const char* stop = whole ? nullptr : stop_rule(epoch.rate);
+  const bool evaluated = is_evaluated(progress.epoch, whole || stop != nullptr);
+  const bool sound = !evaluated || evaluate_epoch(epoch.rate, lines);
   log->append(lines);
-  const std::string& name = metrics.front().name;
+  if (!sound) return false;
+  note_epoch(epoch, speed, evaluated);
+  // Evaluation may have changed the rate or used up the patience.
+  if (evaluated && !whole && stop == nullptr) stop = stop_rule(epoch.rate);
+  if (stop != nullptr) {
+    base::note(fmt::format("{}stopped after epoch {} by train.stop.{}", options.label,
+                           progress.epoch, stop));
+  }
+  progress.done = whole || stop != nullptr;
+  return true;
+}
+
+void Trainer::State::note_epoch(const EpochFigures& epoch, double speed, bool evaluated) const {
+  const std::string& name = metric().name;
   std::string text =
       fmt::format("{}epoch {}/{}  loss {:.4g}  train {} {:.4g}", options.label, progress.epoch,
                   loop.epochs(), figure(epoch.figures, "loss"), name, figure(epoch.figures, name));
@@ -193,43 +193,31 @@ bool Trainer::State::finish_epoch(const EpochFigures& epoch, bool last) {
   }
   base::note(fmt::format("{}  lr {:.2e}  {:.0f} graphs/s  {}", text, epoch.rate, speed,
                          duration_text(epoch.seconds)));
-  return true;
 }
 
-bool Trainer::State::should_stop(double rate) const {
+const char* Trainer::State::stop_rule(double rate) const {
   const StopOptions& stop = recipe.train.stop;
   const double next = loop.next_rate(progress.epoch);
-  const double hours = (seconds_before + seconds_since(resumed_at)) / 3600.0;
-  const char* why = nullptr;
-  if (stop.lr_below > 0.0 && next < stop.lr_below && next < rate) why = "lr_below";
-  if (stop.hours > 0.0 && hours >= stop.hours) why = "hours";
-  if (stop.patience > 0 && progress.since_best >= stop.patience) why = "patience";
-  if (why != nullptr) {
-    base::note(fmt::format("{}stopped after epoch {} by train.stop.{}", options.label,
-                           progress.epoch, why));
-  }
-  return why != nullptr;
+  if (stop.lr_below > 0.0 && next < stop.lr_below && next < rate) return "lr_below";
+  if (stop.hours > 0.0 && seconds() >= stop.hours * 3600.0) return "hours";
+  if (stop.patience > 0 && progress.since_best >= stop.patience) return "patience";
+  return nullptr;
 }
 
-// Times are not part of a state, so that equal runs have equal states; the log has them.
+// Times are not part of a state, so that equal runs have equal states. The log has those of whole
+// epochs; the result of an interrupted run those of the steps after them, too.
 void Trainer::State::count_times(const std::string& lines) {
-  std::istringstream text(lines);
-  for (std::string each; std::getline(text, each);) {
-    const Json json = Json::parse(each, nullptr, false);
-    if (!json.is_object() || !json.contains("seconds")) continue;
-    const double seconds = json["seconds"];
-    seconds_before += seconds;
-    if (json.value("split", "") != "train") continue;
-    train_seconds += seconds;
-    train_graphs += seconds * json.value("graphs_per_second", 0.0);
+  times = times_in(lines);
+  const fs::path result = options.directory / "result.json";
+  if (progress.updates > 0 && fs::exists(result)) {
+    times.all = std::max(times.all, read_json(result).value("seconds", 0.0));
   }
 }
 
 Ending Trainer::State::train() {
   log.emplace(options.directory / "metrics.jsonl", progress.lines);
   count_times(log->kept());
-  bool done = progress.done;
-  while (!done) {
+  while (!progress.done) {
     EpochFigures epoch;
     const StepEnd end = loop.run(progress.epoch + 1, options.label, options.interrupt, epoch);
     if (end == StepEnd::kDiverged) {
@@ -242,12 +230,9 @@ Ending Trainer::State::train() {
       save(true);
       return Ending::kInterrupted;
     }
-    const bool last = loop.finished(progress.epoch + 1);
-    if (!finish_epoch(epoch, last)) return Ending::kDiverged;
-    done = last || should_stop(epoch.rate);
-    progress.done = done;
-    const bool stop_now = interrupted() && !done;
-    if (done || stop_now || progress.epoch % recipe.train.save_every == 0) save(false);
+    if (!finish_epoch(epoch)) return Ending::kDiverged;
+    const bool stop_now = interrupted() && !progress.done;
+    if (progress.done || stop_now || progress.epoch % recipe.train.save_every == 0) save(false);
     if (stop_now) return Ending::kInterrupted;
   }
   return Ending::kFinished;
@@ -255,9 +240,8 @@ Ending Trainer::State::train() {
 
 Json Trainer::State::figures_of_all_splits() {
   Json out = Json::object();
-  for (const Split& split : splits) {
-    out[split.name] = to_json(evaluate_split(*model, *split.loader, loss, metrics,
-                                             material.dataset().info.task, material.scale));
+  for (const SplitEvaluator::Result& r : evaluator.evaluate(*model, true)) {
+    out[r.split] = to_json(r.figures);
   }
   return out;
 }
@@ -267,30 +251,32 @@ void Trainer::State::write_result(const char* status) {
   const bool best = recipe.select == "best" && progress.best_epoch > 0;
   Json out{{"status", status}, {"seed", options.seed}};
   if (recipe.dataset.fold >= 0) out["fold"] = recipe.dataset.fold;
-  out["metric"] = metrics.front().name;
+  out["metric"] = metric().name;
   out["select"] = recipe.select;
   out["epochs"] = progress.epoch;
   out["updates"] = progress.updates;
   if (!problem.empty()) out["problem"] = problem;
   if (progress.best_epoch > 0) out["best_epoch"] = progress.best_epoch;
   if (finished) {
+    const Json figures = figures_of_all_splits();
     Json last{{"epoch", progress.epoch}};
-    last.update(figures_of_all_splits());
+    last.update(figures);
     if (best && progress.best_epoch != progress.epoch) {
       const fs::path path = options.directory / "best.safetensors";
       load_model_tensors(*model, read_checkpoint(path).model, path.string());
       out.update(figures_of_all_splits());
     } else {
-      for (const Split& split : splits) out[split.name] = last[split.name];
+      out.update(figures);
     }
     if (best) out["last"] = last;
   }
   out["parameters"] = models::parameter_count(*model);
   out["flops_per_graph"] = loop.flops_per_graph();
-  out["seconds"] = seconds_before + seconds_since(resumed_at);
-  out["graphs_per_second"] = train_seconds > 0 ? train_graphs / train_seconds : 0.0;
+  out["seconds"] = seconds();
+  out["graphs_per_second"] = times.train > 0 ? times.graphs / times.train : 0.0;
   out["peak_rss_bytes"] = peak_rss_bytes();
   out["recipe_hash"] = options.recipe_hash;
+  out["data_hash"] = facts.data_hash;
   out["versions"] = versions();
   write_json(options.directory / "result.json", out);
 }
@@ -307,15 +293,6 @@ void Trainer::restore() {
   State& s = *state_;
   std::vector<std::string> skipped;
   std::optional<Checkpoint> found = newest_generation(s.options.directory, skipped);
-  const fs::path best = s.options.directory / "best.safetensors";
-  if (found && s.recipe.select == "best" && found->progress.best_epoch > 0) {
-    try {
-      read_checkpoint(best);
-    } catch (const base::DataError& e) {
-      skipped.push_back(e.what());  // the best so far is lost: only the whole run brings it back
-      found.reset();
-    }
-  }
   for (const std::string& why : skipped) base::warn(fmt::format("skipped: {}", why));
   if (!found) {
     base::note(fmt::format("{}no saved state: starting at epoch 1", s.options.label));
@@ -323,12 +300,18 @@ void Trainer::restore() {
   }
   const fs::path origin = s.options.directory / "last.safetensors";
   const Facts facts = facts_of(found->facts, origin.string());
+  if (!facts.data_hash.empty() && facts.data_hash != s.facts.data_hash) {
+    throw base::DataError(fmt::format(
+        "{}: the run began with other data than {} holds now; expected the same content",
+        s.options.directory.string(), s.material.dataset().info.name));
+  }
   if (facts.recipe_hash != s.options.recipe_hash || facts.seed != s.options.seed) {
     throw base::RecipeError(fmt::format(
         "{}: its state belongs to another recipe or seed; go on with RUN/recipe.yaml unchanged, or "
         "start another run",
         s.options.directory.string()));
   }
+  if (s.recipe.select == "best" && found->progress.best_epoch > 0) check_best(s.options.directory);
   load_model_tensors(*s.model, found->model, origin.string());
   s.progress = found->progress;
   s.loop.restore(*found);

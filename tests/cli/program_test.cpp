@@ -105,7 +105,8 @@ TEST_F(Program, UnknownCommandsAndFlagsAreTwo) {
   EXPECT_EQ(run("train quickstart --threads none").code, 2);
   EXPECT_EQ(run("train quickstart --threads 0").code, 2);
   EXPECT_EQ(run("list nosuch").code, 2);
-  EXPECT_EQ(run("train quickstart --resume").code, 2);
+  EXPECT_EQ(run("train quickstart --run ''").code, 2);  // an unset variable of the shell
+  EXPECT_EQ(run("train quickstart --seeds ''").code, 2);
 }
 
 TEST_F(Program, RecipeMistakesAreTwoAndAllNamed) {
@@ -129,6 +130,27 @@ TEST_F(Program, ValidateGoesThroughAllFilesBeforeItFails) {
   EXPECT_EQ(ended.code, 2);
   EXPECT_THAT(ended.text, HasSubstr("quickstart: ok"));
   EXPECT_THAT(ended.text, HasSubstr("bad.yaml:1:1: expected a map of keys, got a list"));
+}
+
+TEST_F(Program, ValidateNamesTheProblemsOfRecipesBesideThoseOfData) {
+  fs::create_directories(directory.path() / "empty");
+  const std::string bad = write("bad.yaml", "[]");
+  const Ended ended = run("validate " + bad + " quickstart dataset.path=empty");
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.text, HasSubstr("bad.yaml:1:1"));
+  EXPECT_THAT(ended.text, HasSubstr("empty"));
+  EXPECT_EQ(run("validate quickstart dataset.path=empty").code, 3);
+}
+
+TEST_F(Program, ResumeWithoutADirectoryTakesTheNewestRunOfTheRecipe) {
+  const std::string line =
+      "--recipe quickstart model.width=16 model.layers=1 "
+      "model.encoders[0].dim=4 train.epochs=2 train.schedule.warmup=1 --quiet";
+  ASSERT_EQ(run(line).code, 0);
+  ASSERT_EQ(run(line).code, 0);
+  ASSERT_TRUE(fs::exists(directory.path() / "runs/quickstart-2/result.json"));
+  EXPECT_EQ(run(line + " --resume").code, 0);
+  EXPECT_FALSE(fs::exists(directory.path() / "runs/quickstart-3"));
 }
 
 TEST_F(Program, ValidateCountsParametersWhereTheDataIsHere) {
@@ -187,6 +209,10 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
   const Ended eval = run("eval r");
   EXPECT_EQ(eval.code, 0);
   EXPECT_THAT(eval.text, HasSubstr("\"rmse\""));
+  EXPECT_THAT(run("eval r --split all").text, HasSubstr("\"split\":\"all\""));
+  const Ended all = run("eval r --split all");
+  EXPECT_EQ(all.code, 0);
+  EXPECT_THAT(all.text, HasSubstr("\"split\":\"all\""));
   EXPECT_EQ(run("predict r --data freesolv --out p.csv").code, 0);
   EXPECT_TRUE(fs::exists(directory.path() / "p.csv"));
   EXPECT_EQ(run("validate r/recipe.yaml").code, 0);

@@ -77,6 +77,15 @@ TEST(Loss, WeightedCrossEntropyWeighsByTheOtherClassesShare) {
               want, 1e-12);
 }
 
+TEST(Loss, WeightedCrossEntropyOfOneClassAloneIsZero) {
+  at::Tensor output = at::ones({2, 3}).requires_grad_();
+  const at::Tensor loss =
+      find_loss("weighted_cross_entropy", Task::kNodeClass).value(output, at::tensor({1L, 1L}));
+  EXPECT_EQ(loss.item<float>(), 0.0f);
+  loss.backward();
+  EXPECT_TRUE(output.grad().equal(at::zeros({2, 3})));
+}
+
 TEST(Loss, SmoothL1IsQuadraticBelowOneAndLinearAbove) {
   const at::Tensor zero = at::zeros({1, 1});
   EXPECT_FLOAT_EQ(value("smooth_l1", Task::kGraphRegression, at::full({1, 1}, 0.5), zero), 0.125);

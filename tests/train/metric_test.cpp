@@ -83,6 +83,15 @@ TEST(Metric, ReciprocalRankTakesTheMiddleOfTies) {
   EXPECT_DOUBLE_EQ(reciprocal_rank(9.0, negative, 4), 1.0);
 }
 
+TEST(Metric, MrrOfASplitIsTheMeanOfItsReciprocalRanks) {
+  const std::vector<double> negative{5, 3, 3, 1, 3}, positive{3, 9, 0};
+  double sum = 0.0;
+  for (const double p : positive) sum += reciprocal_rank(p, negative.data(), negative.size());
+  const at::Tensor output = column({3, 5, 3, 9, 3, 1, 0, 3}),
+                   label = column({1, 0, 0, 1, 0, 0, 1, 0});
+  EXPECT_DOUBLE_EQ(value("mrr", Task::kEdgeBinary, output, label), sum / 3);
+}
+
 TEST(Metric, UnknownOnesNameThoseOfTheTask) {
   for (const char* name : {"rocauc", "hits@0", "hits@x", "nonsense"}) {
     EXPECT_THROW(find_metric(name, Task::kGraphRegression), base::RecipeError) << name;

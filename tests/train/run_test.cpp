@@ -178,12 +178,21 @@ TEST_F(TrainedRun, EvaluateAndPredictAgreeWithTheResult) {
   EXPECT_NEAR(error / n, result("a")["test"]["mae"], 1e-5);
 }
 
-TEST_F(TrainedRun, PredictWritesGzipAndEveryGraphWithoutASplit) {
+TEST_F(TrainedRun, AllNamesEveryGraph) {
+  run(recipe({"train.epochs=1"}), options("a"));
+  predict(root() / "a", nullptr, "all", root() / "p.csv");
+  const std::string rows = text_of(root() / "p.csv");
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 41);
+  EXPECT_EQ(nlohmann::json::parse(evaluate(root() / "a", "all"))["split"], "all");
+  EXPECT_THROW(evaluate(root() / "a", "tests"), base::RecipeError);
+}
+
+TEST_F(TrainedRun, PredictWritesGzip) {
   run(recipe({"train.epochs=1"}), options("a"));
   data::DatasetOptions data;
   data.path = (root() / "rings").string();
-  predict(root() / "a", &data, "", root() / "p.csv");
-  predict(root() / "a", &data, "", root() / "p.csv.gz");
+  predict(root() / "a", &data, "all", root() / "p.csv");
+  predict(root() / "a", &data, "all", root() / "p.csv.gz");
   const std::string rows = text_of(root() / "p.csv");
   EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 41);
   EXPECT_EQ(text_of(root() / "p.csv.gz"), gzip(rows));
@@ -220,6 +229,126 @@ TEST_F(TrainedRun, StopsWhenTheRateFallsOrNothingImproves) {
               "model.norm=layer", "train.schedule={name: constant}"}),
       options("b"));
   EXPECT_EQ(result("b")["epochs"], 2);
+}
+
+TEST_F(TrainedRun, AStopBetweenEvaluationsIsEvaluatedAsTheLastEpoch) {
+  run(recipe({"train.epochs=50", "train.eval_every=20", "train.stop={hours: 1e-9}"}), options("a"));
+  EXPECT_EQ(result("a")["epochs"], 1);
+  run(recipe({"train.epochs=50", "train.eval_every=20", "train.stop={lr_below: 9e-4}",
+              "train.schedule={name: step, milestones: [3], factor: 0.1}"}),
+      options("b"));
+  EXPECT_EQ(result("b")["epochs"], 3);
+  EXPECT_EQ(metric_lines("b").back()["split"], "test");
+  EXPECT_EQ(metric_lines("b").back()["epoch"], 3);
+}
+
+TEST_F(TrainedRun, AnInterruptedRunCountsAllItsHours) {
+  std::atomic<int> signal{SIGTERM};
+  RunOptions o = options("a");
+  o.interrupt = &signal;
+  run(recipe(), o);
+  nlohmann::json before = result("a");
+  before["seconds"] = 5000.0;
+  write_text(root() / "a/result.json", before.dump());
+  run(recipe(), options("fresh"));  // for comparison: counts from 0
+  EXPECT_LT(result("fresh")["seconds"], 5000.0);
+  EXPECT_EQ(resume(root() / "a", options("a")).code, base::ExitCode::kOk);
+  EXPECT_GE(result("a")["seconds"], 5000.0);
+}
+
+TEST_F(TrainedRun, EveryLineSaysRateAndSpeed) {
+  run(recipe({"train.epochs=1"}), options("a"));
+  for (const auto& line : metric_lines("a")) {
+    for (const char* key :
+         {"epoch", "split", "loss", "mae", "lr", "seconds", "graphs_per_second"}) {
+      EXPECT_TRUE(line.contains(key)) << line << " " << key;
+    }
+  }
+}
+
+TEST_F(TrainedRun, APlateauMayWatchAMetricThatIsNotUsual) {
+  run(recipe({"train.epochs=4", "train.optimizer={name: sgd, lr: 1e-9}", "model.norm=layer",
+              "train.schedule={name: plateau, patience: 0, factor: 0.1, metric: mse}"}),
+      options("a"));
+  const auto lines = metric_lines("a");
+  EXPECT_TRUE(lines[1].contains("mse"));
+  EXPECT_THROW(run(recipe({"train.schedule={name: plateau, metric: acc}"}), options("b")),
+               base::RecipeError);
+}
+
+TEST_F(TrainedRun, WarmUpLongerThanTheRunIsARecipeError) {
+  const std::vector<std::string> never{"train.epochs=2",
+                                       "train.schedule={name: cosine, unit: step, warmup: 8}"};
+  EXPECT_THROW(run(recipe(never), options("a")), base::RecipeError);  // two epochs of four updates
+  run(recipe({"train.steps=6", "train.epochs=1", "train.schedule={name: cosine, warmup: 1}"}),
+      options("b"));  // steps decide: epochs says nothing
+  EXPECT_EQ(result("b")["updates"], 6);
+}
+
+TEST_F(TrainedRun, RowsOfOneGraphAreJudgedAlikeTogetherAndAlone) {
+  write_one_graph(root() / "one", 60);
+  run(recipe({"dataset.path=" + (root() / "one").string(), "dataset.task=node_class",
+              "dataset.metric=acc", "model.head={name: node, layers: 2}"}),
+      options("a"));
+  const auto r = result("a");
+  for (const char* split : {"train", "valid", "test"}) {
+    const auto alone = nlohmann::json::parse(evaluate(root() / "a", split));
+    for (const char* key : {"loss", "acc", "macro_f1"}) EXPECT_EQ(alone[key], r[split][key]);
+  }
+  EXPECT_EQ(metric_lines("a").size(), 12u);
+}
+
+TEST_F(TrainedRun, ALostBestStateIsRefusedAndNothingChanged) {
+  std::atomic<int> signal{SIGTERM};
+  RunOptions o = options("a");
+  o.interrupt = &signal;
+  while (!fs::exists(root() / "a/best.safetensors")) {
+    if (fs::exists(root() / "a/recipe.yaml")) {
+      resume(root() / "a", o);
+    } else {
+      run(recipe(), o);
+    }
+  }
+  const fs::path best = root() / "a/best.safetensors";
+  std::string bytes = text_of(best);
+  bytes[bytes.size() / 2] ^= 1;
+  write_text(best, bytes);
+  const std::string last = text_of(root() / "a/last.safetensors");
+  EXPECT_THROW(resume(root() / "a", options("a")), base::DataError);
+  EXPECT_TRUE(last == text_of(root() / "a/last.safetensors"));
+}
+
+TEST_F(TrainedRun, OtherDataUnderTheSameNameIsRefused) {
+  std::atomic<int> signal{SIGTERM};
+  RunOptions o = options("a");
+  o.interrupt = &signal;
+  run(recipe(), o);
+  fs::remove_all(root() / "rings");
+  fs::remove_all(root() / "cache");
+  write_rings(root() / "rings", 45);
+  EXPECT_THROW(resume(root() / "a", options("a")), base::DataError);
+}
+
+TEST_F(TrainedRun, SeedsMayBeAddedToSeveralButNotTakenAway) {
+  run(recipe({"train.epochs=1", "repeat.seeds=[1, 2]"}), options("a"));
+  RunOptions o = options("a");
+  o.resume = true;
+  EXPECT_THROW(run(recipe({"train.epochs=1", "repeat.seeds=[1]"}), o), base::RecipeError);
+  const std::string before = text_of(root() / "a/seed-1/result.json");
+  EXPECT_EQ(run(recipe({"train.epochs=1", "repeat.seeds=[1, 2, 3]"}), o).code, base::ExitCode::kOk);
+  EXPECT_EQ(before, text_of(root() / "a/seed-1/result.json"));
+  EXPECT_EQ(nlohmann::json::parse(text_of(root() / "a/summary.json"))["n"], 3);
+}
+
+TEST_F(TrainedRun, AnInterruptedSeedIsUnfinishedAndNotFailed) {
+  std::atomic<int> signal{SIGINT};
+  RunOptions o = options("a");
+  o.interrupt = &signal;
+  EXPECT_EQ(run(recipe({"repeat.seeds=[1, 2]"}), o).code, base::ExitCode::kInterrupted);
+  const auto summary = nlohmann::json::parse(text_of(root() / "a/summary.json"));
+  EXPECT_EQ(summary["n"], 0);
+  EXPECT_TRUE(summary["failed"].empty());
+  EXPECT_EQ(summary["unfinished"], (std::vector<std::string>{"seed-1", "seed-2"}));
 }
 
 TEST_F(TrainedRun, PlanDryRunAndProfileKeepNothing) {

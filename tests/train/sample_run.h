@@ -61,6 +61,31 @@ inline void write_rings(const std::filesystem::path& folder, int graphs) {
   }
 }
 
+// One ring with chords: the class of a node is its type's parity. Nodes by their number mod 5:
+// three parts train, one valid, one test.
+inline void write_one_graph(const std::filesystem::path& folder, int n) {
+  std::string edge, type, node, label, split[3];
+  for (int i = 0; i < n; ++i) {
+    type += "0\n1\n";
+    edge += std::to_string(i) + "," + std::to_string((i + 1) % n) + "\n";
+    edge += std::to_string(i) + "," + std::to_string((i * i + 3) % n) + "\n";
+    node += std::to_string((i * 7) % 4) + "\n";
+    label += std::to_string((i * 7) % 2) + "\n";
+    split[i % 5 < 3 ? 0 : i % 5 - 2] += std::to_string(i) + "\n";
+  }
+  const auto raw = folder / "raw";
+  write_text(raw / "num-node-list.csv.gz", gzip(std::to_string(n) + "\n"));
+  write_text(raw / "num-edge-list.csv.gz", gzip(std::to_string(2 * n) + "\n"));
+  write_text(raw / "edge.csv.gz", gzip(edge));
+  write_text(raw / "node-feat.csv.gz", gzip(node));
+  write_text(raw / "edge-feat.csv.gz", gzip(type));
+  write_text(raw / "node-label.csv.gz", gzip(label));
+  const auto to = folder / "split" / "random";
+  write_text(to / "train.csv.gz", gzip(split[0]));
+  write_text(to / "valid.csv.gz", gzip(split[1]));
+  write_text(to / "test.csv.gz", gzip(split[2]));
+}
+
 // Each test has its own data, cache and run directories.
 class TrainedSample : public ::testing::Test {
  protected:

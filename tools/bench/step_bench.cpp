@@ -52,8 +52,7 @@ void serve(char** argv, const std::vector<std::string>& overrides) {
   const auto model = models::build(recipe.model, material.signature);
   constexpr std::int64_t kSeed = 0;
   models::initialise(*model, kSeed);
-  train::EpochLoop loop(recipe, material, *model,
-                        train::find_loss(recipe.train.loss, material.dataset().info.task), kSeed);
+  train::EpochLoop loop(recipe, material, *model, kSeed);
   fmt::print("{{\"parameters\":{},\"libtorch\":\"{}\",\"threads\":{},{}}}\n",
              models::parameter_count(*model), TORCH_VERSION, pool.threads(),
              first_batches(recipe, material, kSeed, std::stoll(argv[3])));

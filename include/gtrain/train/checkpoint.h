@@ -37,7 +37,7 @@ struct Progress {
   std::optional<Plateau::State> plateau;
   // Of a partly done epoch: what its metrics need.
   double loss_sum = 0.0;
-  std::int64_t graphs = 0;
+  std::int64_t rows = 0;
 };
 
 struct Checkpoint {

@@ -8,7 +8,8 @@
 //   bce            mean of log(1 + e^o) - o y over the labelled entries
 //   cross_entropy  mean of -log softmax(o)[y] over the labelled rows
 //   weighted_cross_entropy   the same with class weight (V - n_c)/V of the batch (V labelled rows,
-//                  n_c of class c; 0 for absent classes), divided by the sum of the row weights;
+//                  n_c of class c; 0 for absent classes), divided by the sum of the row weights; 0
+//                  where all rows are of one class;
 //                  with one output column: binary, weights by label, divided by V
 #pragma once
 

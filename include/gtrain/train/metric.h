@@ -49,8 +49,9 @@ struct Metric {
 const std::vector<Metric>& metrics();  // hits@K stands once, as hits@10
 
 // Any name of the table, or hits@K with K >= 1. Throws base::RecipeError for an unknown name or one
-// that does not fit the task.
-Metric find_metric(const std::string& name, data::Task task);
+// that does not fit the task, said of the recipe's `key`.
+Metric find_metric(const std::string& name, data::Task task,
+                   std::string_view key = "dataset.metric");
 
 // The metrics a run reports: the data set's own first, then the usual ones of its task.
 std::vector<Metric> reported_metrics(const std::string& own, data::Task task);

@@ -12,7 +12,7 @@
 //   Adagrad g += wd p; s <- s + g²; p -= lr g / (sqrt(s) + eps)
 //
 // Parameters are float32 or float64, contiguous. One without a gradient is skipped, and its step
-// count t stands still, as in torch. Cost: O(parameters), no allocation after the first step.
+// count t stands still, as in torch. Cost: O(parameters); a step allocates nothing.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -57,9 +57,12 @@ class Optimizer {
     std::size_t parameter;
     std::int64_t begin, end;
   };
-  struct Rates;  // the scalars of one parameter's update, in double
+  struct Rates {  // the scalars of one parameter's update
+    double clip = 1, decay = 0, shrink = 1, step = 0, root = 1;
+    bool first = false;
+  };
 
-  double gradient_norm(const std::vector<at::Tensor>& gradients) const;
+  double gradient_norm();
   Rates rates(std::size_t parameter, double lr, double clip) const;
   template <class T>
   void update(const Chunk& chunk, const at::Tensor& gradient, const Rates& rates);
@@ -71,6 +74,10 @@ class Optimizer {
   std::vector<std::vector<at::Tensor>> moments_;  // [slot][parameter]
   std::vector<std::int64_t> steps_;
   std::vector<Chunk> chunks_;
+  // Of the step being made; kept for their memory.
+  std::vector<at::Tensor> gradients_;
+  std::vector<Rates> rates_;
+  std::vector<double> sums_;  // per chunk
 };
 
 }  // namespace gtrain::train

@@ -55,6 +55,9 @@ class Plateau {
 // True where the rate changes after every update rather than after every epoch.
 bool per_update(const ScheduleOptions& schedule);
 
+// W; 0 for schedules without warm-up.
+std::int64_t warmup_of(const ScheduleOptions& schedule);
+
 // Rate at count `t` of `total`; of a plateau schedule the rate it starts with.
 double scheduled_rate(const ScheduleOptions& schedule, double lr, std::int64_t t,
                       std::int64_t total);
