@@ -10,6 +10,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/cli/interrupt.h"
+#include "gtrain/cli/memory_limit.h"
 #include "gtrain/cli/program.h"
 
 namespace {
@@ -31,7 +32,9 @@ int fail_unforeseen(const std::exception& e) {
   const std::string_view what = e.what();
   // torch's allocator has no exception type of its own.
   if (what.find("can't allocate memory") != std::string_view::npos) return fail_out_of_memory();
-  return fail(ExitCode::kBug, "this is a bug in gtrain: " + std::string(what) +
+  // torch appends a list of addresses, which says nothing outside a debugger.
+  const std::string_view said = what.substr(0, what.find(" (most recent call first)"));
+  return fail(ExitCode::kBug, "this is a bug in gtrain: " + std::string(said) +
                                   "\nplease report it with the output of gtrain doctor");
 }
 
@@ -47,6 +50,7 @@ int fail_file_system(const std::filesystem::filesystem_error& e) {
 int main(int argc, char** argv) {
   try {
     gtrain::cli::ignore_broken_pipes();
+    gtrain::cli::limit_memory(gtrain::cli::memory_of_machine());
     return gtrain::cli::run_program({argv + 1, argv + argc}, GTRAIN_VERSION);
   } catch (const gtrain::base::Error& e) {
     return fail(e.code(), e.what());
