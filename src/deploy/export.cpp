@@ -39,7 +39,8 @@ std::string description(const models::Model& model, const ExportSpec& spec) {
       {"fused", false},
       {"versions", spec.versions},
   };
-  return json.dump(2);
+  // The recipe may name a path that is no UTF-8.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string archive_of(const torch::jit::Module& module, const std::string& description) {

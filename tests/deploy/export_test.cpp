@@ -125,6 +125,18 @@ TEST(Export, AFlippedBitAnywhereInTheFileIsFound) {
   }
 }
 
+TEST(Export, APathThatIsNoUtf8InTheRecipeIsNoObstacle) {
+  const test::TemporaryDirectory directory;
+  Exported e;
+  e.spec.recipe = "dataset: {path: /data/\xff}";
+  const fs::path path = directory.path() / "model.pt";
+  export_torchscript(*e.model, e.spec, {e.batch()}, path);
+  torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
+  torch::jit::load(path.string(), at::kCPU, extra);
+  EXPECT_THAT(nlohmann::json::parse(extra.at("gtrain.json"))["recipe"].get<std::string>(),
+              ::testing::StartsWith("dataset: {path: /data/"));
+}
+
 TEST(Export, AnUnwritableDirectoryIsAResourceError) {
   const Exported e;
   EXPECT_THROW(export_torchscript(*e.model, e.spec, {e.batch()}, "/nowhere/at/all/model.pt"),
