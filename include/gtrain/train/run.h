@@ -36,7 +36,8 @@ RunOutcome run(const Recipe& recipe, const RunOptions& options);
 // Goes on from the newest state in `directory` that verifies; says which it skipped and why.
 RunOutcome resume(const std::filesystem::path& directory, const RunOptions& options);
 
-// Metrics of the selected state on a split ("train" | "valid" | "test" | "all"), as one JSON object.
+// Metrics of the selected state on a split ("train" | "valid" | "test" | "all"), as one JSON
+// object.
 std::string evaluate(const std::filesystem::path& directory, const std::string& split,
                      const data::DatasetOptions* other_data = nullptr);
 
