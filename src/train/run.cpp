@@ -190,6 +190,9 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
     recipe.dataset.fold = recipe.repeat.folds.front();
     recipe.repeat.folds.clear();
   }
+  if (!recipe.dataset.path.empty()) {  // a run is looked at from other working directories, too
+    recipe.dataset.path = fs::absolute(recipe.dataset.path).lexically_normal().string();
+  }
   const SerialAten serial;
   base::set_quiet(options.quiet);
   if (options.dry_run) {

@@ -32,6 +32,17 @@ TEST_F(TrainedRun, WritesEveryFileOfARunDirectory) {
   EXPECT_EQ(metric_lines("a").size(), 12u);
 }
 
+TEST_F(TrainedRun, GivenARelativePathIsEvaluatedFromAnotherDirectory) {
+  Recipe relative = recipe();
+  const fs::path before = fs::current_path();
+  relative.dataset.path = fs::relative(relative.dataset.path, before).string();
+  run(relative, options("a"));
+  fs::current_path(root());
+  const std::string judged = evaluate(root() / "a", "test");
+  fs::current_path(before);
+  EXPECT_NE(judged.find("\"mae\""), std::string::npos);
+}
+
 TEST_F(TrainedRun, RepeatsItselfBitForBit) {
   run(recipe(), options("a"));
   run(recipe(), options("b"));
