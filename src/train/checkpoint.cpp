@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
 
 namespace gtrain::train {
@@ -162,16 +163,15 @@ Checkpoint read_checkpoint(const fs::path& path) {
 }
 
 void save_generation(const fs::path& directory, const Checkpoint& checkpoint) {
+  // Whole and safe under a name of its own first: a full disk or a damaged last state then costs
+  // neither of the generations that are there.
+  const fs::path next = directory / "last.next.safetensors";
+  write_checkpoint(next, checkpoint);
   std::error_code missing;  // the first save has no older generation
   if (fs::exists(last_path(directory), missing)) {
-    std::error_code failed;
-    fs::rename(last_path(directory), previous_path(directory), failed);
-    if (failed) {
-      throw base::ResourceError(fmt::format("{}: cannot be renamed: {}",
-                                            last_path(directory).string(), failed.message()));
-    }
+    base::rename_durable(last_path(directory), previous_path(directory));
   }
-  write_checkpoint(last_path(directory), checkpoint);
+  base::rename_durable(next, last_path(directory));
 }
 
 std::optional<Checkpoint> newest_generation(const fs::path& directory,

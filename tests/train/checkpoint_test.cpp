@@ -89,6 +89,17 @@ TEST(Checkpoint, TheOlderGenerationStandsInForADamagedOne) {
   EXPECT_TRUE(newest_generation(t.path(), skipped));
 }
 
+TEST(Checkpoint, ASaveThatFailsHarmsNeitherGeneration) {
+  const test::TemporaryDirectory t;
+  std::vector<std::string> skipped;
+  save_generation(t.path(), sample(1.0));
+  save_generation(t.path(), sample(2.0));
+  std::ofstream(t.path() / "last.safetensors") << "half a file";
+  fs::create_directory(t.path() / "last.next.safetensors");  // refuses as a full disk does
+  EXPECT_THROW(save_generation(t.path(), sample(3.0)), base::ResourceError);
+  EXPECT_EQ(newest_generation(t.path(), skipped)->model.at("weight")[0][0].item<float>(), 1.0f);
+}
+
 TEST(Checkpoint, TensorsThatDoNotFitTheModelAreNamed) {
   Sample module(0.0);
   NamedTensors tensors = sample(1.0).model;
