@@ -44,6 +44,15 @@ TEST(RecipeFields, EncodersReadComputedEncodings) {
             "laplacian)");
 }
 
+TEST(RecipeFields, RowEncodersReadRowsPerNode) {
+  EXPECT_EQ(
+      problems_with({"encode=[{name: laplacian}]", "model.encoders[0].of=laplacian"}),
+      "command line: model.encoders[0].of=laplacian: laplacian is no row of numbers per node; "
+      "expected kind: deepset with it");
+  EXPECT_NE(problems_with({"encode=[{name: hop_distance}]", "model.encoders[0].of=hop_distance"}),
+            "");
+}
+
 TEST(RecipeFields, EncodingsAreNamedOnce) {
   EXPECT_EQ(problems_with({"encode[1]={name: random_walk, steps: 3}"}),
             "command line: encode[1]={name: random_walk, steps: 3}: encode[1].name: random_walk is "
