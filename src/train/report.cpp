@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "chart.h"
@@ -61,8 +63,7 @@ std::vector<Json> metric_lines(const fs::path& directory) {
   if (!fs::exists(path)) return out;
   std::istringstream text(base::read_file(path));
   for (std::string line; std::getline(text, line);) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (json.is_object()) out.push_back(json);  // a killed run may end in half a line
+    if (std::optional<Json> json = metrics_of(line)) out.push_back(std::move(*json));
   }
   return out;
 }
@@ -76,7 +77,7 @@ Series series_of(const std::vector<Json>& lines, const std::string& split, const
                  int colour) {
   Series s{split, colour, {}};
   for (const Json& line : lines) {
-    if (line.value("split", "") != split || !line.contains(key)) continue;
+    if (line.at("split") != split || !line.contains(key)) continue;
     s.points.emplace_back(number(line, "epoch"), number(line, key));
   }
   return s;
@@ -84,6 +85,12 @@ Series series_of(const std::vector<Json>& lines, const std::string& split, const
 
 std::string value_text(const Json& v) {
   return v.is_number() ? fmt::format("{:.5g}", v.get<double>()) : std::string("–");
+}
+
+// The summary of runs that all failed names no metric.
+std::string metric_of(const Json& result) {
+  const auto it = result.find("metric");
+  return it != result.end() && it->is_string() ? it->get<std::string>() : "";
 }
 
 // A row per metric, a column per split.
@@ -102,9 +109,10 @@ std::string figures_table(const Json& result) {
     for (const std::string& split : splits) {
       const Json& v = result[split].contains(name) ? result[split][name] : Json();
       const bool summary = v.is_object();
-      rows += fmt::format(
-          "<td>{}{}</td>", value_text(summary ? v["mean"] : v),
-          summary && v["std"].is_number() ? fmt::format(" ± {:.2g}", v["std"].get<double>()) : "");
+      rows += fmt::format("<td>{}{}</td>", value_text(summary ? v.value("mean", Json()) : v),
+                          summary && v.contains("std") && v["std"].is_number()
+                              ? fmt::format(" ± {:.2g}", v["std"].get<double>())
+                              : "");
     }
     rows += "</tr>";
   }
@@ -139,7 +147,7 @@ std::string facts(const Json& result) {
 
 std::string charts_of_run(const fs::path& directory, const Json& result) {
   const std::vector<Json> lines = metric_lines(directory);
-  const std::string metric = result.value("metric", "");
+  const std::string metric = metric_of(result);
   const double best = result.value("best_epoch", 0);
   const std::string mark = best > 0 ? fmt::format("best: epoch {}", best) : "";
   std::string out;
@@ -162,12 +170,12 @@ std::string charts_of_run(const fs::path& directory, const Json& result) {
 }
 
 std::string charts_of_members(const fs::path& directory, const Json& summary) {
-  const std::string metric = summary["metric"].is_string() ? summary["metric"] : "";
+  const std::string metric = metric_of(summary);
   std::string out;
   for (const char* split : {"valid", "train", "test"}) {
     Chart chart{fmt::format("{} {}", split, metric), "epoch", {}, 0.0, ""};
     int colour = 0;
-    for (const Json& name : summary["runs"]) {
+    for (const Json& name : summary.value("runs", Json::array())) {
       Series s =
           series_of(metric_lines(directory / name.get<std::string>()), split, metric, colour++ % 8);
       s.name = name;
@@ -180,8 +188,8 @@ std::string charts_of_members(const fs::path& directory, const Json& summary) {
 
 std::string members_table(const fs::path& directory, const Json& summary) {
   std::string rows;
-  const std::string metric = summary["metric"].is_string() ? summary["metric"] : "";
-  for (const Json& name : summary["runs"]) {
+  const std::string metric = metric_of(summary);
+  for (const Json& name : summary.value("runs", Json::array())) {
     const std::string run = name;
     const Json result = read_json(directory / run / "result.json");
     rows += fmt::format("<tr><td><a href='{0}/report.html'>{0}</a></td>", escaped(run));
@@ -192,7 +200,7 @@ std::string members_table(const fs::path& directory, const Json& summary) {
     }
     rows += "</tr>";
   }
-  for (const Json& f : summary["failed"]) {
+  for (const Json& f : summary.value("failed", Json::array())) {
     rows += fmt::format("<tr><td>{}</td><td colspan=3>{}</td></tr>", escaped(f.value("run", "")),
                         escaped(f.value("status", "")));
   }
@@ -226,8 +234,8 @@ void write_report(const fs::path& directory) {
   const std::string name = fs::absolute(directory).lexically_normal().filename().string();
   std::string body = fmt::format("<h1>{}</h1>\n", escaped(name));
   if (several) {
-    body +=
-        fmt::format("<p class='sub'>{} runs: mean ± unbiased deviation</p>\n", result["n"].dump());
+    body += fmt::format("<p class='sub'>{} runs: mean ± unbiased deviation</p>\n",
+                        result.value("n", Json(0)).dump());
     body += figures_table(result) + "<h2>Runs</h2>\n" + members_table(directory, result);
     body += "<h2>Curves</h2>\n" + charts_of_members(directory, result);
   } else {

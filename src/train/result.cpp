@@ -5,8 +5,10 @@
 #include <sys/resource.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
+#include <utility>
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
@@ -29,6 +31,37 @@ Json statistics(const std::vector<double>& values) {
   out["std"] = values.size() > 1 ? Json(std::sqrt(squares / (n - 1.0))) : Json(nullptr);
   out["values"] = values;
   return out;
+}
+
+// What is read again from result.json and summary.json.
+enum class Kind { kText, kTextOrNull, kNumber, kMap, kTexts, kMaps };
+constexpr std::pair<const char*, Kind> kKinds[] = {
+    {"status", Kind::kText},       {"metric", Kind::kTextOrNull}, {"problem", Kind::kText},
+    {"best_epoch", Kind::kNumber}, {"n", Kind::kNumber},          {"seconds", Kind::kNumber},
+    {"train", Kind::kMap},         {"valid", Kind::kMap},         {"test", Kind::kMap},
+    {"versions", Kind::kMap},      {"runs", Kind::kTexts},        {"unfinished", Kind::kTexts},
+    {"failed", Kind::kMaps},
+};
+
+bool is_of(const Json& json, Kind kind) {
+  const auto all = [&](auto is) {
+    return json.is_array() && std::all_of(json.begin(), json.end(), is);
+  };
+  switch (kind) {
+    case Kind::kText:
+      return json.is_string();
+    case Kind::kTextOrNull:
+      return json.is_string() || json.is_null();
+    case Kind::kNumber:
+      return json.is_number();
+    case Kind::kMap:
+      return json.is_object();
+    case Kind::kTexts:
+      return all([](const Json& j) { return j.is_string(); });
+    case Kind::kMaps:
+      return all([](const Json& j) { return j.is_object(); });
+  }
+  return false;
 }
 
 }  // namespace
@@ -55,13 +88,13 @@ Times times_in(const std::string& lines) {
   Times times;
   std::istringstream text(lines);
   for (std::string each; std::getline(text, each);) {
-    const Json json = Json::parse(each, nullptr, false);
-    if (!json.is_object() || !json.contains("seconds")) continue;
-    const double seconds = json["seconds"];
+    const std::optional<Json> json = metrics_of(each);
+    if (!json) continue;
+    const double seconds = json->value("seconds", 0.0);
     times.all += seconds;
-    if (json.value("split", "") != "train") continue;
+    if (json->at("split") != "train") continue;
     times.train += seconds;
-    times.graphs += seconds * json.value("graphs_per_second", 0.0);
+    times.graphs += seconds * json->value("graphs_per_second", 0.0);
   }
   return times;
 }
@@ -85,12 +118,28 @@ void write_json(const fs::path& path, const Json& value) {
 }
 
 Json read_json(const fs::path& path) {
-  try {
-    return Json::parse(base::read_file(path));
-  } catch (const nlohmann::json::exception& e) {
-    throw base::DataError(
-        fmt::format("{}: {}; expected the JSON that gtrain wrote", path.string(), e.what()));
+  const Json json = Json::parse(base::read_file(path), nullptr, false);
+  std::string wrong;
+  if (!json.is_object()) wrong = json.is_discarded() ? "is not JSON" : "holds no JSON object";
+  for (const auto& [key, kind] : kKinds) {
+    if (wrong.empty() && json.contains(key) && !is_of(json[key], kind)) {
+      wrong = fmt::format("{} is {}", key, json[key].dump().substr(0, 40));
+    }
   }
+  if (!wrong.empty()) {
+    throw base::DataError(
+        fmt::format("{}: {}; expected the file as gtrain wrote it", path.string(), wrong));
+  }
+  return json;
+}
+
+std::optional<Json> metrics_of(const std::string& line) {
+  Json json = Json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("split") || !json["split"].is_string()) return {};
+  for (const char* key : {"epoch", "seconds", "graphs_per_second"}) {
+    if (json.contains(key) && !json[key].is_number()) return {};
+  }
+  return json;
 }
 
 Json summarise(const fs::path& directory, const std::vector<std::string>& runs) {

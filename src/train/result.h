@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,12 @@ std::int64_t peak_rss_bytes();
 Json versions();
 
 void write_json(const std::filesystem::path& path, const Json& value);
-// Throws base::DataError where the file is missing or not JSON.
+// A result.json or summary.json. Throws base::DataError where the file is missing, no JSON object,
+// or holds a value of another kind than gtrain writes.
 Json read_json(const std::filesystem::path& path);
+
+// A line of metrics.jsonl; nothing where it is none, as the half line a killed run may end with.
+std::optional<Json> metrics_of(const std::string& line);
 
 // Mean and unbiased deviation of every metric over the finished runs below `directory`, given as
 // paths relative to it.

@@ -27,6 +27,17 @@ TEST_F(TrainedReport, SurvivesAHalfWrittenMetricsLine) {
   EXPECT_NO_THROW(write_report(root() / "a"));
 }
 
+TEST_F(TrainedReport, SkipsLinesOfAnotherKindAndRefusesSuchResults) {
+  run(recipe({"train.epochs=2"}), options("a"));
+  const auto path = root() / "a/metrics.jsonl";
+  write_text(path, text_of(path) + "{\"epoch\":\"x\",\"split\":3}\n[1]\n7\n");
+  EXPECT_NO_THROW(write_report(root() / "a"));
+  write_text(root() / "a/result.json", "[1]");
+  EXPECT_THROW(write_report(root() / "a"), base::DataError);
+  write_text(root() / "a/summary.json", "{}");
+  EXPECT_NO_THROW(write_report(root() / "a"));
+}
+
 TEST_F(TrainedReport, RefusesADirectoryWithoutARun) {
   EXPECT_THROW(write_report(root()), base::DataError);
 }
