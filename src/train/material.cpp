@@ -19,6 +19,21 @@ at::Tensor row(const std::vector<double>& values, const at::Tensor& like) {
   return at::tensor(values, at::kDouble).to(like.scalar_type());
 }
 
+// Calls f(row) for the label rows of `ids`. Graph tasks: a row per graph. Node and edge tasks: the
+// rows of the graph, or those a split of a single graph lists.
+template <class F>
+void each_label_row(const data::Dataset& dataset, const std::vector<std::int64_t>& ids, F f) {
+  const data::Level level = data::level_of(dataset.info.task);
+  const bool rows_are_ids = level == data::Level::kGraph || dataset.single_graph();
+  const auto* start = level == data::Level::kEdge ? dataset.pair_start.as<std::int64_t>()
+                                                  : dataset.node_start.as<std::int64_t>();
+  for (const std::int64_t id : ids) {
+    const std::int64_t first = rows_are_ids ? id : start[id];
+    const std::int64_t last = rows_are_ids ? id + 1 : start[id + 1];
+    for (std::int64_t r = first; r < last; ++r) f(r);
+  }
+}
+
 }  // namespace
 
 at::Tensor TargetScale::apply(const at::Tensor& label) const {
@@ -66,27 +81,31 @@ Material prepare(const Recipe& recipe) {
   return prepare(recipe, data::open_dataset(recipe.dataset));
 }
 
+bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids) {
+  bool found = false;
+  const std::int64_t width = dataset.labels.width;
+  data::visit(dataset.labels, [&](const auto* label) {
+    each_label_row(dataset, ids, [&](std::int64_t r) {
+      for (std::int64_t c = r * width; c < (r + 1) * width; ++c) {
+        const bool missing = dataset.labels.integer() ? label[c] == -1 : label[c] != label[c];
+        found = found || !missing;
+      }
+    });
+  });
+  return found;
+}
+
 TargetScale fit_scale(const data::Dataset& dataset, const std::vector<std::int64_t>& train) {
   TargetScale scale;
   const std::int64_t width = dataset.labels.width;
   const auto* label = dataset.labels.as<float>();
-  // Graph tasks: a row per graph. Node tasks: the rows of the graph, or the nodes a split lists.
-  const bool rows_are_ids =
-      data::level_of(dataset.info.task) == data::Level::kGraph || dataset.single_graph();
-  const auto* start = data::level_of(dataset.info.task) == data::Level::kEdge
-                          ? dataset.pair_start.as<std::int64_t>()
-                          : dataset.node_start.as<std::int64_t>();
   for (std::int64_t c = 0; c < width; ++c) {
     double sum = 0.0, squares = 0.0, count = 0.0;
     const auto each = [&](auto f) {
-      for (const std::int64_t id : train) {
-        const std::int64_t first = rows_are_ids ? id : start[id];
-        const std::int64_t last = rows_are_ids ? id + 1 : start[id + 1];
-        for (std::int64_t r = first; r < last; ++r) {
-          const double y = label[r * width + c];
-          if (!std::isnan(y)) f(y);
-        }
-      }
+      each_label_row(dataset, train, [&](std::int64_t r) {
+        const double y = label[r * width + c];
+        if (!std::isnan(y)) f(y);
+      });
     };
     each([&](double y) { sum += y, count += 1.0; });
     const double mean = count > 0 ? sum / count : 0.0;

@@ -38,6 +38,9 @@ Material prepare(const Recipe& recipe, data::Opened opened);
 
 std::vector<data::Column> encode_all(const Recipe& recipe, const data::Opened& opened);
 
+// True where some row of `ids` has a label.
+bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids);
+
 // Mean and population deviation (1 where it is 0) of the labelled train rows, per column.
 TargetScale fit_scale(const data::Dataset& dataset, const std::vector<std::int64_t>& train);
 

@@ -101,7 +101,8 @@ Ending train_member(const Recipe& recipe, const Member& member, const Material& 
 std::string outcome_line(const fs::path& directory) {
   const Json result = read_json(directory / "result.json");
   std::string out = fmt::format("{}: {}", directory.string(), result.value("status", ""));
-  const std::string metric = result.value("metric", "");
+  const Json named = result.value("metric", Json());
+  const std::string metric = named.is_string() ? named.get<std::string>() : "";
   for (const char* split : {"train", "valid", "test"}) {
     if (result.contains(split) && result[split].contains(metric)) {
       out += fmt::format("  {} {} {}", split, metric, result[split][metric].dump());
@@ -130,20 +131,43 @@ base::ExitCode interruption(const RunOptions& options) {
   return *options.interrupt == SIGTERM ? base::ExitCode::kTerminated : base::ExitCode::kInterrupted;
 }
 
-RunOutcome train_all(const Recipe& recipe, const RunOptions& options, const fs::path& directory) {
+// What every member reads, and what the first one trains on.
+struct Start {
+  data::Opened opened;
+  Material material;
+};
+
+// Throws what data and recipe can be refused for before the first step.
+Start start_of(const Recipe& recipe) {
+  const Recipe first = recipe_of(recipe, members_of(recipe).front());
+  Start start{data::open_dataset(recipe.dataset), {}};
+  start.material = prepare(first, start.opened);
+  judge_of(first, start.material.dataset().info, start.material.scale);
+  models::build(first.model, start.material.signature);
+  const data::Dataset& dataset = start.material.dataset();
+  const std::vector<std::int64_t>& train = start.material.split.train;
+  if (!has_label(dataset, train)) {
+    throw base::DataError(fmt::format("{}: split train {}; expected something to learn from",
+                                      dataset.info.name,
+                                      train.empty() ? "is empty" : "has no label"));
+  }
+  return start;
+}
+
+RunOutcome train_all(const Recipe& recipe, const RunOptions& options, const fs::path& directory,
+                     Start start) {
   RunOutcome outcome{base::ExitCode::kOk, directory};
   const std::vector<Member> members = members_of(recipe);
-  const data::Opened opened = data::open_dataset(recipe.dataset);
-  std::optional<Material> material;
-  std::optional<std::int64_t> fold;
+  Material material = std::move(start.material);
+  std::int64_t fold = members.front().fold;
   for (const Member& member : members) {
     const Recipe own = recipe_of(recipe, member);
-    if (!fold || *fold != member.fold) {
-      material = prepare(own, opened);
+    if (fold != member.fold) {
+      material = prepare(own, start.opened);
       fold = member.fold;
     }
     const fs::path below = member.directory.empty() ? directory : directory / member.directory;
-    const Ending ending = train_member(own, member, *material, below, options);
+    const Ending ending = train_member(own, member, material, below, options);
     if (ending == Ending::kInterrupted) {
       outcome.code = interruption(options);
       base::note(fmt::format("interrupted; gtrain resume {} goes on", directory.string()));
@@ -205,17 +229,24 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
     }));
     return {};
   }
-  const fs::path directory = choose_directory(recipe, options);
-  const RunLock lock(directory);
-  if (!options.resume && holds_run(directory)) {
+  std::optional<RunLock> lock;
+  const auto claim = [&](const fs::path& wanted) {
+    lock.emplace(wanted);
+    if (options.resume || !holds_run(wanted)) return wanted;
     throw base::RecipeError(fmt::format(
         "--run {}: already holds a run; add --resume to go on with it, or choose another directory",
-        directory.string()));
-  }
+        wanted.string()));
+  };
+  // A directory is made only for what can start: a mistake set right begins in the same place.
+  fs::path directory;
+  std::error_code missing;
+  if (fs::is_directory(options.directory, missing)) directory = claim(options.directory);
+  Start start = start_of(recipe);
+  if (!lock) directory = claim(choose_directory(recipe, options));
   settle_recipe(directory, recipe);
   base::set_log_file((directory / "log.txt").c_str());
   base::note(fmt::format("run directory {}", directory.string()));
-  const RunOutcome outcome = train_all(recipe, options, directory);
+  const RunOutcome outcome = train_all(recipe, options, directory, std::move(start));
   base::set_log_file(nullptr);
   return outcome;
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -293,6 +294,12 @@ void Trainer::restore() {
   State& s = *state_;
   std::vector<std::string> skipped;
   std::optional<Checkpoint> found = newest_generation(s.options.directory, skipped);
+  if (!found && !skipped.empty()) {
+    throw base::DataError(fmt::format(
+        "{}: no saved state verifies, so there is nothing to go on from; put one back from a copy, "
+        "or start another run (nothing here was changed):\n{}",
+        s.options.directory.string(), fmt::join(skipped, "\n")));
+  }
   for (const std::string& why : skipped) base::warn(fmt::format("skipped: {}", why));
   if (!found) {
     base::note(fmt::format("{}no saved state: starting at epoch 1", s.options.label));

@@ -86,6 +86,45 @@ TEST_F(TrainedRun, SkipsADamagedStateForTheOneBefore) {
   EXPECT_NE(text_of(root() / "hurt/log.txt").find("skipped: "), std::string::npos);
 }
 
+TEST_F(TrainedRun, RefusesToGoOnWhereNoStateVerifiesAndChangesNothing) {
+  run(recipe(), options("a"));
+  for (const char* name : {"last.safetensors", "last.previous.safetensors"}) {
+    std::string bytes = text_of(root() / "a" / name);
+    bytes[bytes.size() / 2] ^= 1;
+    write_text(root() / "a" / name, bytes);
+  }
+  fs::remove(root() / "a/result.json");
+  const std::string lines = text_of(root() / "a/metrics.jsonl");
+  EXPECT_THROW(resume(root() / "a", options("a")), base::DataError);
+  EXPECT_EQ(text_of(root() / "a/metrics.jsonl"), lines);
+}
+
+TEST_F(TrainedRun, RefusesAResultThatHoldsSomethingElse) {
+  run(recipe(), options("a"));
+  for (const char* text : {"[]", "{", "{\"status\": 1}", "{\"train\": []}"}) {
+    write_text(root() / "a/result.json", text);
+    EXPECT_THROW(resume(root() / "a", options("a")), base::DataError) << text;
+  }
+}
+
+TEST_F(TrainedRun, AMistakeSetRightStartsInTheSameDirectory) {
+  EXPECT_THROW(run(recipe({"dataset.path=nowhere"}), options("a")), base::DataError);
+  EXPECT_THROW(run(recipe({"dataset.metric=rocauc"}), options("a")), base::RecipeError);
+  EXPECT_THROW(run(recipe({"model.head={name: node}"}), options("a")), base::RecipeError);
+  EXPECT_FALSE(fs::exists(root() / "a"));
+  EXPECT_EQ(run(recipe(), options("a")).code, base::ExitCode::kOk);
+}
+
+TEST_F(TrainedRun, NothingToLearnFromIsRefused) {
+  const auto labels = root() / "rings/raw/graph-label.csv.gz";
+  std::string text;
+  for (int g = 0; g < 40; ++g) text += g % 5 < 3 ? "\n" : "1.5\n";  // train has none
+  write_text(labels, gzip(text));
+  EXPECT_THROW(run(recipe(), options("a")), base::DataError);
+  write_text(root() / "rings/split/random/train.csv.gz", gzip(""));
+  EXPECT_THROW(run(recipe(), options("b")), base::DataError);
+}
+
 TEST_F(TrainedRun, StartsOverWhereNoStateWasSavedYet) {
   run(recipe(), options("whole"));
   run(recipe(), options("early"));
