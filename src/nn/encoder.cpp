@@ -77,7 +77,7 @@ at::Tensor DeepSetEncoder::forward(const at::Tensor& values, const at::Tensor& v
   at::Tensor h =
       at::stack({at::nan_to_num(v, 0.0), at::nan_to_num(values, 0.0)}, 2).view({n * k, 2});
   for (const auto& linear : set_) h = linear->forward(h, true);
-  h = h.view({n, k, -1}).masked_fill(missing.unsqueeze(2), 0).sum(1);
+  h = h.view({n, k, h.size(1)}).masked_fill(missing.unsqueeze(2), 0).sum(1);
   for (const auto& linear : post_) h = linear->forward(h, true);
   return h;
 }

@@ -222,7 +222,9 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
   TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(),
               "[batch_norm] residual has shape ", residual.sizes(), "; expected ", x.sizes(),
               " as x");
-  TORCH_CHECK(!training || x.size(0) > 0, "[batch_norm] x has no rows; expected at least one");
+  if (x.size(0) == 0)
+    return residual.defined() ? at::add(x, residual)
+                              : x;  // no statistics to take expected at least one");
   return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias,
                           state.running_mean, state.running_var, training, state.momentum,
                           state.eps, dropout, static_cast<std::int64_t>(key));

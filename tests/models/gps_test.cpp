@@ -51,6 +51,13 @@ TEST(Gps, RelabellingNodesTogetherWithTheirEncodingsChangesNothing) {
   EXPECT_LT(support::distance(run(*m, b), run(*m, q)), 1e-11);
 }
 
+TEST(Gps, TrainsOnABatchOfGraphsWithoutNodes) {
+  const auto m = sample::model(sample::options());
+  const at::Tensor out = run(*m, sample::batch({support::edgeless(0), support::edgeless(0)}), true);
+  EXPECT_EQ(out.sizes(), (std::vector<std::int64_t>{2, 2}));
+  out.sum().backward();
+}
+
 TEST(Gps, TrainingIsAFunctionOfTheKey) {
   GpsOptions o = sample::options();
   o.dropout = 0.3;

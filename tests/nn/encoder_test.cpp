@@ -39,6 +39,15 @@ TEST(DeepSetEncoder, MissingEigenpairsDoNotCount) {
   EXPECT_LT(support::distance(padded, cut), 1e-14);
 }
 
+TEST(DeepSetEncoder, TakesABatchWithoutNodes) {
+  const auto layer =
+      support::ready(std::make_shared<nn::DeepSetEncoder>(5, 2, 1, nn::SignFlip::kBatch));
+  const at::Tensor none = at::zeros({0, 3}, at::kDouble);
+  nn::Context c = support::context(true);
+  EXPECT_EQ(layer->forward(none, none, at::zeros({0}, at::kLong), c).sizes(),
+            (std::vector<std::int64_t>{0, 5}));
+}
+
 TEST(DeepSetEncoder, FlipsWholeColumnsInTrainingOnly) {
   const auto layer =
       support::ready(std::make_shared<nn::DeepSetEncoder>(5, 2, 1, nn::SignFlip::kBatch));

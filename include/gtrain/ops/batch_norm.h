@@ -4,7 +4,8 @@
 // unbiased variance), the running ones in evaluation. Ioffe & Szegedy 2015; eps 1e-5, momentum 0.1.
 //   x, residual [N, D] (residual may be undefined: 0); weight, bias, running_* [D]; returns [N, D].
 // Statistics are merged over fixed blocks of 128 rows (Chan et al.), so bits do not depend on the
-// thread count. One row in training has variance 0. `key` selects the dropout mask.
+// thread count. One row in training has variance 0; no rows leave the
+// running statistics as they are. `key` selects the dropout mask.
 #pragma once
 
 #include <ATen/core/Tensor.h>
