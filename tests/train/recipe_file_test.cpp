@@ -212,14 +212,15 @@ TEST(Recipe, MutatedTextIsRefusedOrRead) {
 TEST(Recipe, MutatedOverridesAreRefusedOrTaken) {
   base::Random random(5);
   const std::string letters = "train.encode[0]model={}:,-1 sepochs\"'&*!|#\n";
+  int refused = 0;
   for (int i = 0; i < 3000; ++i) {
     std::string text;
     for (std::uint64_t n = random.below(24); n > 0; --n)
       text += letters[random.below(letters.size())];
-    problems_of(kGood, {text});
-    problems_of(kGood, {"train.epochs=" + text});
+    refused += problems_of(kGood, {text}).empty() ? 0 : 1;
+    refused += problems_of(kGood, {"train.epochs=" + text}).empty() ? 0 : 1;
   }
-  SUCCEED();
+  EXPECT_GT(refused, 5000);  // hardly any random text is a recipe
 }
 
 }  // namespace
