@@ -1,9 +1,7 @@
 #include "gtrain/train/run.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <oneapi/tbb/task_scheduler_observer.h>
 
 #include <algorithm>
 #include <csignal>
@@ -15,6 +13,7 @@
 #include "gtrain/train/recipe_file.h"
 #include "gtrain/train/report.h"
 #include "gtrain/train/run_directory.h"
+#include "gtrain/train/serial_aten.h"
 #include "gtrain/train/trainer.h"
 #include "material.h"
 #include "member.h"
@@ -26,17 +25,6 @@ namespace gtrain::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-// TBB drives all parallelism; ATen's own would fight it for the cores and change sums.
-class SerialAten final : public tbb::task_scheduler_observer {
- public:
-  SerialAten() {
-    at::set_num_threads(1);
-    observe(true);
-  }
-  ~SerialAten() override { observe(false); }
-  void on_scheduler_entry(bool) override { at::set_num_threads(1); }
-};
 
 bool holds_run(const fs::path& directory) {
   return fs::exists(directory / "recipe.yaml") || fs::exists(directory / "last.safetensors") ||
