@@ -10,6 +10,7 @@
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
+#include "ops/detail/residual_dropout.h"
 
 namespace gtrain::ops {
 namespace {
@@ -53,24 +54,6 @@ void update_running(at::Tensor& running, const std::vector<double>& batch, doubl
   }
 }
 
-struct Dropout {
-  std::uint32_t threshold;
-  double keep_scale;
-  std::uint64_t key;
-};
-
-template <class T>
-void residual_dropout(const at::Tensor& x, const at::Tensor& residual, const Dropout& drop,
-                      at::Tensor& z) {
-  const std::int64_t n = x.size(0), d = x.size(1);
-  const T* rp = residual.defined() ? residual.const_data_ptr<T>() : nullptr;
-  detail::parallel_rows(n, d, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    detail::kernels<T>().residual_dropout(begin, end, d, x.const_data_ptr<T>(), rp, drop.threshold,
-                                          static_cast<T>(drop.keep_scale), drop.key,
-                                          z.mutable_data_ptr<T>());
-  });
-}
-
 class BatchNorm : public torch::autograd::Function<BatchNorm> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in,
@@ -81,14 +64,14 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
     const at::Tensor x = x_in.contiguous();
     const at::Tensor residual = r_in ? r_in->contiguous() : at::Tensor();
     const std::int64_t n = x.size(0), d = x.size(1);
-    const Dropout drop{training ? detail::drop_threshold(p) : 0, 1 / (1 - p),
-                       static_cast<std::uint64_t>(key)};
+    const detail::Dropout drop{training ? detail::drop_threshold(p) : 0, 1 / (1 - p),
+                               static_cast<std::uint64_t>(key)};
     const bool plain = !residual.defined() && drop.threshold == 0;
     at::Tensor z = plain ? x : at::empty_like(x);
     at::Tensor y = at::empty_like(x);
     at::Tensor mean = at::empty({d}, x.options()), rstd = at::empty({d}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "batch_norm", [&] {
-      if (!plain) residual_dropout<scalar_t>(x, residual, drop, z);
+      if (!plain) detail::residual_dropout<scalar_t>(x, residual, drop, z);
       scalar_t* mp = mean.mutable_data_ptr<scalar_t>();
       scalar_t* sp = rstd.mutable_data_ptr<scalar_t>();
       std::vector<double> batch_mean, batch_var;
@@ -166,10 +149,11 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
       const auto threshold = static_cast<std::uint32_t>(ctx->saved_data["threshold"].toInt());
       if (threshold != 0) {
         dx = at::empty_like(dz);
-        residual_dropout<scalar_t>(dz, at::Tensor(),
-                                   {threshold, 1 / (1 - ctx->saved_data["p"].toDouble()),
-                                    static_cast<std::uint64_t>(ctx->saved_data["key"].toInt())},
-                                   dx);
+        detail::residual_dropout<scalar_t>(
+            dz, at::Tensor(),
+            {threshold, 1 / (1 - ctx->saved_data["p"].toDouble()),
+             static_cast<std::uint64_t>(ctx->saved_data["key"].toInt())},
+            dx);
       }
     });
     const at::Tensor none;
@@ -182,37 +166,6 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
   }
 };
 
-class ResidualDropout : public torch::autograd::Function<ResidualDropout> {
- public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
-                            const std::optional<at::Tensor>& residual, double p, std::int64_t key) {
-    at::Tensor z = at::empty(x.sizes(), x.options());
-    ctx->saved_data["p"] = p;
-    ctx->saved_data["key"] = key;
-    ctx->saved_data["residual"] = residual.has_value();
-    apply_mask(x.contiguous(), residual ? residual->contiguous() : at::Tensor(), p, key, z);
-    return z;
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const at::Tensor g = grads[0].contiguous();
-    at::Tensor dx = at::empty_like(g);
-    apply_mask(g, at::Tensor(), ctx->saved_data["p"].toDouble(), ctx->saved_data["key"].toInt(),
-               dx);
-    return {dx, ctx->saved_data["residual"].toBool() ? g : at::Tensor(), at::Tensor(),
-            at::Tensor()};
-  }
-
- private:
-  static void apply_mask(const at::Tensor& x, const at::Tensor& residual, double p,
-                         std::int64_t key, at::Tensor& z) {
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dropout", [&] {
-      residual_dropout<scalar_t>(
-          x, residual, {detail::drop_threshold(p), 1 / (1 - p), static_cast<std::uint64_t>(key)},
-          z);
-    });
-  }
-};
-
 }  // namespace
 
 at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const BatchNormState& state,
@@ -222,20 +175,12 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
   TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(),
               "[batch_norm] residual has shape ", residual.sizes(), "; expected ", x.sizes(),
               " as x");
-  if (x.size(0) == 0)
-    return residual.defined() ? at::add(x, residual)
-                              : x;  // no statistics to take expected at least one");
+  if (x.size(0) == 0) {  // there are no statistics to take
+    return residual.defined() ? at::add(x, residual) : x;
+  }
   return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias,
                           state.running_mean, state.running_var, training, state.momentum,
                           state.eps, dropout, static_cast<std::int64_t>(key));
-}
-
-at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::Tensor& residual) {
-  TORCH_CHECK(x.dim() == 2, "[dropout] x has shape ", x.sizes(), "; expected [N, D]");
-  TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(), "[dropout] residual has shape ",
-              residual.sizes(), "; expected ", x.sizes(), " as x");
-  if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
-  return ResidualDropout::apply(x, detail::optional(residual), p, static_cast<std::int64_t>(key));
 }
 
 }  // namespace gtrain::ops

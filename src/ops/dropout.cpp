@@ -1,0 +1,57 @@
+#include "gtrain/ops/dropout.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "ops/detail/optional.h"
+#include "ops/detail/random.h"
+#include "ops/detail/residual_dropout.h"
+
+namespace gtrain::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+class ResidualDropout : public torch::autograd::Function<ResidualDropout> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
+                            const std::optional<at::Tensor>& residual, double p, std::int64_t key) {
+    at::Tensor z = at::empty(x.sizes(), x.options());
+    ctx->saved_data["p"] = p;
+    ctx->saved_data["key"] = key;
+    ctx->saved_data["residual"] = residual.has_value();
+    apply_mask(x.contiguous(), residual ? residual->contiguous() : at::Tensor(), p, key, z);
+    return z;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const at::Tensor g = grads[0].contiguous();
+    at::Tensor dx = at::empty_like(g);
+    apply_mask(g, at::Tensor(), ctx->saved_data["p"].toDouble(), ctx->saved_data["key"].toInt(),
+               dx);
+    return {dx, ctx->saved_data["residual"].toBool() ? g : at::Tensor(), at::Tensor(),
+            at::Tensor()};
+  }
+
+ private:
+  static void apply_mask(const at::Tensor& x, const at::Tensor& residual, double p,
+                         std::int64_t key, at::Tensor& z) {
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dropout", [&] {
+      detail::residual_dropout<scalar_t>(
+          x, residual, {detail::drop_threshold(p), 1 / (1 - p), static_cast<std::uint64_t>(key)},
+          z);
+    });
+  }
+};
+
+}  // namespace
+
+at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::Tensor& residual) {
+  TORCH_CHECK(x.dim() == 2, "[dropout] x has shape ", x.sizes(), "; expected [N, D]");
+  TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(), "[dropout] residual has shape ",
+              residual.sizes(), "; expected ", x.sizes(), " as x");
+  if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
+  return ResidualDropout::apply(x, detail::optional(residual), p, static_cast<std::int64_t>(key));
+}
+
+}  // namespace gtrain::ops
