@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cstring>
 #include <functional>
@@ -52,6 +53,19 @@ inline EdgeBatch pack(const std::vector<OddGraph>& graphs) {
 
 inline EdgeBatch pack_odd_graphs() { return pack(odd_graphs()); }
 
+// 50 batches of 4 random graphs each: sparse and dense, directed or not, with self loops, repeated
+// arcs, isolated nodes and nothing at all.
+inline std::vector<EdgeBatch> random_batches() {
+  std::vector<EdgeBatch> batches;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto n = static_cast<std::int64_t>(1 + seed * 7 % 23);
+    batches.push_back(pack({random_graph(4 * seed, n, 0.15), random_arcs(4 * seed + 1, n, 3 * n),
+                            random_graph(4 * seed + 2, n / 2, 0.5, false),
+                            random_graph(4 * seed + 3, 23 - n, 0.3)}));
+  }
+  return batches;
+}
+
 // max |a - b|; 0 for empty tensors.
 inline double distance(const at::Tensor& a, const at::Tensor& b) {
   if (a.numel() == 0 && b.numel() == 0) return 0;
@@ -66,19 +80,27 @@ inline bool same_bits(const at::Tensor& a_in, const at::Tensor& b_in) {
 
 using Operation = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
 
-// Outputs and the gradients of sum(out · fixed weights) with respect to every input.
+// Weights of a loss over `out`, as numbers of type `rounded`.
+inline at::Tensor loss_weights(const at::Tensor& out, at::ScalarType rounded) {
+  const at::Tensor index = at::arange(out.numel(), out.options().dtype(at::kDouble));
+  return index.mul(0.37).sin().view(out.sizes()).to(rounded).to(out.scalar_type());
+}
+
+// Outputs and the gradients of sum(out · fixed weights) with respect to every input. The weights
+// are numbers of type `rounded`, so that runs in several types can share them.
 inline std::vector<at::Tensor> run_with_gradients(const Operation& f,
-                                                  const std::vector<at::Tensor>& inputs) {
+                                                  const std::vector<at::Tensor>& inputs,
+                                                  at::ScalarType rounded = at::kDouble) {
   std::vector<at::Tensor> leaves;
   for (const at::Tensor& x : inputs) leaves.push_back(x.detach().clone().requires_grad_());
   std::vector<at::Tensor> results = f(leaves);
-  at::Tensor loss = at::zeros({}, inputs[0].options());
+  std::vector<at::Tensor> outputs, weights;
   for (const at::Tensor& out : results) {
-    const at::Tensor weight =
-        at::arange(out.numel(), out.options()).mul(0.37).sin().view(out.sizes());
-    loss = loss + (out * weight).sum();
+    if (!out.requires_grad()) continue;
+    outputs.push_back(out);
+    weights.push_back(loss_weights(out, rounded));
   }
-  loss.backward();
+  if (!outputs.empty()) torch::autograd::backward(outputs, weights);
   for (at::Tensor& r : results) r = r.detach();
   for (const at::Tensor& x : leaves) {
     results.push_back(x.grad().defined() ? x.grad() : at::zeros_like(x));
@@ -86,24 +108,56 @@ inline std::vector<at::Tensor> run_with_gradients(const Operation& f,
   return results;
 }
 
-// The kernel law: the op may be at most twice as far from the fp64 reference as the reference
-// itself is in the op's own type, plus eps; outputs and all gradients.
-inline void expect_kernel_law(const Operation& op, const Operation& reference,
-                              const std::vector<at::Tensor>& inputs64) {
-  const auto truth = run_with_gradients(reference, inputs64);
-  const auto exact = run_with_gradients(op, inputs64);
-  std::vector<at::Tensor> inputs32;
-  for (const at::Tensor& x : inputs64) inputs32.push_back(x.to(at::kFloat));
-  const auto single = run_with_gradients(op, inputs32);
-  const auto dense = run_with_gradients(reference, inputs32);
-  ASSERT_EQ(truth.size(), exact.size());
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    EXPECT_EQ(truth[i].sizes(), exact[i].sizes()) << "result " << i;
-    const double size = truth[i].numel() > 0 ? truth[i].abs().max().item<double>() : 0;
-    EXPECT_LE(distance(exact[i], truth[i]), 1e-12 * (1 + size)) << "fp64 result " << i;
-    EXPECT_LE(distance(single[i], truth[i]), 2 * distance(dense[i], truth[i]) + 2e-6 * (1 + size))
-        << "fp32 result " << i;
+// The unit of the kernel law's eps: a few roundings of a number of size 1.
+inline double law_epsilon(at::ScalarType type) {
+  switch (type) {
+    case at::kDouble:
+      return 1e-12;
+    case at::kFloat:
+      return 2e-6;
+    case at::kHalf:
+      return 0x1p-11;
+    default:  // bfloat16
+      return 0x1p-8;
   }
+}
+
+// For one type: the op may be at most twice as far from the fp64 reference as the reference itself
+// is in that type, plus eps; outputs and all gradients. The fp64 reference sees the inputs and the
+// loss weights as rounded to the type.
+inline void expect_kernel_law_in(at::ScalarType type, const Operation& op,
+                                 const Operation& reference,
+                                 const std::vector<at::Tensor>& inputs64) {
+  SCOPED_TRACE(c10::toString(type));
+  std::vector<at::Tensor> low, exact;
+  for (const at::Tensor& x : inputs64) {
+    low.push_back(x.to(type));
+    exact.push_back(low.back().to(at::kDouble));
+  }
+  const auto truth = run_with_gradients(reference, exact, type);
+  const auto dense = type == at::kDouble ? truth : run_with_gradients(reference, low, type);
+  const auto found = run_with_gradients(op, low, type);
+  ASSERT_EQ(truth.size(), found.size());
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    EXPECT_EQ(found[i].scalar_type(), type) << "result " << i;
+    ASSERT_EQ(truth[i].sizes(), found[i].sizes()) << "result " << i;
+    const double size = truth[i].numel() > 0 ? truth[i].abs().max().item<double>() : 0;
+    EXPECT_LE(distance(found[i], truth[i]),
+              2 * distance(dense[i], truth[i]) + law_epsilon(type) * (1 + size))
+        << "result " << i;
+  }
+}
+
+inline const std::vector<at::ScalarType>& all_types() {
+  static const std::vector<at::ScalarType> types{at::kDouble, at::kFloat, at::kBFloat16, at::kHalf};
+  return types;
+}
+
+inline void expect_kernel_law(const Operation& op, const Operation& reference,
+                              const std::vector<at::Tensor>& inputs64,
+                              const std::vector<at::ScalarType>& types = {at::kDouble,
+                                                                          at::kFloat}) {
+  for (const at::ScalarType type : types) expect_kernel_law_in(type, op, reference, inputs64);
 }
 
 // Central differences in double of sum(op · fixed weights), for every input entry.
@@ -113,9 +167,7 @@ inline void expect_gradients(const Operation& op, const std::vector<at::Tensor>&
   const auto value = [&](const std::vector<at::Tensor>& at_inputs) {
     double total = 0;
     for (const at::Tensor& out : op(at_inputs)) {
-      const at::Tensor weight =
-          at::arange(out.numel(), out.options()).mul(0.37).sin().view(out.sizes());
-      total += (out * weight).sum().item<double>();
+      total += (out * loss_weights(out, at::kDouble)).sum().item<double>();
     }
     return total;
   };
