@@ -1,4 +1,6 @@
 // The kernel table of one instruction set.
+#include <type_traits>
+
 #include "ops/cpu/kernel.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
@@ -6,15 +8,19 @@ namespace gtrain::ops::GTRAIN_CPU {
 template <class T>
 detail::Kernels<T> make_table() {
   detail::Kernels<T> table{};
-  table.attention_forward = attention_forward<T>;
-  table.attention_backward = attention_backward<T>;
-  add_message_kernels(table);
-  add_row_kernels(table);
-  add_product_kernel(table);
+  if constexpr (std::is_floating_point_v<T>) {
+    table.attention_forward = attention_forward<T>;
+    table.attention_backward = attention_backward<T>;
+    add_message_kernels(table);
+    add_row_kernels(table);
+    add_product_kernel(table);
+  }
   return table;
 }
 
 template detail::Kernels<float> make_table<float>();
 template detail::Kernels<double> make_table<double>();
+template detail::Kernels<detail::Bf16> make_table<detail::Bf16>();
+template detail::Kernels<detail::Half> make_table<detail::Half>();
 
 }  // namespace gtrain::ops::GTRAIN_CPU

@@ -55,6 +55,8 @@ const Kernels<T>& kernels() {
 }
 template const Kernels<float>& kernels<float>();
 template const Kernels<double>& kernels<double>();
+template const Kernels<Bf16>& kernels<Bf16>();
+template const Kernels<Half>& kernels<Half>();
 
 const char* instruction_set() {
   switch (level()) {

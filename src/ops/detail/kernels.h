@@ -1,10 +1,13 @@
 // The CPU kernels behind the ops: serial loops over a range of rows or graphs, on raw pointers, in
-// float and double. Each is compiled once per instruction set (src/ops/cpu); `kernels<T>()` is the
-// best table for this machine. Ops call them from TBB tasks over fixed chunks.
+// float, double, Bf16 and Half storage (detail/storage.h; entries that a type lacks are null). Each
+// is compiled once per instruction set (src/ops/cpu); `kernels<T>()` is the best table for this
+// machine. Ops call them from TBB tasks over fixed chunks.
 // All matrices are row-major and contiguous unless a stride is named; d is the row width.
 #pragma once
 
 #include <cstdint>
+
+#include "ops/detail/storage.h"
 
 namespace gtrain::ops::detail {
 

@@ -5,7 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #include "ops/detail/random.h"
+#include "ops/detail/storage.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
 
@@ -53,6 +58,46 @@ template <class T>
 inline void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
 }
+
+// 16 numbers of 16 bits, widened to float and back. Beyond AVX-512 the compiler's vectors do.
+typedef std::uint16_t Bits16 __attribute__((vector_size(32)));
+typedef std::uint16_t UnalignedBits16 __attribute__((vector_size(32), aligned(2), may_alias));
+
+inline Vec<float> load(const detail::Bf16* p) {
+  using U = Simd<float>::U;
+  const Bits16 bits = *reinterpret_cast<const UnalignedBits16*>(p);
+  const U wide = __builtin_convertvector(bits, U) << 16;
+  Vec<float> x;
+  std::memcpy(&x, &wide, sizeof(x));
+  return x;
+}
+inline void store(detail::Bf16* p, Vec<float> x) {
+  using U = Simd<float>::U;
+  U u;
+  std::memcpy(&u, &x, sizeof(u));
+  const U rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const U bits = x != x ? U{} + 0x7fc0u : rounded;
+  *reinterpret_cast<UnalignedBits16*>(p) = __builtin_convertvector(bits, Bits16);
+}
+#ifdef __AVX512F__
+inline Vec<float> load(const detail::Half* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void store(detail::Half* p, Vec<float> x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#else
+inline Vec<float> load(const detail::Half* p) {
+  Vec<float> x = {};
+  for (int i = 0; i < Simd<float>::kLanes; ++i) x[i] = detail::widen(p[i]);
+  return x;
+}
+inline void store(detail::Half* p, Vec<float> x) {
+  for (int i = 0; i < Simd<float>::kLanes; ++i) detail::narrow(x[i], p[i]);
+}
+#endif
+
 template <class T>
 inline Vec<T> splat(T x) {
   return Vec<T>{} + x;
