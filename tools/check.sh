@@ -77,7 +77,12 @@ check_mirror() {
     stem=${stem%_test.cpp}
     [[ -f src/$stem.cpp || -f include/gtrain/$stem.h ]] ||
       offence "$source: tests neither src/$stem.cpp nor include/gtrain/$stem.h"
-  done < <(files '^tests/[a-z]+/[a-z0-9_/]+_test\.cpp$' | grep -v '^tests/golden/')
+  done < <(files '^tests/[a-z]+/[a-z0-9_/]+_test\.cpp$' | grep -vE '^tests/(golden|cuda|simt)/')
+  while IFS= read -r source; do
+    stem=${source#tests/cuda/}
+    [[ -f src/ops/cuda/${stem%_test.cpp}.cu ]] ||
+      offence "$source: no src/ops/cuda/${stem%_test.cpp}.cu"
+  done < <(files '^tests/cuda/[a-z0-9_]+_test\.cpp$')
 }
 
 check_sizes() {

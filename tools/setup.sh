@@ -7,7 +7,7 @@ build=$root/build/release
 # Everything gtrain needs from Debian 12 (or a distribution made from it).
 packages=(
   g++ cmake ninja-build ccache mold pkg-config
-  libtbb-dev libboost-graph-dev libhdf5-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev
+  libtbb-dev libboost-graph-dev libboost-context-dev libhdf5-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev
   libeigen3-dev libspectra-dev libxxhash-dev zlib1g-dev
   libgtest-dev libgmock-dev
   python3 python3-venv clang-format-14
