@@ -81,11 +81,12 @@ inline void store(detail::Bf16* p, Vec<float> x) {
 }
 #ifdef __AVX512F__
 inline Vec<float> load(const detail::Half* p) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 inline void store(detail::Half* p, Vec<float> x) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                      _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(p),
+      _mm512_maskz_cvtps_ph(0xffff, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #else
 inline Vec<float> load(const detail::Half* p) {
@@ -100,7 +101,7 @@ inline void store(detail::Half* p, Vec<float> x) {
 
 template <class T>
 inline Vec<T> splat(T x) {
-  return Vec<T>{} + x;
+  return x - Vec<T>{};  // x - 0 is x, whatever x is: no instruction
 }
 template <class T>
 inline T sum_lanes(Vec<T> v) {
