@@ -1,0 +1,55 @@
+// What forward and backward of softmax attention over pairs share: the score's bias, the dropout
+// factor and the loads of queries and keys.
+#pragma once
+
+#include "ops/cuda/exponential.cuh"
+#include "ops/cuda/lane.cuh"
+#include "ops/cuda/sparse_attention.h"
+
+namespace gtrain::ops::cuda {
+
+// Where exponentials are taken from: the maximum, unless every score so far is -inf.
+template <class A>
+__device__ __forceinline__ A reference(A max) {
+  return max == -INFINITY ? A(0) : max;
+}
+
+// Entries a group loads before it uses them, as registers allow.
+template <class S, class T>
+constexpr int kAhead = T::V* T::R * sizeof(S) > 16 || sizeof(S) == 8 ? 1
+                       : sizeof(S) == 2 && T::V > 1                  ? 2
+                                                                     : 4;
+
+// The bias of pair p in units of log2.
+template <class S>
+__device__ __forceinline__ compute_t<S> bias_of(const SparseAttention<S>& a, std::int64_t p,
+                                                int head) {
+  compute_t<S> bias = 0;
+  if (a.pair_bias != nullptr) bias += to_float(a.pair_bias[p * a.heads + head]);
+  if (a.type_bias != nullptr) {
+    const int type = a.type != nullptr ? a.type[p] : 0;
+    bias += to_float(a.type_bias[type * a.heads + head]);
+  }
+  return bias * static_cast<compute_t<S>>(kLog2E);
+}
+
+// 0 for a dropped weight, else 1/(1-p).
+template <class S>
+__device__ __forceinline__ compute_t<S> keep_factor(const SparseAttention<S>& a, std::int64_t p,
+                                                    int head) {
+  if (a.threshold == 0) return 1;
+  const std::uint64_t row = ops::detail::row_key(a.key, static_cast<std::uint64_t>(p));
+  const std::uint32_t draw = ops::detail::draw(row, static_cast<std::uint32_t>(head));
+  return draw < a.threshold ? 0 : static_cast<compute_t<S>>(a.keep_scale);
+}
+
+// Whether 16-byte loads and stores reach all rows.
+template <class S>
+inline bool takes_packs(const SparseAttention<S>& a) {
+  const auto bytes = static_cast<std::int64_t>(sizeof(S));
+  return whole_packs(a.width * bytes) && whole_packs(a.q_stride * bytes) &&
+         whole_packs(a.k_stride * bytes) && whole_packs(a.v_stride * bytes) && whole_packs(a.q) &&
+         whole_packs(a.k) && whole_packs(a.v) && whole_packs(a.out);
+}
+
+}  // namespace gtrain::ops::cuda
