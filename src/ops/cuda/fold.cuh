@@ -1,8 +1,9 @@
 // The two shapes of row kernel that segments, norms and bias gradients share. segment.h says how a
 // reduction is cut; what is reduced is a functor:
 //
-//   Fold<S, V>  State; kUnroll, rows in flight; init(); add(State (&)[V], row, column);
-//   merge(earlier, later) of two states;
+//   Fold<S, V>  State; kUnroll, the rows in flight;
+//               init(); enter(segment, column), before a chunk's first row of each segment;
+//               add(State (&)[V], row, column); merge(earlier, later) of two states;
 //               finish(const State (&)[V], segment, column, rows), called once for each segment
 //   Map<S, V>   enter(segment, column), before the first row of each segment; apply(row, column)
 //
@@ -21,17 +22,7 @@ constexpr int kFoldThreads = 128;
 constexpr int kMergeThreads = 512;
 constexpr int kMergeWarps = kMergeThreads / 32;
 constexpr std::int64_t kLongChunks = 64;  // segments over more chunks are merged by a block
-constexpr std::size_t kStateBytes = 24;   // of the largest State
 constexpr std::int64_t kMapRows = 8;      // of one thread
-
-// Height of a chunk: enough chunks to fill a large device, few enough to merge.
-inline std::int64_t chunk_rows(std::int64_t rows, std::int64_t width) {
-  const std::int64_t wide = width > 0 ? 262144 / width : 0;
-  const std::int64_t most = wide > 2048 ? wide : 2048;
-  std::int64_t height = 16;
-  while (height * most < rows) height *= 2;
-  return height;
-}
 
 struct Cut {
   std::int64_t height, chunks;
@@ -84,6 +75,7 @@ __global__ void __launch_bounds__(kFoldThreads)
     typename Fold::State state[V];
 #pragma unroll
     for (int i = 0; i < V; ++i) state[i] = fold.init();
+    fold.enter(g, column);
 #pragma unroll Fold::kUnroll
     for (; row < stop; ++row) fold.add(state, row, column);
     if (first >= begin && last <= end) {

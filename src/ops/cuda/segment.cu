@@ -27,6 +27,7 @@ struct SumFold {
 
   explicit SumFold(const SumArguments<S>& arguments) : a(arguments) {}
   __device__ State init() const { return {A(0)}; }
+  __device__ void enter(std::int64_t, std::int64_t) const {}
   __device__ void add(State (&state)[V], std::int64_t row, std::int64_t column) const {
     A x[V];
     load_channels(a.x + (a.position != nullptr ? a.position[row] : row) * a.width + column, x);
@@ -91,6 +92,7 @@ struct MaxFold {
 
   explicit MaxFold(const MaxArguments<S>& arguments) : a(arguments) {}
   __device__ State init() const { return {A(0), -1}; }
+  __device__ void enter(std::int64_t, std::int64_t) const {}
   // NaN differs from itself and beats any number.
   __device__ static bool beats(A later, A earlier) {
     return later > earlier || (later != later && earlier == earlier);
@@ -176,11 +178,6 @@ struct GatherMap {
 };
 
 }  // namespace
-
-std::size_t segment_workspace(std::int64_t rows, std::int64_t width) {
-  const std::int64_t height = chunk_rows(rows, width);
-  return static_cast<std::size_t>(2 * ((rows + height - 1) / height) * width) * kStateBytes;
-}
 
 template <class S>
 void segment_sum(const SegmentSum& sum, const S* x, S* out, void* workspace, Stream stream) {

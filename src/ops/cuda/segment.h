@@ -26,8 +26,22 @@ struct Segments {
   const std::int64_t* start = nullptr;  // [G+1] on the device; null: one segment [0, rows)
 };
 
-// Bytes of workspace for any reduction below over rows x width.
-std::size_t segment_workspace(std::int64_t rows, std::int64_t width);
+// Height of a chunk: enough chunks to fill a large device, few enough to merge.
+inline std::int64_t chunk_rows(std::int64_t rows, std::int64_t width) {
+  const std::int64_t wide = width > 0 ? 262144 / width : 0;
+  const std::int64_t most = wide > 2048 ? wide : 2048;
+  std::int64_t height = 16;
+  while (height * most < rows) height *= 2;
+  return height;
+}
+
+constexpr std::size_t kStateBytes = 24;  // of one channel's largest state in a reduction
+
+// Bytes of workspace for any reduction over rows x width.
+inline std::size_t segment_workspace(std::int64_t rows, std::int64_t width) {
+  const std::int64_t height = chunk_rows(rows, width);
+  return static_cast<std::size_t>(2 * ((rows + height - 1) / height) * width) * kStateBytes;
+}
 
 // out_g = sum over k in segment g of x_{position[k]} (position null: x_k), [G, D]; mean divides by
 // the number of rows. Empty segments give 0.

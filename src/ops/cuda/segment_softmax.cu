@@ -1,4 +1,4 @@
-#include <cmath>
+#include <math.h>
 
 #include "ops/cuda/fold.cuh"
 #include "ops/cuda/segment.h"
@@ -33,6 +33,7 @@ struct SoftmaxFold {
 
   explicit SoftmaxFold(const SoftmaxArguments<S>& arguments) : a(arguments) {}
   __device__ State init() const { return {minus_infinity<A>(), A(0)}; }
+  __device__ void enter(std::int64_t, std::int64_t) const {}
   __device__ static State merge(State earlier, State later) {
     if (later.maximum == minus_infinity<A>()) return earlier;
     if (earlier.maximum == minus_infinity<A>()) return later;
@@ -101,6 +102,7 @@ struct DotFold {
 
   explicit DotFold(const DotArguments<S>& arguments) : a(arguments) {}
   __device__ State init() const { return {A(0)}; }
+  __device__ void enter(std::int64_t, std::int64_t) const {}
   __device__ void add(State (&state)[V], std::int64_t row, std::int64_t column) const {
     A y[V], g[V];
     load_channels(a.b.y + row * a.width + column, y);
