@@ -9,9 +9,9 @@
 namespace gtrain::ops::GTRAIN_CPU {
 
 template <class T>
-void attention_forward(const detail::AttentionHead<T>& a);
+void add_varlen_forward(detail::VarlenKernels<T>& table);
 template <class T>
-void attention_backward(const detail::AttentionHead<T>& a);
+void add_varlen_backward(detail::VarlenKernels<T>& table);
 
 // Fill in the message-passing and the row-wise entries of the table.
 template <class T>

@@ -9,8 +9,8 @@ template <class T>
 detail::Kernels<T> make_table() {
   detail::Kernels<T> table{};
   if constexpr (std::is_floating_point_v<T>) {
-    table.attention_forward = attention_forward<T>;
-    table.attention_backward = attention_backward<T>;
+    add_varlen_forward(table.varlen);
+    add_varlen_backward(table.varlen);
     add_message_kernels(table);
     add_row_kernels(table);
     add_product_kernel(table);

@@ -8,30 +8,9 @@
 #include <cstdint>
 
 #include "ops/detail/storage.h"
+#include "ops/detail/varlen_kernels.h"
 
 namespace gtrain::ops::detail {
-
-// Row pointers of one graph and head inside packed matrices.
-template <class T>
-struct AttentionHead {
-  std::int64_t n = 0;       // nodes of the graph
-  std::int64_t width = 0;   // channels d of the head
-  std::int64_t stride = 0;  // of q, k, v and their gradients
-  const T *q = nullptr, *k = nullptr, *v = nullptr;
-  T* out = nullptr;  // [n, width], row stride out_stride
-  std::int64_t out_stride = 0;
-  T* lse = nullptr;  // log-sum-exp of each row, stride lse_stride
-  std::int64_t lse_stride = 0;
-  T scale = 1;                  // on q·k
-  std::uint32_t threshold = 0;  // dropout, see detail/random.h; 0: none
-  T keep_scale = 1;             // 1/(1-p)
-  std::uint64_t key = 0;
-  std::int64_t first_row = 0;  // stream number of row 0; row i uses first_row + i * row_step
-  std::int64_t row_step = 1;
-  // Backward only.
-  const T* dout = nullptr;
-  T *dq = nullptr, *dk = nullptr, *dv = nullptr;  // written, stride `stride`
-};
 
 // C [m, n] = A B with A(r, k) = a[r a_row + k a_column], rows of B and C contiguous.
 struct Product {
@@ -51,8 +30,7 @@ struct EdgeView {
 // Training-mode batch statistics of one chunk of rows: mean and sum of squared deviations.
 template <class T>
 struct Kernels {
-  void (*attention_forward)(const AttentionHead<T>&);
-  void (*attention_backward)(const AttentionHead<T>&);
+  VarlenKernels<T> varlen;
 
   // Null where the BLAS is the better choice (detail/gemm.h decides).
   void (*product)(const Product&);
