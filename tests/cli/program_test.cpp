@@ -35,8 +35,8 @@ class Program : public testing::Test {
   void SetUp() override { ASSERT_TRUE(fs::exists(kProgram)) << "build the target gtrain first"; }
 
   std::string command(const std::string& arguments) const {
-    return "cd " + directory.path().string() +
-           " && GTRAIN_CACHE=" + (directory.path() / "cache").string() + " GTRAIN_DATA= exec " +
+    return "cd " + directory.path().string() + " && " + limit +
+           "GTRAIN_CACHE=" + (directory.path() / "cache").string() + " GTRAIN_DATA= exec " +
            kProgram + " " + arguments;
   }
 
@@ -78,6 +78,7 @@ class Program : public testing::Test {
   }
 
   test::TemporaryDirectory directory;
+  std::string limit;  // a shell command before the program
 };
 
 TEST_F(Program, TellsItsVersionAndHelps) {
@@ -219,6 +220,35 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
   fs::remove(directory.path() / "r/report.html");
   EXPECT_EQ(run("report r").code, 0);
   EXPECT_TRUE(fs::exists(directory.path() / "r/report.html"));
+}
+
+TEST_F(Program, ExportsAndRefusesToExportWhatIsNoRun) {
+  ASSERT_EQ(run(std::string(kTiny) + "train.epochs=1 train.schedule.warmup=0 --run r").code, 0);
+  const Ended exported = run("export r --out model.pt");
+  EXPECT_EQ(exported.code, 0) << exported.text;
+  EXPECT_TRUE(fs::exists(directory.path() / "model.pt"));
+  EXPECT_EQ(run("export r --out weights.safetensors --format safetensors").code, 0);
+  EXPECT_TRUE(fs::exists(directory.path() / "weights.safetensors"));
+  EXPECT_EQ(run("export r --out model.pt --format onnx").code, 2);
+  const Ended missing = run("export nosuch --out other.pt");
+  EXPECT_EQ(missing.code, 3) << missing.text;
+  EXPECT_FALSE(fs::exists(directory.path() / "other.pt"));
+}
+
+TEST_F(Program, ADivergedRunIsFourAndNamesTheEpoch) {
+  const Ended ended = run(std::string(kTiny) +
+                          "train.epochs=50 train.loss=l2 train.clip_norm=0 --run r "
+                          "'train.optimizer={name: sgd, lr: 1000}' "
+                          "'train.schedule={name: constant}'");
+  EXPECT_EQ(ended.code, 4);
+  EXPECT_THAT(ended.text, HasSubstr("diverged in epoch "));
+}
+
+TEST_F(Program, AModelLargerThanTheMemoryIsFive) {
+  limit = "ulimit -v 3000000 && ";  // KiB; the program itself takes a third of it
+  const Ended ended = run("--recipe quickstart model.width=8192 --quiet --run r");
+  EXPECT_EQ(ended.code, 5);
+  EXPECT_THAT(ended.text, HasSubstr("out of memory"));
 }
 
 TEST_F(Program, InterruptedTrainingSavesAndGoesOn) {
