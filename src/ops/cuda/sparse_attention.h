@@ -10,6 +10,7 @@
 // times slower). Scores and lse are in units of log2.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "ops/cuda/element.h"
@@ -17,8 +18,11 @@
 
 namespace gtrain::ops::cuda {
 
-// Blocks at most that share the sum of the type bias's gradient, whatever the device.
-constexpr std::int64_t kTypeBlocks = 1024;
+// Blocks that share the sum of the type bias's gradient: the same number on any device.
+inline std::int64_t type_blocks(const Work& row_work) {
+  constexpr std::int64_t kMost = 1024, kItems = 4;
+  return std::min(kMost, (row_work.tasks() + kItems - 1) / kItems);
+}
 
 template <class S>
 struct SparseAttention {
@@ -50,7 +54,7 @@ struct SparseAttentionGradient {
   S* dpair_bias = nullptr;             // [P, H], or null: not wanted
   S* dtype_bias = nullptr;             // [types, H], or null: not wanted
   int types = 0;                       // rows of dtype_bias
-  A* type_partial = nullptr;           // [types H, kTypeBlocks], workspace of dtype_bias
+  A* type_partial = nullptr;           // [types H, type_blocks(row_work)], workspace of dtype_bias
   const std::int32_t* row = nullptr;   // [P]: the transpose, in the order of column_work
   const std::int64_t* pair = nullptr;  // [P]
   Work column_work;                    // over column_start. partial: A [parts, 2 H d]

@@ -233,18 +233,17 @@ void launch_gradients(const SparseAttention<S>& a, const SparseAttentionGradient
   const auto head_blocks = static_cast<unsigned>(shape.head_blocks());
   const bool typed = g.dtype_bias != nullptr;
   const dim3 block(32 * kWarps);
+  const std::int64_t shares = type_blocks(rows);
   if (rows.tasks() > 0) {
-    const unsigned blocks =
-        typed ? warp_blocks(rows.tasks(), kTypeBlocks) : warp_blocks(rows.tasks());
+    const dim3 grid(typed ? static_cast<unsigned>(shares) : warp_blocks(rows.tasks()), head_blocks);
     const std::size_t table = sizeof(compute_t<S>) * static_cast<std::size_t>(shape.warp_heads());
-    launch(row_gradient_kernel<S, T>, dim3(blocks, head_blocks), block,
+    launch(row_gradient_kernel<S, T>, grid, block,
            typed ? table * static_cast<std::size_t>(kWarps * g.types) : 0, stream, a, g, shape);
   }
   if (typed) {
     const int entries = g.types * a.heads;
-    const unsigned blocks = warp_blocks(rows.tasks(), kTypeBlocks);
     launch(type_sum_kernel<S>, dim3(warp_blocks(entries)), block, 0, stream, g.type_partial,
-           static_cast<int>(blocks), entries, g.dtype_bias);
+           static_cast<int>(shares), entries, g.dtype_bias);
   }
   if (columns.tasks() > 0) {
     launch(column_gradient_kernel<S, T>, dim3(warp_blocks(columns.tasks()), head_blocks), block, 0,
