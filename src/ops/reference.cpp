@@ -8,18 +8,31 @@
 namespace gtrain::ops::reference {
 
 at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start,
-                            std::int64_t heads, double dropout, const at::Tensor& mask) {
+                            std::int64_t heads, double dropout, const at::Tensor& mask,
+                            const AttentionBias& bias) {
   const std::int64_t d = qkv.size(1) / 3, width = d / heads;
   const std::int64_t* start = graph_start.const_data_ptr<std::int64_t>();
   std::vector<at::Tensor> out;
+  std::int64_t first_pair = 0;
   for (std::int64_t g = 0; g + 1 < graph_start.size(0); ++g) {
     const std::int64_t n = start[g + 1] - start[g];
     const at::Tensor rows = qkv.slice(0, start[g], start[g + 1]);
     const auto part = [&](std::int64_t i) {  // [H, n, d/H]
       return rows.slice(1, i * d, (i + 1) * d).reshape({n, heads, width}).transpose(0, 1);
     };
-    at::Tensor weights =
-        at::softmax(at::matmul(part(0), part(1).transpose(1, 2)) / std::sqrt(double(width)), -1);
+    const auto matrix = [&](const at::Tensor& pairs) {  // [H, n, n]
+      return pairs.reshape({n, n, heads}).permute({2, 0, 1});
+    };
+    at::Tensor score = at::matmul(part(0), part(1).transpose(1, 2)) / std::sqrt(double(width));
+    if (bias.hops.defined()) {
+      const at::Tensor hops = bias.hops.slice(0, first_pair, first_pair + n * n).to(at::kLong);
+      score = score + matrix(bias.table.index_select(0, hops));
+    }
+    if (bias.pair.defined()) {
+      score = score + matrix(bias.pair.slice(0, first_pair, first_pair + n * n));
+    }
+    first_pair += n * n;
+    at::Tensor weights = at::softmax(score, -1);
     if (mask.defined()) {
       weights =
           weights * mask[g].slice(1, 0, n).slice(2, 0, n).to(weights.scalar_type()) / (1 - dropout);
