@@ -53,9 +53,11 @@ __global__ void __launch_bounds__(128)
   const std::int64_t row =
       static_cast<std::int64_t>(blockIdx.x) * (blockDim.x >> shape.log_lanes) + slot;
   const std::int64_t end = row < shape.rows ? shape.width : 0;
-  // Each lane its own channels: V planes, so that neighbouring lanes use neighbouring banks.
-  A* const held = dynamic_shared<A>() + slot * shape.width;
-  const std::int64_t plane = shape.width / V;
+  // Each lane its own channels, as V planes over the rows of the block: neighbouring lanes use
+  // neighbouring banks.
+  const std::int64_t vectors = shape.width / V;
+  const std::int64_t plane = vectors * (blockDim.x >> shape.log_lanes);
+  A* const held = dynamic_shared<A>() + slot * vectors;
   A sum = 0;
   for (std::int64_t column = lane * V; column < end; column += lanes * V) {
     A z[V];
