@@ -64,3 +64,9 @@ if(TARGET gtrain AND gtrain_python)
             --gtrain $<TARGET_FILE:gtrain> --runs 4 --seed 1)
   set_tests_properties(train.kill PROPERTIES LABELS slow TIMEOUT 600)
 endif()
+
+# CUDA kernels, executed on the emulator; the real thread sanitizer cannot follow its fibers.
+if(NOT GTRAIN_SANITIZE MATCHES "thread")
+  include(GtrainSimt)
+  gtrain_simt_tests()
+endif()
