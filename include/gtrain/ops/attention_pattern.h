@@ -32,25 +32,26 @@ struct AttentionPattern {
   at::Tensor column_start;  // int64 [M+1]: the transpose
   at::Tensor row;           // int32 [P], ascending inside a column
   at::Tensor pair;          // int64 [P]: CSR number of each transposed pair
+  std::int64_t types = 1;   // types there may be, all < types
 
   bool full() const { return !row_start.defined(); }
   std::int64_t graphs() const { return graph_start.size(0) - 1; }
   std::int64_t rows() const;
   std::int64_t columns() const;
   std::int64_t pairs() const;
-  std::int64_t types() const;  // 1 + the largest type; 1 without types
 };
 
-// From CSR arrays as above; builds the transpose (stable counting sort). `columns`: M.
+// From CSR arrays as above; builds the transpose (stable counting sort). `columns`: M. `types`: how
+// many there are; 0: one more than the largest.
 AttentionPattern csr_pattern(const at::Tensor& graph_start, const at::Tensor& row_start,
                              const at::Tensor& column, std::int64_t columns,
-                             const at::Tensor& type = {});
+                             const at::Tensor& type = {}, std::int64_t types = 0);
 
 // From pairs in any order, int64 or int32 [P]; sorted by (row, column), repeats kept in their
 // order.
 AttentionPattern pair_pattern(const at::Tensor& graph_start, const at::Tensor& row,
                               const at::Tensor& column, std::int64_t rows, std::int64_t columns,
-                              const at::Tensor& type = {});
+                              const at::Tensor& type = {}, std::int64_t types = 0);
 
 // All pairs inside each graph, never listed (varlen_attention).
 AttentionPattern full_pattern(const at::Tensor& graph_start);
@@ -66,7 +67,7 @@ AttentionPattern neighbour_pattern(const at::Tensor& graph_start, const EdgeInde
                                    const NeighbourOptions& options = {});
 
 // Row i attends to every j from which a walk of 1 to `hops` edges leads to i, each once. The type
-// of a pair is its hop distance - 1 (i itself: 0 when `self` asks for it, else left out).
+// of a pair is its hop distance; i itself has type 0 where `self` asks for it, else it is left out.
 struct KHopOptions {
   std::int64_t hops = 2;
   bool self = true;
@@ -89,7 +90,7 @@ AttentionPattern window_pattern(const at::Tensor& graph_start, const WindowOptio
 struct RandomPairOptions {
   std::int64_t degree = 4;
   std::uint64_t seed = 0;
-  at::Tensor graph_id;
+  at::Tensor graph_id = {};
 };
 AttentionPattern random_pattern(const at::Tensor& graph_start,
                                 const RandomPairOptions& options = {});
@@ -102,7 +103,7 @@ struct ExpanderOptions {
   std::int64_t degree = 3;
   ExpanderKind kind = ExpanderKind::kPermutation;
   std::uint64_t seed = 0;
-  at::Tensor graph_id;
+  at::Tensor graph_id = {};
 };
 AttentionPattern expander_pattern(const at::Tensor& graph_start,
                                   const ExpanderOptions& options = {});

@@ -8,7 +8,10 @@
 #include <utility>
 
 #include "gtrain/ops/batch_norm.h"
+#include "gtrain/ops/edge_attention.h"
 #include "gtrain/ops/edge_index.h"
+#include "gtrain/ops/linear_attention.h"
+#include "gtrain/ops/sparse_attention.h"
 #include "gtrain/ops/varlen_attention.h"
 
 namespace gtrain::ops::reference {
@@ -23,5 +26,25 @@ std::pair<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Te
                                             const EdgeIndex& edges);
 at::Tensor weighted_aggregate(const at::Tensor& x, const at::Tensor& self, const at::Tensor& weight,
                               const EdgeIndex& edges);
+at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const AttentionPattern& pattern,
+                            const SparseAttentionOptions& options = {});
+std::pair<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at::Tensor& k,
+                                                 const at::Tensor& v, const at::Tensor& edge,
+                                                 const AttentionPattern& pattern,
+                                                 const EdgeAttentionOptions& options = {});
+
+// src/ops/reference_row.cpp: dropout and masks are left to the caller.
+at::Tensor segment_sum(const at::Tensor& x, const at::Tensor& start);
+at::Tensor segment_mean(const at::Tensor& x, const at::Tensor& start);
+at::Tensor segment_max(const at::Tensor& x, const at::Tensor& start);
+at::Tensor segment_softmax(const at::Tensor& x, const at::Tensor& start);
+at::Tensor layer_norm(const at::Tensor& z, const at::Tensor& weight, const at::Tensor& bias,
+                      double eps);
+at::Tensor graph_norm(const at::Tensor& z, const at::Tensor& weight, const at::Tensor& bias,
+                      const at::Tensor& graph_start, double eps);
+at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
+                            const at::Tensor& graph_start, std::int64_t heads,
+                            const LinearAttentionOptions& options);
 
 }  // namespace gtrain::ops::reference

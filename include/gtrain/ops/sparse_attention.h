@@ -27,12 +27,12 @@
 namespace gtrain::ops {
 
 struct SparseAttentionOptions {
-  std::int64_t heads = 0;  // H where q is [N, D]; else 0, or the H of q
-  double scale = 0;        // 0: 1/sqrt(d)
-  at::Tensor pair_bias;    // [P, H], type of q
-  at::Tensor type_bias;    // [types, H], type of q
-  double dropout = 0;      // probability in [0, 1); kept weights are scaled by 1/(1-dropout)
-  std::uint64_t key = 0;   // of the mask: stream row_key(key, p), index = head
+  std::int64_t heads = 0;     // H where q is [N, D]; else 0, or the H of q
+  double scale = 0;           // 0: 1/sqrt(d)
+  at::Tensor pair_bias = {};  // [P, H], type of q
+  at::Tensor type_bias = {};  // [types, H], type of q
+  double dropout = 0;         // probability in [0, 1); kept weights are scaled by 1/(1-dropout)
+  std::uint64_t key = 0;      // of the mask: stream row_key(key, p), index = head
 };
 
 at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

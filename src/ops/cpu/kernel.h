@@ -13,6 +13,9 @@ void add_varlen_forward(detail::VarlenKernels<T>& table);
 template <class T>
 void add_varlen_backward(detail::VarlenKernels<T>& table);
 
+template <class T>
+void add_sparse_kernels(detail::Kernels<T>& table);
+
 // Fill in the message-passing and the row-wise entries of the table.
 template <class T>
 void add_message_kernels(detail::Kernels<T>& table);

@@ -8,6 +8,7 @@ namespace gtrain::ops::GTRAIN_CPU {
 template <class T>
 detail::Kernels<T> make_table() {
   detail::Kernels<T> table{};
+  add_sparse_kernels(table);
   if constexpr (std::is_floating_point_v<T>) {
     add_varlen_forward(table.varlen);
     add_varlen_backward(table.varlen);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "ops/detail/sparse_kernels.h"
 #include "ops/detail/storage.h"
 #include "ops/detail/varlen_kernels.h"
 
@@ -31,6 +32,7 @@ struct EdgeView {
 template <class T>
 struct Kernels {
   VarlenKernels<T> varlen;
+  SparseKernels<T> sparse;
 
   // Null where the BLAS is the better choice (detail/gemm.h decides).
   void (*product)(const Product&);

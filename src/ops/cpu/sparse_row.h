@@ -1,0 +1,286 @@
+// The two products that attention over pairs is made of, for all heads of one row at a time:
+//   dots:  score[p][h] = own_h · other_h(index[p])
+//   weigh: sum_h += score[p][h] other_h(index[p])
+// Lanes hold channels, so each other row is read once, in order. dots never adds the lanes of one
+// vector: it transposes while it adds, a whole vector of scores at a time. Scores of n pairs lie
+// flat, [n, H], and buffers end in one spare vector.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "ops/cpu/sparse_vector.h"
+
+namespace gtrain::ops::GTRAIN_CPU {
+
+// How heads lie in vectors: d = 8 in 16 lanes, four vectors or any number; whole vectors; any d,
+// each head's last vector partly filled.
+enum class Channels { kEightByFour, kEight, kWhole, kAny };
+
+template <class S>
+inline Channels channels_of(Index heads, Index width) {
+  using T = Compute<S>;
+  if constexpr (std::is_same_v<T, float>) {
+    if (width == 8 && heads == 8) return Channels::kEightByFour;
+    if (width == 8 && heads % 2 == 0) return Channels::kEight;
+  }
+  return width % kWidth<T> == 0 ? Channels::kWhole : Channels::kAny;
+}
+
+// Rows [*, H, d] of one matrix.
+template <class S>
+struct Table {
+  const S* base;
+  Index stride;
+  const S* row(std::int32_t i) const { return base + i * stride; }
+};
+
+// Pairs to work on: index[0 .. count), and how many entries may be read at all (for prefetching).
+struct Gather {
+  const std::int32_t* index;
+  Index count;
+  Index readable;
+};
+
+constexpr Index kAhead = 16;  // pairs between a prefetch and the use
+
+template <class S, Channels kChannels>
+class Row {
+ public:
+  using T = Compute<S>;
+  static constexpr Index kLanes = kWidth<T>;
+  static constexpr bool kPacked =
+      kChannels == Channels::kEight || kChannels == Channels::kEightByFour;
+
+  Row(Index heads, Index width)
+      : heads_(heads),
+        width_(width),
+        per_head_((width + kLanes - 1) / kLanes),
+        vectors_(kChannels == Channels::kEightByFour ? 4
+                 : kPacked                           ? heads / 2
+                                                     : heads * per_head_),
+        bytes_(heads * width * static_cast<Index>(sizeof(S))) {}
+
+  // Numbers of a row as laid out here, every vector full.
+  Index padded() const { return vectors_ * kLanes; }
+
+  // scale · row, widened, lanes beyond a head 0.
+  void spread(const S* row, T scale, T* own) const {
+    for (Index b = 0; b < vectors_; ++b) store(own + b * kLanes, vector(row, b) * scale);
+  }
+  // row = own ⊙ factor[head].
+  void gather(const T* own, const T* factor, S* row) const {
+    for (Index b = 0; b < vectors_; ++b) {
+      put(row, b, load(own + b * kLanes) * expand(factor, b));
+    }
+  }
+  // own = own ⊙ factor[head].
+  void rescale(const T* factor, T* own) const {
+    for (Index b = 0; b < vectors_; ++b) {
+      store(own + b * kLanes, load(own + b * kLanes) * expand(factor, b));
+    }
+  }
+
+  // Asks for row index[i + kAhead] of a table.
+  void prefetch(const Table<S>& table, const Gather& pairs, Index i) const {
+    if (i + kAhead >= pairs.readable) return;
+    const char* p = reinterpret_cast<const char*>(table.row(pairs.index[i + kAhead]));
+    for (Index byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(p + byte);
+  }
+
+  void dots(const T* own, const Table<S>& table, const Gather& pairs, T* score) const {
+    if constexpr (kChannels == Channels::kEightByFour) {
+      dots_of_four(own, table, pairs, score);
+    } else {
+      dots_of_any(own, table, pairs, score);
+    }
+  }
+
+  void weigh(const T* score, const Table<S>& table, const Gather& pairs, T* sum) const {
+    if constexpr (kChannels == Channels::kEightByFour) {
+      strip<4>(score, table, pairs, 0, sum);
+      return;
+    }
+    Index b = 0;
+    for (; b + 4 <= vectors_; b += 4) strip<4>(score, table, pairs, b, sum);
+    if (vectors_ - b == 3) strip<3>(score, table, pairs, b, sum);
+    if (vectors_ - b == 2) strip<2>(score, table, pairs, b, sum);
+    if (vectors_ - b == 1) strip<1>(score, table, pairs, b, sum);
+  }
+
+ private:
+  Index head(Index b) const { return b / per_head_; }
+  Index offset(Index b) const {
+    if constexpr (kChannels == Channels::kAny) {
+      return head(b) * width_ + b % per_head_ * kLanes;
+    } else {
+      return b * kLanes;
+    }
+  }
+  Vec<T> vector(const S* row, Index b) const {
+    if constexpr (kChannels == Channels::kAny) {
+      return load(row + offset(b), width_ - b % per_head_ * kLanes);
+    } else {
+      return load(row + b * kLanes);
+    }
+  }
+  void put(S* row, Index b, Vec<T> v) const {
+    if constexpr (kChannels == Channels::kAny) {
+      store(row + offset(b), v, width_ - b % per_head_ * kLanes);
+    } else {
+      store(row + b * kLanes, v);
+    }
+  }
+  // factor[head] on the lanes of vector b.
+  Vec<T> expand(const T* factor, Index b) const {
+    if constexpr (kPacked) {
+      return two_halves(factor + 2 * b);
+    } else {
+      return splat<T>(factor[head(b)]);
+    }
+  }
+
+  void dots_of_four(const T* own, const Table<S>& table, const Gather& pairs, T* score) const {
+    const Vec<T> o[4] = {load(own), load(own + 16), load(own + 32), load(own + 48)};
+    for (Index i = 0; i < pairs.count; i += 2) {
+      const S* first = table.row(pairs.index[i]);
+      const S* second = i + 1 < pairs.count ? table.row(pairs.index[i + 1]) : first;
+      Vec<T> x[8];
+      for (int b = 0; b < 4; ++b) {
+        x[b] = o[b] * load(first + 16 * b);
+        x[b + 4] = o[b] * load(second + 16 * b);
+      }
+      store(score + 8 * i, half_sums(x));
+    }
+  }
+
+  // Units of one pair: vectors where two heads share one, else heads.
+  void dots_of_any(const T* own, const Table<S>& table, const Gather& pairs, T* score) const {
+    constexpr Index group = kPacked ? 8 : kLanes;
+    const Index units = kPacked ? vectors_ : heads_, total = pairs.count * units;
+    Index pair = 0, unit = 0;
+    for (Index m = 0; m < total; m += group) {
+      Vec<T> x[static_cast<std::size_t>(group)];
+      for (Index t = 0; t < group; ++t) {
+        if (m + t >= total) {
+          x[t] = Vec<T>{};
+          continue;
+        }
+        x[t] = product(own, table.row(pairs.index[pair]), unit);
+        if (++unit == units) {
+          unit = 0;
+          ++pair;
+        }
+      }
+      if constexpr (kPacked) {
+        store(score + 2 * m, half_sums(x));
+      } else {
+        store(score + m, lane_sums<T>(x));
+      }
+    }
+  }
+  Vec<T> product(const T* own, const S* row, Index unit) const {
+    if constexpr (kPacked) {
+      return load(own + unit * kLanes) * load(row + unit * kLanes);
+    } else {
+      Vec<T> sum = {};
+      for (Index b = unit * per_head_; b < (unit + 1) * per_head_; ++b) {
+        sum += load(own + b * kLanes) * vector(row, b);
+      }
+      return sum;
+    }
+  }
+
+  // Vectors [first, first + kCount) of the sum, held in registers.
+  template <int kCount>
+  void strip(const T* score, const Table<S>& table, const Gather& pairs, Index first,
+             T* sum) const {
+    Vec<T> acc[kCount];
+    for (int c = 0; c < kCount; ++c) acc[c] = load(sum + (first + c) * kLanes);
+    for (Index i = 0; i < pairs.count; ++i) {
+      const S* row = table.row(pairs.index[i]);
+      const T* s = score + i * (kChannels == Channels::kEightByFour ? 8 : heads_);
+      for (int c = 0; c < kCount; ++c) acc[c] += expand(s, first + c) * vector(row, first + c);
+    }
+    for (int c = 0; c < kCount; ++c) store(sum + (first + c) * kLanes, acc[c]);
+  }
+
+  Index heads_, width_, per_head_, vectors_, bytes_;
+};
+
+// Scratch of one task, reused by the thread; 64-byte aligned pieces.
+template <class T>
+class SparseScratch {
+ public:
+  explicit SparseScratch(Index numbers) {
+    const auto wanted = static_cast<std::size_t>(numbers) * sizeof(T) + 64;
+    if (memory().size() < wanted) memory().resize(wanted);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory().data());
+    next_ = reinterpret_cast<T*>((address + 63) / 64 * 64);
+  }
+  T* take(Index numbers) {
+    T* p = next_;
+    next_ += padded(numbers);
+    return p;
+  }
+  static Index padded(Index numbers) { return (numbers + 15) / 16 * 16; }
+
+ private:
+  static std::vector<char>& memory() {
+    static thread_local std::vector<char> bytes;
+    return bytes;
+  }
+  T* next_;
+};
+
+// Statistics per head, repeated so that whole vectors of flat scores meet their own: position x of
+// the scores belongs to entry x % period(H).
+template <class T>
+inline Index period(Index heads) {
+  return std::lcm(heads, kWidth<T>);
+}
+template <class T>
+inline void repeat(T* statistic, Index heads) {
+  for (Index x = heads; x < period<T>(heads); ++x) statistic[x] = statistic[x - heads];
+}
+
+// f(x, y) for the vectors at x of `total` flat scores and at y = x % length of the statistics.
+template <class T, class F>
+inline void for_each_vector(Index total, Index length, const F& f) {
+  for (Index x = 0, y = 0; x < total; x += kWidth<T>) {
+    f(x, y);
+    y = y + kWidth<T> == length ? 0 : y + kWidth<T>;
+  }
+}
+
+// statistic[h] = op over all scores of head h, starting from `start`; repeated.
+template <class T, class Op>
+inline void reduce_heads(const T* score, Index total, Index heads, T start, T* statistic,
+                         const Op& op) {
+  const Index length = period<T>(heads);
+  if (length == kWidth<T>) {
+    Vec<T> all = splat<T>(start);
+    for (Index x = 0; x < total; x += kWidth<T>) all = op(all, load(score + x));
+    typename Simd<T>::I lane = {};
+    for (int l = 0; l < Simd<T>::kLanes; ++l) lane[l] = l;
+    for (Index shift = kWidth<T> / 2; shift >= heads; shift /= 2) {
+      const typename Simd<T>::I other = (lane + static_cast<int>(shift)) & (Simd<T>::kLanes - 1);
+      all = op(all, __builtin_shuffle(all, other));
+    }
+    store(statistic, all);
+    return;
+  }
+  for (Index y = 0; y < length; y += kWidth<T>) store(statistic + y, splat<T>(start));
+  for_each_vector<T>(total, length, [&](Index x, Index y) {
+    store(statistic + y, op(load(statistic + y), load(score + x)));
+  });
+  for (Index h = 0; h < heads; ++h) {
+    Vec<T> one = splat<T>(statistic[h]);
+    for (Index y = h + heads; y < length; y += heads) one = op(one, splat<T>(statistic[y]));
+    statistic[h] = one[0];
+  }
+  repeat(statistic, heads);
+}
+
+}  // namespace gtrain::ops::GTRAIN_CPU
