@@ -10,19 +10,12 @@
 // times slower). Scores and lse are in units of log2.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "ops/cuda/element.h"
 #include "ops/cuda/work.h"
 
 namespace gtrain::ops::cuda {
-
-// Blocks that share the sum of the type bias's gradient: the same number on any device.
-inline std::int64_t type_blocks(const Work& row_work) {
-  constexpr std::int64_t kMost = 1024, kItems = 4;
-  return std::min(kMost, (row_work.tasks() + kItems - 1) / kItems);
-}
 
 template <class S>
 struct SparseAttention {
@@ -51,10 +44,13 @@ struct SparseAttentionGradient {
   A* delta = nullptr;                             // [N, H], workspace
   S *dq = nullptr, *dk = nullptr, *dv = nullptr;  // written everywhere
   std::int64_t dq_stride = 0, dk_stride = 0, dv_stride = 0;
-  S* dpair_bias = nullptr;             // [P, H], or null: not wanted
-  S* dtype_bias = nullptr;             // [types, H], or null: not wanted
-  int types = 0;                       // rows of dtype_bias
-  A* type_partial = nullptr;           // [types H, type_blocks(row_work)], workspace of dtype_bias
+  S* dpair_bias = nullptr;  // [P, H], or null: not wanted
+  S* dtype_bias = nullptr;  // [types, H], or null: not wanted
+  int types = 0;            // rows of dtype_bias
+  // Blocks at most that share its sum: more are faster up to what the device holds at once. A
+  // constant, so that the bits are the same on any device.
+  int type_blocks = 1024;
+  A* type_partial = nullptr;           // [types H, type_blocks], workspace of dtype_bias
   const std::int32_t* row = nullptr;   // [P]: the transpose, in the order of column_work
   const std::int64_t* pair = nullptr;  // [P]
   Work column_work;                    // over column_start. partial: A [parts, 2 H d]

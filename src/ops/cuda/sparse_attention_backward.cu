@@ -233,9 +233,9 @@ void launch_gradients(const SparseAttention<S>& a, const SparseAttentionGradient
   const auto head_blocks = static_cast<unsigned>(shape.head_blocks());
   const bool typed = g.dtype_bias != nullptr;
   const dim3 block(32 * kWarps);
-  const std::int64_t shares = type_blocks(rows);
+  const unsigned shares = warp_blocks(rows.tasks(), g.type_blocks);
   if (rows.tasks() > 0) {
-    const dim3 grid(typed ? static_cast<unsigned>(shares) : warp_blocks(rows.tasks()), head_blocks);
+    const dim3 grid(typed ? shares : warp_blocks(rows.tasks()), head_blocks);
     const std::size_t table = sizeof(compute_t<S>) * static_cast<std::size_t>(shape.warp_heads());
     launch(row_gradient_kernel<S, T>, grid, block,
            typed ? table * static_cast<std::size_t>(kWarps * g.types) : 0, stream, a, g, shape);
