@@ -54,7 +54,12 @@ gtrain_use(xxhash INCLUDE ${XXHASH_INCLUDE} DEFINE XXH_INLINE_ALL=1)
 
 # One flag set for every target, so that one precompiled header serves them all. -fPIC by hand:
 # CMake's own switch would give programs -fPIE, which refuses that header.
-add_compile_options(-fPIC -Wall -Wextra -Wpedantic -Wshadow -fpch-preprocess)
+set(gtrain_options -fPIC -Wall -Wextra -Wpedantic -Wshadow -fpch-preprocess)
+if(GTRAIN_CUDA)  # nvcc knows none of them
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:${gtrain_options}>")
+else()
+  add_compile_options(${gtrain_options})
+endif()
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
 if(GTRAIN_WERROR)
   add_compile_options(-Werror)
