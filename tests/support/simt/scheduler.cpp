@@ -143,6 +143,7 @@ void start_shared(Block& b) {
   r->bytes = s.shared_bytes;
   const std::size_t cells = (s.shared_bytes + 1) / 2;
   if (r->cells.size() < cells) r->cells.resize(cells);
+  std::fill_n(r->cells.begin(), cells, Cell{});
   r->state.assign(cells, 0);
   std::fill(r->begin, r->begin + s.shared_bytes, static_cast<char>(0xff));
 }
