@@ -1,7 +1,7 @@
 #include "gtrain/nn/norm.h"
 
 #include "gtrain/ops/batch_norm.h"
-#include "gtrain/ops/segment.h"
+#include "gtrain/ops/layer_norm.h"
 
 namespace gtrain::nn {
 namespace {
@@ -57,15 +57,13 @@ GraphNorm::GraphNorm(std::int64_t width) {
 
 at::Tensor GraphNorm::forward(const at::Tensor& x, const at::Tensor& residual,
                               const at::Tensor& graph_start, double dropout, Context& context) {
-  const at::Tensor z = drop(x, dropout, context, residual);
-  const at::Tensor count = graph_start.slice(0, 1) - graph_start.slice(0, 0, -1);
-  const auto spread = [&](const at::Tensor& per_graph) {  // [G, 1] -> [N, 1]
-    return at::repeat_interleave(per_graph, count, 0);
-  };
-  const at::Tensor mean = ops::segment_mean(z.mean(1, true), graph_start);
-  const at::Tensor centred = z - spread(mean);
-  const at::Tensor variance = ops::segment_mean(centred.square().mean(1, true), graph_start);
-  return centred / spread((variance + kEpsilon).sqrt()) * weight + bias;
+  const bool dropping = context.training && dropout > 0;
+  if (dropping && context.masks != nullptr) {
+    return ops::graph_norm(drop(x, dropout, context, residual), {}, weight, bias, graph_start,
+                           {kEpsilon, 0.0, 0});
+  }
+  return ops::graph_norm(x, residual, weight, bias, graph_start,
+                         {kEpsilon, dropping ? dropout : 0.0, dropping ? context.next_key() : 0});
 }
 
 std::string GraphNorm::script() const {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/detail/dtype.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
@@ -19,14 +20,15 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Mean and biased variance of the columns of z: block moments merged in block order.
-template <class T>
+template <class S>
 void statistics(const at::Tensor& z, std::vector<double>& mean, std::vector<double>& variance) {
+  using T = detail::Compute<S>;
   const std::int64_t n = z.size(0), d = z.size(1), blocks = detail::chunks(n);
   std::vector<T> partial(static_cast<std::size_t>(2 * blocks * d));
-  const T* zp = z.const_data_ptr<T>();
+  const S* zp = detail::data<S>(z);
   detail::parallel_rows(n, d, [&](std::int64_t t, std::int64_t begin, std::int64_t end) {
     T* at = partial.data() + 2 * t * d;
-    detail::kernels<T>().moments(begin, end, d, zp, at, at + d);
+    detail::kernels<S>().row.moments(begin, end, d, zp, at, at + d);
   });
   mean.assign(static_cast<std::size_t>(d), 0.0);
   variance.assign(static_cast<std::size_t>(d), 0.0);
@@ -45,13 +47,36 @@ void statistics(const at::Tensor& z, std::vector<double>& mean, std::vector<doub
   for (double& v : variance) v /= seen > 0 ? seen : 1;
 }
 
-template <class T>
-void update_running(at::Tensor& running, const std::vector<double>& batch, double momentum,
+std::vector<double> numbers(const at::Tensor& t) {
+  const at::Tensor wide = t.to(at::kDouble).contiguous();
+  const double* p = wide.const_data_ptr<double>();
+  return {p, p + wide.numel()};
+}
+
+void update_running(const at::Tensor& running, const std::vector<double>& batch, double momentum,
                     double correction) {
-  T* p = running.mutable_data_ptr<T>();
+  std::vector<double> value = numbers(running);
   for (std::size_t c = 0; c < batch.size(); ++c) {
-    p[c] = static_cast<T>((1 - momentum) * p[c] + momentum * correction * batch[c]);
+    value[c] = (1 - momentum) * value[c] + momentum * correction * batch[c];
   }
+  running.copy_(at::from_blob(value.data(), running.sizes(), at::kDouble));
+}
+
+struct Statistics {
+  std::vector<double> mean, variance;
+};
+
+// What the rows are normalised by; in training the running statistics move.
+Statistics take_statistics(const at::Tensor& z, const at::Tensor& running_mean,
+                           const at::Tensor& running_var, bool training, double momentum) {
+  if (!training) return {numbers(running_mean), numbers(running_var)};
+  Statistics s;
+  detail::with_storage("batch_norm", z.scalar_type(),
+                       [&]<class S>(detail::Storage<S>) { statistics<S>(z, s.mean, s.variance); });
+  const double rows = static_cast<double>(z.size(0));
+  update_running(running_mean, s.mean, momentum, 1.0);
+  update_running(running_var, s.variance, momentum, rows > 1 ? rows / (rows - 1) : 1.0);
+  return s;
 }
 
 class BatchNorm : public torch::autograd::Function<BatchNorm> {
@@ -64,97 +89,52 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
     const at::Tensor x = x_in.contiguous();
     const at::Tensor residual = r_in ? r_in->contiguous() : at::Tensor();
     const std::int64_t n = x.size(0), d = x.size(1);
-    const detail::Dropout drop{training ? detail::drop_threshold(p) : 0, 1 / (1 - p),
-                               static_cast<std::uint64_t>(key)};
-    const bool plain = !residual.defined() && drop.threshold == 0;
+    const detail::Dropout drop{training ? p : 0.0, static_cast<std::uint64_t>(key)};
+    const bool plain = !residual.defined() && drop.threshold() == 0;
     at::Tensor z = plain ? x : at::empty_like(x);
     at::Tensor y = at::empty_like(x);
-    at::Tensor mean = at::empty({d}, x.options()), rstd = at::empty({d}, x.options());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "batch_norm", [&] {
-      if (!plain) detail::residual_dropout<scalar_t>(x, residual, drop, z);
-      scalar_t* mp = mean.mutable_data_ptr<scalar_t>();
-      scalar_t* sp = rstd.mutable_data_ptr<scalar_t>();
-      std::vector<double> batch_mean, batch_var;
-      if (training) {
-        statistics<scalar_t>(z, batch_mean, batch_var);
-        const double rows = static_cast<double>(n);
-        update_running<scalar_t>(running_mean, batch_mean, momentum, 1.0);
-        update_running<scalar_t>(running_var, batch_var, momentum, n > 1 ? rows / (rows - 1) : 1.0);
-      } else {
-        const scalar_t* rm = running_mean.const_data_ptr<scalar_t>();
-        const scalar_t* rv = running_var.const_data_ptr<scalar_t>();
-        batch_mean.assign(rm, rm + d);
-        batch_var.assign(rv, rv + d);
-      }
-      std::vector<scalar_t> scale(static_cast<std::size_t>(d));
+    const auto wide = x.options().dtype(detail::compute_type(x.scalar_type()));
+    at::Tensor mean = at::empty({d}, wide), rstd = at::empty({d}, wide);
+    detail::with_storage("batch_norm", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      using T = detail::Compute<S>;
+      if (!plain) detail::residual_dropout<S>(x, residual, drop, z);
+      const Statistics s = take_statistics(z, running_mean, running_var, training, momentum);
+      const std::vector<double> w = numbers(weight), b = numbers(bias);
+      T *mp = detail::mutable_data<T>(mean), *rp = detail::mutable_data<T>(rstd);
+      std::vector<T> scale(w.size()), shift(b.begin(), b.end());
       for (std::size_t c = 0; c < scale.size(); ++c) {
-        const double r = 1 / std::sqrt(batch_var[c] + eps);
-        mp[c] = static_cast<scalar_t>(batch_mean[c]);
-        sp[c] = static_cast<scalar_t>(r);
-        scale[c] = static_cast<scalar_t>(weight.const_data_ptr<scalar_t>()[c] * r);
+        const double r = 1 / std::sqrt(s.variance[c] + eps);
+        mp[c] = static_cast<T>(s.mean[c]);
+        rp[c] = static_cast<T>(r);
+        scale[c] = static_cast<T>(w[c] * r);
       }
+      const S* zp = detail::data<S>(z);
+      S* yp = detail::mutable_data<S>(y);
       detail::parallel_rows(n, d, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-        detail::kernels<scalar_t>().scale_shift(begin, end, d, z.const_data_ptr<scalar_t>(), mp,
-                                                scale.data(), bias.const_data_ptr<scalar_t>(),
-                                                y.mutable_data_ptr<scalar_t>());
+        detail::kernels<S>().row.scale_shift(begin, end, d, zp, mp, scale.data(), shift.data(), yp);
       });
     });
     ctx->save_for_backward({z, weight, mean, rstd});
     ctx->saved_data["training"] = training;
     ctx->saved_data["residual"] = residual.defined();
-    ctx->saved_data["threshold"] = static_cast<std::int64_t>(drop.threshold);
-    ctx->saved_data["p"] = p;
+    ctx->saved_data["p"] = drop.p;
     ctx->saved_data["key"] = key;
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &z = saved[0], &weight = saved[1], &mean = saved[2], &rstd = saved[3];
+    const at::Tensor &z = saved[0], &weight = saved[1];
     const at::Tensor g = grads[0].contiguous();
-    const std::int64_t n = z.size(0), d = z.size(1), blocks = detail::chunks(n);
     at::Tensor dz = at::empty_like(z), dw = at::empty_like(weight), db = at::empty_like(weight);
     at::Tensor dx = dz;
-    AT_DISPATCH_FLOATING_TYPES(z.scalar_type(), "batch_norm_backward", [&] {
-      const auto& kernel = detail::kernels<scalar_t>();
-      const scalar_t *gp = g.const_data_ptr<scalar_t>(), *zp = z.const_data_ptr<scalar_t>();
-      const scalar_t* mp = mean.const_data_ptr<scalar_t>();
-      std::vector<scalar_t> partial(static_cast<std::size_t>(2 * blocks * d));
-      detail::parallel_rows(n, d, [&](std::int64_t t, std::int64_t begin, std::int64_t end) {
-        scalar_t* at = partial.data() + 2 * t * d;
-        kernel.norm_sums(begin, end, d, gp, zp, mp, at, at + d);
-      });
-      std::vector<scalar_t> a(static_cast<std::size_t>(d)), b(a), c(a);
-      const double rows = static_cast<double>(n);
-      for (std::int64_t i = 0; i < d; ++i) {
-        double sum_g = 0, sum_gz = 0;
-        for (std::int64_t t = 0; t < blocks; ++t) {
-          sum_g += partial[static_cast<std::size_t>(2 * t * d + i)];
-          sum_gz += partial[static_cast<std::size_t>((2 * t + 1) * d + i)];
-        }
-        const double r = rstd.const_data_ptr<scalar_t>()[i];
-        const double w = weight.const_data_ptr<scalar_t>()[i];
-        dw.mutable_data_ptr<scalar_t>()[i] = static_cast<scalar_t>(sum_gz * r);
-        db.mutable_data_ptr<scalar_t>()[i] = static_cast<scalar_t>(sum_g);
-        const auto at = static_cast<std::size_t>(i);
-        const bool training = ctx->saved_data["training"].toBool();
-        a[at] = static_cast<scalar_t>(w * r);
-        b[at] = training ? static_cast<scalar_t>(-w * r * r * r * sum_gz / rows) : scalar_t{0};
-        c[at] = training ? static_cast<scalar_t>(-w * r * sum_g / rows) : scalar_t{0};
-      }
-      detail::parallel_rows(n, d, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-        kernel.norm_backward(begin, end, d, gp, zp, mp, a.data(), b.data(), c.data(),
-                             dz.mutable_data_ptr<scalar_t>());
-      });
-      const auto threshold = static_cast<std::uint32_t>(ctx->saved_data["threshold"].toInt());
-      if (threshold != 0) {
-        dx = at::empty_like(dz);
-        detail::residual_dropout<scalar_t>(
-            dz, at::Tensor(),
-            {threshold, 1 / (1 - ctx->saved_data["p"].toDouble()),
-             static_cast<std::uint64_t>(ctx->saved_data["key"].toInt())},
-            dx);
-      }
+    detail::with_storage("batch_norm", z.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      input_gradient<S>(saved, g, ctx->saved_data["training"].toBool(), dz, dw, db);
+      const detail::Dropout drop{ctx->saved_data["p"].toDouble(),
+                                 static_cast<std::uint64_t>(ctx->saved_data["key"].toInt())};
+      if (drop.threshold() == 0) return;
+      dx = at::empty_like(dz);
+      detail::residual_dropout<S>(dz, at::Tensor(), drop, dx);
     });
     const at::Tensor none;
     return {dx,   ctx->saved_data["residual"].toBool() ? dz : none,
@@ -163,6 +143,45 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
             none, none,
             none, none,
             none};
+  }
+
+ private:
+  // saved: z, weight, mean, rstd
+  template <class S>
+  static void input_gradient(const variable_list& saved, const at::Tensor& g, bool training,
+                             at::Tensor& dz, at::Tensor& dw, at::Tensor& db) {
+    using T = detail::Compute<S>;
+    const std::int64_t n = g.size(0), d = g.size(1), blocks = detail::chunks(n);
+    const auto& kernel = detail::kernels<S>().row;
+    const S *gp = detail::data<S>(g), *zp = detail::data<S>(saved[0]);
+    const T* mp = detail::data<T>(saved[2]);
+    std::vector<T> partial(static_cast<std::size_t>(2 * blocks * d));
+    detail::parallel_rows(n, d, [&](std::int64_t t, std::int64_t begin, std::int64_t end) {
+      T* at = partial.data() + 2 * t * d;
+      kernel.norm_sums(begin, end, d, gp, zp, mp, at, at + d);
+    });
+    std::vector<T> a(static_cast<std::size_t>(d)), b(a), c(a);
+    std::vector<double> weight = numbers(saved[1]), rstd = numbers(saved[3]);
+    std::vector<double> sum_g(a.size()), sum_gz(a.size());
+    const double rows = static_cast<double>(n);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      for (std::int64_t t = 0; t < blocks; ++t) {
+        const T* at = partial.data() + 2 * t * d;
+        sum_g[i] += at[i];
+        sum_gz[i] += at[a.size() + i];
+      }
+      const double w = weight[i], r = rstd[i];
+      a[i] = static_cast<T>(w * r);
+      b[i] = training ? static_cast<T>(-w * r * r * r * sum_gz[i] / rows) : T{0};
+      c[i] = training ? static_cast<T>(-w * r * sum_g[i] / rows) : T{0};
+      sum_gz[i] *= r;
+    }
+    dw.copy_(at::from_blob(sum_gz.data(), {d}, at::kDouble));
+    db.copy_(at::from_blob(sum_g.data(), {d}, at::kDouble));
+    S* out = detail::mutable_data<S>(dz);
+    detail::parallel_rows(n, d, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+      kernel.norm_backward(begin, end, d, gp, zp, mp, a.data(), b.data(), c.data(), out);
+    });
   }
 };
 
@@ -175,6 +194,11 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
   TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(),
               "[batch_norm] residual has shape ", residual.sizes(), "; expected ", x.sizes(),
               " as x");
+  TORCH_CHECK(!residual.defined() || residual.scalar_type() == x.scalar_type(),
+              "[batch_norm] residual is ", residual.scalar_type(), "; expected ", x.scalar_type(),
+              " as x");
+  TORCH_CHECK(dropout >= 0 && dropout < 1, "[batch_norm] dropout is ", dropout,
+              "; expected [0, 1)");
   if (x.size(0) == 0) {  // there are no statistics to take
     return residual.defined() ? at::add(x, residual) : x;
   }

@@ -36,10 +36,8 @@ class ResidualDropout : public torch::autograd::Function<ResidualDropout> {
  private:
   static void apply_mask(const at::Tensor& x, const at::Tensor& residual, double p,
                          std::int64_t key, at::Tensor& z) {
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dropout", [&] {
-      detail::residual_dropout<scalar_t>(
-          x, residual, {detail::drop_threshold(p), 1 / (1 - p), static_cast<std::uint64_t>(key)},
-          z);
+    detail::with_storage("dropout", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      detail::residual_dropout<S>(x, residual, {p, static_cast<std::uint64_t>(key)}, z);
     });
   }
 };
@@ -50,6 +48,10 @@ at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::T
   TORCH_CHECK(x.dim() == 2, "[dropout] x has shape ", x.sizes(), "; expected [N, D]");
   TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(), "[dropout] residual has shape ",
               residual.sizes(), "; expected ", x.sizes(), " as x");
+  TORCH_CHECK(!residual.defined() || residual.scalar_type() == x.scalar_type(),
+              "[dropout] residual is ", residual.scalar_type(), "; expected ", x.scalar_type(),
+              " as x");
+  TORCH_CHECK(p >= 0 && p < 1, "[dropout] p is ", p, "; expected [0, 1)");
   if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
   return ResidualDropout::apply(x, detail::optional(residual), p, static_cast<std::int64_t>(key));
 }

@@ -20,7 +20,7 @@ template <class T>
 void forward_rows(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b, bool relu,
                   at::Tensor& y) {
   const std::int64_t n = x.size(0), k = x.size(1), o = w.size(0);
-  const auto& kernel = detail::kernels<T>();
+  const auto& kernel = detail::kernels<T>().row;
   const T *xp = x.const_data_ptr<T>(), *wp = w.const_data_ptr<T>();
   const T* bp = b.defined() ? b.const_data_ptr<T>() : nullptr;
   T* yp = y.mutable_data_ptr<T>();
@@ -55,7 +55,7 @@ void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& 
       const std::int64_t first = (t - rows) * kWeightBlock;
       detail::product_tn<T>(n, o, k, first, std::min(o, first + kWeightBlock), gp, xp, dwp);
     } else {
-      detail::kernels<T>().column_sum(0, n, o, gp, dbp);
+      detail::kernels<T>().row.column_sum(0, n, o, gp, dbp);
     }
   });
 }
@@ -89,9 +89,9 @@ class Linear : public torch::autograd::Function<Linear> {
         const at::Tensor masked = at::empty_like(dy);
         const std::int64_t n = dy.size(0), o = dy.size(1);
         detail::parallel_rows(n, o, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-          detail::kernels<scalar_t>().relu_backward(begin, end, o, y.const_data_ptr<scalar_t>(),
-                                                    dy.const_data_ptr<scalar_t>(),
-                                                    masked.mutable_data_ptr<scalar_t>());
+          detail::kernels<scalar_t>().row.relu_backward(begin, end, o, y.const_data_ptr<scalar_t>(),
+                                                        dy.const_data_ptr<scalar_t>(),
+                                                        masked.mutable_data_ptr<scalar_t>());
         });
         dy = masked;
       }
@@ -110,6 +110,15 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
               "] for weight ", weight.sizes());
   TORCH_CHECK(x.scalar_type() == weight.scalar_type(), "[linear] x is ", x.scalar_type(),
               "; expected ", weight.scalar_type(), " as weight");
+  TORCH_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == weight.size(0) &&
+                                  bias.scalar_type() == x.scalar_type()),
+              "[linear] bias has shape ", bias.sizes(), " and type ", bias.scalar_type(),
+              "; expected [", weight.size(0), "] and ", x.scalar_type());
+  if (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf) {
+    const at::Tensor wide = bias.defined() ? bias.to(at::kFloat) : bias;
+    return Linear::apply(x.to(at::kFloat), weight.to(at::kFloat), detail::optional(wide), relu)
+        .to(x.scalar_type());
+  }
   return Linear::apply(x, weight, detail::optional(bias), relu);
 }
 

@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/detail/dtype.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/parallel.h"
+#include "ops/detail/segment_plan.h"
 
 namespace gtrain::ops {
 namespace {
@@ -13,19 +15,26 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 detail::EdgeView view(const EdgeIndex& e) {
-  return {e.source.const_data_ptr<std::int64_t>(), e.target.const_data_ptr<std::int64_t>(),
-          e.in_start.const_data_ptr<std::int64_t>(), e.out_start.const_data_ptr<std::int64_t>(),
-          e.out_edge.const_data_ptr<std::int64_t>()};
+  using Index = std::int64_t;
+  return {detail::data<Index>(e.source), detail::data<Index>(e.target),
+          detail::data<Index>(e.in_start), detail::data<Index>(e.out_start),
+          detail::data<Index>(e.out_edge)};
 }
 
 EdgeIndex restore(const variable_list& saved, std::size_t at) {
   return {saved[at], saved[at + 1], saved[at + 2], saved[at + 3], saved[at + 4]};
 }
 
+// body(begin, end) over rows of about equal cost. Serial when there is only little work.
 template <class Body>
-void rows(const EdgeIndex& edges, std::int64_t d, const Body& body) {
-  detail::parallel_rows(edges.nodes(), d,
-                        [&](std::int64_t, std::int64_t b, std::int64_t e) { body(b, e); });
+void rows(const at::Tensor& start, std::int64_t edges, std::int64_t d, const Body& body) {
+  const std::int64_t n = start.size(0) - 1;
+  if ((n + edges) * d < 16384) return body(0, n);
+  const auto plan = detail::segment_plan(detail::data<std::int64_t>(start), n, true);
+  detail::parallel_tasks(plan.count(), false, [&](std::int64_t t) {
+    const detail::SegmentTask& task = plan.tasks[static_cast<std::size_t>(t)];
+    body(task.first, task.last);
+  });
 }
 
 class Gine : public torch::autograd::Function<Gine> {
@@ -38,11 +47,11 @@ class Gine : public torch::autograd::Function<Gine> {
     const EdgeIndex edges{source, target, in_start, out_start, out_edge};
     at::Tensor out = at::empty_like(x);
     const std::int64_t d = x.size(1);
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "gine_aggregate", [&] {
-      rows(edges, d, [&](std::int64_t b, std::int64_t e) {
-        detail::kernels<scalar_t>().gine_forward(b, e, d, x.const_data_ptr<scalar_t>(),
-                                                 edge.const_data_ptr<scalar_t>(), view(edges),
-                                                 out.mutable_data_ptr<scalar_t>());
+    detail::with_storage("gine_aggregate", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      const S *xp = detail::data<S>(x), *ep = detail::data<S>(edge);
+      S* op = detail::mutable_data<S>(out);
+      rows(in_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
+        detail::kernels<S>().message.gine_forward(b, e, d, xp, ep, view(edges), op);
       });
     });
     ctx->save_for_backward({x, edge, source, target, in_start, out_start, out_edge});
@@ -56,17 +65,15 @@ class Gine : public torch::autograd::Function<Gine> {
     const at::Tensor g = grads[0].contiguous();
     at::Tensor dx = at::empty_like(x), de = at::empty_like(edge);
     const std::int64_t d = x.size(1);
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "gine_aggregate_backward", [&] {
-      const auto& kernel = detail::kernels<scalar_t>();
-      rows(edges, d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gine_backward_edges(b, e, d, x.const_data_ptr<scalar_t>(),
-                                   edge.const_data_ptr<scalar_t>(), g.const_data_ptr<scalar_t>(),
-                                   view(edges), de.mutable_data_ptr<scalar_t>());
+    detail::with_storage("gine_aggregate", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      const auto& kernel = detail::kernels<S>().message;
+      const S *xp = detail::data<S>(x), *ep = detail::data<S>(edge), *gp = detail::data<S>(g);
+      S *dxp = detail::mutable_data<S>(dx), *dep = detail::mutable_data<S>(de);
+      rows(edges.in_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gine_backward_edges(b, e, d, xp, ep, gp, view(edges), dep);
       });
-      rows(edges, d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gine_backward_nodes(b, e, d, g.const_data_ptr<scalar_t>(),
-                                   de.const_data_ptr<scalar_t>(), view(edges),
-                                   dx.mutable_data_ptr<scalar_t>());
+      rows(edges.out_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gine_backward_nodes(b, e, d, gp, dep, view(edges), dxp);
       });
     });
     const at::Tensor none;
@@ -84,43 +91,51 @@ class GatedGcn : public torch::autograd::Function<GatedGcn> {
     const EdgeIndex edges{source, target, in_start, out_start, out_edge};
     const std::int64_t n = abde.size(0), d = abde.size(1) / 4;
     at::Tensor h = at::empty({n, d}, abde.options()), ehat = at::empty_like(c);
-    at::Tensor sigma = at::empty_like(c), den = at::empty_like(h), mean = at::empty_like(h);
-    AT_DISPATCH_FLOATING_TYPES(abde.scalar_type(), "gated_gcn", [&] {
-      rows(edges, 4 * d, [&](std::int64_t b, std::int64_t e) {
-        detail::kernels<scalar_t>().gated_forward(
-            b, e, d, abde.const_data_ptr<scalar_t>(), c.const_data_ptr<scalar_t>(), view(edges),
-            h.mutable_data_ptr<scalar_t>(), ehat.mutable_data_ptr<scalar_t>(),
-            sigma.mutable_data_ptr<scalar_t>(), den.mutable_data_ptr<scalar_t>(),
-            mean.mutable_data_ptr<scalar_t>());
+    at::Tensor sigma = at::empty_like(c);
+    at::Tensor denominator =
+        at::empty({n, d}, abde.options().dtype(detail::compute_type(abde.scalar_type())));
+    at::Tensor mean = at::empty_like(denominator);
+    detail::with_storage("gated_gcn", abde.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      using T = detail::Compute<S>;
+      const detail::GatedForward<S> a{
+          detail::data<S>(abde),          detail::data<S>(c),
+          detail::mutable_data<S>(h),     detail::mutable_data<S>(ehat),
+          detail::mutable_data<S>(sigma), detail::mutable_data<T>(denominator),
+          detail::mutable_data<T>(mean)};
+      rows(in_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
+        detail::kernels<S>().message.gated_forward(b, e, d, a, view(edges));
       });
     });
-    ctx->save_for_backward({abde, sigma, den, mean, source, target, in_start, out_start, out_edge});
+    ctx->save_for_backward(
+        {abde, sigma, denominator, mean, source, target, in_start, out_start, out_edge});
     return {h, ehat};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &abde = saved[0], &sigma = saved[1], &den = saved[2], &mean = saved[3];
+    const at::Tensor &abde = saved[0], &sigma = saved[1];
     const EdgeIndex edges = restore(saved, 4);
-    const at::Tensor dh = grads[0].defined() ? grads[0].contiguous() : at::zeros_like(mean);
+    const std::int64_t n = abde.size(0), d = abde.size(1) / 4;
+    const at::Tensor dh =
+        grads[0].defined() ? grads[0].contiguous() : at::zeros({n, d}, abde.options());
     const at::Tensor dehat_in = grads[1].defined() ? grads[1].contiguous() : grads[1];
-    const std::int64_t d = abde.size(1) / 4;
     at::Tensor dabde = at::empty_like(abde), dehat = at::empty_like(sigma);
-    AT_DISPATCH_FLOATING_TYPES(abde.scalar_type(), "gated_gcn_backward", [&] {
-      const auto& kernel = detail::kernels<scalar_t>();
-      const scalar_t* in = dehat_in.defined() ? dehat_in.const_data_ptr<scalar_t>() : nullptr;
-      rows(edges, 4 * d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gated_backward_targets(
-            b, e, d, abde.const_data_ptr<scalar_t>(), sigma.const_data_ptr<scalar_t>(),
-            den.const_data_ptr<scalar_t>(), mean.const_data_ptr<scalar_t>(),
-            dh.const_data_ptr<scalar_t>(), in, view(edges), dehat.mutable_data_ptr<scalar_t>(),
-            dabde.mutable_data_ptr<scalar_t>());
+    detail::with_storage("gated_gcn", abde.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      using T = detail::Compute<S>;
+      const auto& kernel = detail::kernels<S>().message;
+      const detail::GatedBackward<S> a{detail::data<S>(abde),
+                                       detail::data<S>(sigma),
+                                       detail::data<T>(saved[2]),
+                                       detail::data<T>(saved[3]),
+                                       detail::data<S>(dh),
+                                       dehat_in.defined() ? detail::data<S>(dehat_in) : nullptr,
+                                       detail::mutable_data<S>(dehat),
+                                       detail::mutable_data<S>(dabde)};
+      rows(edges.in_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gated_backward_targets(b, e, d, a, view(edges));
       });
-      rows(edges, 4 * d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gated_backward_sources(b, e, d, sigma.const_data_ptr<scalar_t>(),
-                                      den.const_data_ptr<scalar_t>(), dh.const_data_ptr<scalar_t>(),
-                                      dehat.const_data_ptr<scalar_t>(), view(edges),
-                                      dabde.mutable_data_ptr<scalar_t>());
+      rows(edges.out_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gated_backward_sources(b, e, d, a, view(edges));
       });
     });
     const at::Tensor none;
@@ -134,35 +149,34 @@ class WeightedAggregate : public torch::autograd::Function<WeightedAggregate> {
                             const at::Tensor& weight, const at::Tensor& source,
                             const at::Tensor& target, const at::Tensor& in_start,
                             const at::Tensor& out_start, const at::Tensor& out_edge) {
-    const EdgeIndex edges{source, target, in_start, out_start, out_edge};
     ctx->save_for_backward({self, weight, source, target, in_start, out_start, out_edge});
-    return sweep(x_in.contiguous(), self, weight, edges, in_start, source, at::Tensor());
+    return sweep(x_in.contiguous(), self, weight, in_start, source, at::Tensor());
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
     const EdgeIndex edges = restore(saved, 2);
     const at::Tensor none;
-    const at::Tensor dx = sweep(grads[0].contiguous(), saved[0], saved[1], edges, edges.out_start,
+    const at::Tensor dx = sweep(grads[0].contiguous(), saved[0], saved[1], edges.out_start,
                                 edges.target, edges.out_edge);
     return {dx, none, none, none, none, none, none, none};
   }
 
  private:
   static at::Tensor sweep(const at::Tensor& x, const at::Tensor& self, const at::Tensor& weight,
-                          const EdgeIndex& edges, const at::Tensor& start, const at::Tensor& other,
+                          const at::Tensor& start, const at::Tensor& other,
                           const at::Tensor& edge) {
     at::Tensor out = at::empty_like(x);
     const std::int64_t d = x.size(1);
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "weighted_aggregate", [&] {
-      rows(edges, d, [&](std::int64_t b, std::int64_t e) {
-        detail::kernels<scalar_t>().weighted_sum(
-            b, e, d, x.const_data_ptr<scalar_t>(), self.const_data_ptr<scalar_t>(),
-            weight.const_data_ptr<scalar_t>(), start.const_data_ptr<std::int64_t>(),
-            other.const_data_ptr<std::int64_t>(),
-            edge.defined() ? edge.const_data_ptr<std::int64_t>() : nullptr,
-            out.mutable_data_ptr<scalar_t>());
-      });
+    detail::with_storage("weighted_aggregate", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
+      using Index = std::int64_t;
+      const detail::WeightedSum<S> a{
+          detail::data<S>(x),          detail::data<S>(self),
+          detail::data<S>(weight),     detail::data<Index>(start),
+          detail::data<Index>(other),  edge.defined() ? detail::data<Index>(edge) : nullptr,
+          detail::mutable_data<S>(out)};
+      rows(start, other.size(0), d,
+           [&](Index b, Index e) { detail::kernels<S>().message.weighted_sum(b, e, d, a); });
     });
     return out;
   }
@@ -173,6 +187,11 @@ void check_edges(const char* op, const at::Tensor& x, const EdgeIndex& edges) {
               "; expected [", edges.nodes(), ", D] as the edge index");
 }
 
+void check_type(const char* op, const char* name, const at::Tensor& t, const at::Tensor& x) {
+  TORCH_CHECK(t.scalar_type() == x.scalar_type(), "[", op, "] ", name, " is ", t.scalar_type(),
+              "; expected ", x.scalar_type());
+}
+
 }  // namespace
 
 at::Tensor gine_aggregate(const at::Tensor& x, const at::Tensor& edge, const EdgeIndex& edges) {
@@ -180,6 +199,7 @@ at::Tensor gine_aggregate(const at::Tensor& x, const at::Tensor& edge, const Edg
   TORCH_CHECK(edge.dim() == 2 && edge.size(0) == edges.count() && edge.size(1) == x.size(1),
               "[gine_aggregate] edge has shape ", edge.sizes(), "; expected [", edges.count(), ", ",
               x.size(1), "]");
+  check_type("gine_aggregate", "edge", edge, x);
   return Gine::apply(x, edge, edges.source, edges.target, edges.in_start, edges.out_start,
                      edges.out_edge);
 }
@@ -190,6 +210,7 @@ std::pair<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Te
   TORCH_CHECK(c.dim() == 2 && c.size(0) == edges.count() && 4 * c.size(1) == abde.size(1),
               "[gated_gcn] c has shape ", c.sizes(), "; expected [", edges.count(), ", ",
               abde.size(1) / 4, "]");
+  check_type("gated_gcn", "c", c, abde);
   const variable_list out = GatedGcn::apply(abde, c, edges.source, edges.target, edges.in_start,
                                             edges.out_start, edges.out_edge);
   return {out[0], out[1]};
@@ -201,8 +222,10 @@ at::Tensor weighted_aggregate(const at::Tensor& x, const at::Tensor& self, const
   TORCH_CHECK(self.size(0) == edges.nodes() && weight.size(0) == edges.count(),
               "[weighted_aggregate] self and weight have shapes ", self.sizes(), " and ",
               weight.sizes(), "; expected [", edges.nodes(), "] and [", edges.count(), "]");
-  return WeightedAggregate::apply(x, self, weight, edges.source, edges.target, edges.in_start,
-                                  edges.out_start, edges.out_edge);
+  check_type("weighted_aggregate", "self", self, x);
+  check_type("weighted_aggregate", "weight", weight, x);
+  return WeightedAggregate::apply(x, self.contiguous(), weight.contiguous(), edges.source,
+                                  edges.target, edges.in_start, edges.out_start, edges.out_edge);
 }
 
 }  // namespace gtrain::ops

@@ -33,9 +33,34 @@ TEST(BatchNorm, EqualsTorchInTrainingAndEvaluation) {
   at::manual_seed(5);
   for (const std::int64_t n : {2, 100, 128, 129, 700}) {
     SCOPED_TRACE(n);
-    support::expect_kernel_law(op(true), composed(true), inputs(n, 9));
-    support::expect_kernel_law(op(false), composed(false), inputs(n, 9));
+    support::expect_kernel_law(op(true), composed(true), inputs(n, 9), support::all_types());
+    support::expect_kernel_law(op(false), composed(false), inputs(n, 70), support::all_types());
   }
+}
+
+TEST(BatchNorm, EqualsTorchForRandomShapes) {
+  at::manual_seed(6);
+  for (std::int64_t i = 0; i < 200; ++i) {
+    const std::int64_t n = 2 + i * 13 % 150, d = 1 + i * 7 % 40;
+    support::expect_kernel_law(op(i % 2 == 0), composed(i % 2 == 0), inputs(n, d),
+                               support::all_types());
+  }
+}
+
+TEST(BatchNorm, GradientsEqualFiniteDifferences) {
+  support::expect_gradients(op(true), inputs(5, 3));
+  support::expect_gradients(op(false), inputs(5, 3));
+}
+
+// As a model whose rows are 16 bits wide and whose parameters are not.
+TEST(BatchNorm, ParametersMayBeWiderThanTheRows) {
+  const Tensors in = inputs(200, 9);
+  const at::Tensor x = in[0].to(at::kBFloat16);
+  const auto wide = state(in[2].to(at::kFloat), in[3].to(at::kFloat));
+  const at::Tensor y = ops::batch_norm(x, {}, wide, true);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  const at::Tensor want = ops::batch_norm(x.to(at::kFloat), {}, wide, true);
+  EXPECT_LT(support::distance(y, want), 0x1p-8 * want.abs().max().item<double>());
 }
 
 TEST(BatchNorm, RunningStatisticsAreTorchs) {

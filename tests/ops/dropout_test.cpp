@@ -1,5 +1,6 @@
 #include "gtrain/ops/dropout.h"
 
+#include "ops/detail/random.h"
 #include "support/edge_batch.h"
 
 namespace gtrain {
@@ -30,6 +31,36 @@ TEST(Dropout, GradientIsTheSameMask) {
   const at::Tensor y = ops::dropout(x, 0.3, 5);
   y.sum().backward();
   EXPECT_LT(support::distance(x.grad() * x, y), 1e-14);
+}
+
+// Drawn one element at a time: any device and any width gives this mask.
+TEST(Dropout, MaskIsAFunctionOfKeyRowAndColumn) {
+  for (const at::ScalarType type : support::all_types()) {
+    const at::Tensor y = ops::dropout(at::ones({5, 300}, type), 0.5, 77).to(at::kFloat);
+    for (std::int64_t i = 0; i < 5; ++i) {
+      const std::uint64_t row = ops::detail::row_key(77, static_cast<std::uint64_t>(i));
+      for (std::int64_t c = 0; c < 300; ++c) {
+        const bool kept = ops::detail::draw(row, static_cast<std::uint32_t>(c)) >= 0x80000000u;
+        ASSERT_EQ(y[i][c].item<float>(), kept ? 2.0f : 0.0f) << i << " " << c;
+      }
+    }
+  }
+}
+
+TEST(Dropout, EqualsAProductWithItsMask) {
+  for (const std::int64_t n : {0, 1, 40, 200}) {
+    const std::vector<at::Tensor> in{at::randn({n, 19}, at::kDouble),
+                                     at::randn({n, 19}, at::kDouble)};
+    const at::Tensor mask = ops::dropout(at::ones({n, 19}, at::kDouble), 0.3, 5);
+    support::expect_kernel_law(
+        [](const std::vector<at::Tensor>& t) -> std::vector<at::Tensor> {
+          return {ops::dropout(t[0], 0.3, 5, t[1])};
+        },
+        [&](const std::vector<at::Tensor>& t) -> std::vector<at::Tensor> {
+          return {t[0] * mask.to(t[0].scalar_type()) + t[1]};
+        },
+        in, support::all_types());
+  }
 }
 
 TEST(Dropout, ZeroProbabilityAddsTheResidualOnly) {

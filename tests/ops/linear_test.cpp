@@ -19,7 +19,8 @@ TEST(Linear, EqualsTheComposedProductForAnyNumberOfRows) {
             return {relu ? at::relu(y) : y};
           },
           {at::randn({n, 19}, at::kDouble), at::randn({37, 19}, at::kDouble),
-           at::randn({37}, at::kDouble)});
+           at::randn({37}, at::kDouble)},
+          support::all_types());
     }
   }
 }

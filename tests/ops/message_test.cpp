@@ -26,34 +26,63 @@ Tensors gated_inputs(const EdgeBatch& b, std::int64_t d) {
   return {at::randn({b.nodes, 4 * d}, at::kDouble), at::randn({b.edges.count(), d}, at::kDouble)};
 }
 
-TEST(GineAggregate, EqualsGatherAndScatterOnOddGraphs) {
+support::Operation composed_gine(const EdgeBatch& b) {
+  return [=](const Tensors& in) -> Tensors {
+    return {ops::reference::gine_aggregate(in[0], in[1], b.edges)};
+  };
+}
+support::Operation composed_gated(const EdgeBatch& b) {
+  return [=](const Tensors& in) -> Tensors {
+    const auto [h, ehat] = ops::reference::gated_gcn(in[0], in[1], b.edges);
+    return {h, ehat};
+  };
+}
+
+void expect_laws(const EdgeBatch& b, std::int64_t d) {
+  SCOPED_TRACE(d);
+  support::expect_kernel_law(gine(b), composed_gine(b), gine_inputs(b, d), support::all_types());
+  support::expect_kernel_law(gated(b), composed_gated(b), gated_inputs(b, d), support::all_types());
+  const at::Tensor self = at::randn({b.nodes}, at::kDouble);
+  const at::Tensor weight = at::randn({b.edges.count()}, at::kDouble);
+  const auto with = [&](auto* f) {
+    return [&, f](const Tensors& in) -> Tensors {
+      // Rounded to the type under test, as its inputs are.
+      const auto type = in[0].scalar_type();
+      const auto rounded = [&](const at::Tensor& t) { return t.to(at::kBFloat16).to(type); };
+      return {f(in[0], rounded(self), rounded(weight), b.edges)};
+    };
+  };
+  support::expect_kernel_law(with(ops::weighted_aggregate),
+                             with(ops::reference::weighted_aggregate),
+                             {at::randn({b.nodes, d}, at::kDouble)}, support::all_types());
+}
+
+TEST(Message, EqualsGatherAndScatterOnOddGraphs) {
+  at::manual_seed(1);
   const EdgeBatch b = support::pack_odd_graphs();
-  for (const std::int64_t d : {1, 7, 16, 64}) {
-    support::expect_kernel_law(
-        gine(b),
-        [&](const Tensors& in) -> Tensors {
-          return {ops::reference::gine_aggregate(in[0], in[1], b.edges)};
-        },
-        gine_inputs(b, d));
+  for (const std::int64_t d : {1, 7, 16, 19, 64, 83}) expect_laws(b, d);
+}
+
+TEST(Message, EqualsGatherAndScatterOnRandomGraphs) {
+  at::manual_seed(2);
+  std::int64_t d = 1;
+  for (const EdgeBatch& b : support::random_batches()) {
+    expect_laws(b, d);
+    d = d % 37 + 5;
   }
 }
 
-TEST(GatedGcn, EqualsGatherAndScatterOnOddGraphs) {
-  const EdgeBatch b = support::pack_odd_graphs();
-  for (const std::int64_t d : {1, 7, 16, 19, 64}) {
-    support::expect_kernel_law(
-        gated(b),
-        [&](const Tensors& in) -> Tensors {
-          const auto [h, ehat] = ops::reference::gated_gcn(in[0], in[1], b.edges);
-          return {h, ehat};
-        },
-        gated_inputs(b, d));
-  }
-}
-
-TEST(GatedGcn, GradientsEqualFiniteDifferences) {
+TEST(Message, GradientsEqualFiniteDifferences) {
   const EdgeBatch b = support::pack({support::star(4), support::edgeless(1), support::cycle(3)});
+  support::expect_gradients(gine(b), gine_inputs(b, 3));
   support::expect_gradients(gated(b), gated_inputs(b, 3));
+  const at::Tensor self = at::randn({b.nodes}, at::kDouble);
+  const at::Tensor weight = at::randn({b.edges.count()}, at::kDouble);
+  support::expect_gradients(
+      [&](const Tensors& in) -> Tensors {
+        return {ops::weighted_aggregate(in[0], self, weight, b.edges)};
+      },
+      {at::randn({b.nodes, 3}, at::kDouble)});
 }
 
 TEST(GatedGcn, NodeWithoutInEdgesKeepsItsOwnProjection) {
@@ -64,20 +93,10 @@ TEST(GatedGcn, NodeWithoutInEdgesKeepsItsOwnProjection) {
   EXPECT_EQ(ehat.size(0), 0);
 }
 
-TEST(WeightedAggregate, EqualsGatherAndScatterOnOddGraphs) {
-  const EdgeBatch b = support::pack_odd_graphs();
-  const at::Tensor self = at::randn({b.nodes}, at::kDouble);
-  const at::Tensor weight = at::randn({b.edges.count()}, at::kDouble);
-  support::expect_kernel_law(
-      [&](const Tensors& in) -> Tensors {
-        const auto type = in[0].scalar_type();
-        return {ops::weighted_aggregate(in[0], self.to(type), weight.to(type), b.edges)};
-      },
-      [&](const Tensors& in) -> Tensors {
-        const auto type = in[0].scalar_type();
-        return {ops::reference::weighted_aggregate(in[0], self.to(type), weight.to(type), b.edges)};
-      },
-      {at::randn({b.nodes, 9}, at::kDouble)});
+TEST(GineAggregate, NanIsNotHiddenByRelu) {
+  const EdgeBatch b = support::pack({support::directed_path(2)});
+  const at::Tensor e = at::full({1, 3}, std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(ops::gine_aggregate(at::zeros({2, 3}), e, b.edges)[1].isnan().all().item<bool>());
 }
 
 TEST(Message, BitsDoNotDependOnTheThreadCount) {

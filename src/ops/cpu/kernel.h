@@ -16,11 +16,17 @@ void add_varlen_backward(detail::VarlenKernels<T>& table);
 template <class T>
 void add_sparse_kernels(detail::Kernels<T>& table);
 
-// Fill in the message-passing and the row-wise entries of the table.
-template <class T>
-void add_message_kernels(detail::Kernels<T>& table);
-template <class T>
-void add_row_kernels(detail::Kernels<T>& table);
+template <class S>
+void add_message_kernels(detail::MessageKernels<S>& table);
+template <class S>
+void add_row_kernels(detail::RowKernels<S>& table);
+template <class S>
+void add_layer_norm_kernels(detail::RowKernels<S>& table);
+template <class S>
+void add_segment_kernels(detail::SegmentKernels<S>& table);
+template <class S>
+void add_favor_kernels(detail::FavorKernels<S>& table);
+
 // Leaves the entry null where the BLAS is the better choice.
 template <class T>
 void add_product_kernel(detail::Kernels<T>& table);

@@ -1,146 +1,273 @@
-// Row-wise work: residual with dropout, batch statistics, normalisation, bias and ReLU, pooling.
+// Row-wise work: residual with dropout, activations, normalisation over columns and over rows.
+#include <cmath>
+
 #include "ops/cpu/kernel.h"
+#include "ops/detail/columns.h"
 #include "ops/detail/random.h"
-#include "ops/detail/simd.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
 namespace {
 
+using detail::Compute;
+using detail::Keep;
 using Index = std::int64_t;
 
+// Keep factors of the kLanes columns from `column` on of the row with stream `row`.
 template <class T>
-void residual_dropout(Index begin, Index end, Index d, const T* x, const T* residual,
-                      std::uint32_t threshold, T keep_scale, std::uint64_t key, T* z) {
-  constexpr Index w = Simd<T>::kLanes;
-  for (Index i = begin; i < end; ++i) {
-    const T* xi = x + i * d;
-    T* zi = z + i * d;
-    if (threshold == 0) {
-      std::copy_n(xi, d, zi);
-    } else {
-      const std::uint64_t row = detail::row_key(key, static_cast<std::uint64_t>(i));
-      T factor[16 * w];
-      for (Index first = 0; first < d; first += 16 * w) {
-        const Index count = std::min(16 * w, d - first);
-        draw_factors(detail::row_key(row, static_cast<std::uint64_t>(first)), threshold, keep_scale,
-                     count, factor);
-        for (Index c = 0; c < count; ++c) zi[first + c] = xi[first + c] * factor[c];
+inline Vec<T> factors(const Keep<T>& keep, std::uint64_t row, Index column) {
+  using U = typename Simd<T>::U;
+  U index = {};
+  for (int l = 0; l < Simd<T>::kLanes; ++l) index[l] = static_cast<std::uint32_t>(l);
+  index += static_cast<std::uint32_t>(column);
+  const typename Simd<T>::S kept = detail::draw<U>(row, index) >= (U{} + keep.threshold);  // 0, -1
+  return __builtin_convertvector(-kept, Vec<T>) * keep.scale;
+}
+
+template <class T>
+inline std::uint64_t stream(const Keep<T>& keep, Index row) {
+  return detail::row_key(keep.key, static_cast<std::uint64_t>(row));
+}
+
+template <class S>
+void residual_dropout(Index begin, Index end, Index d, const S* x, const S* residual,
+                      Keep<Compute<S>> keep, S* z) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    for (Index i = begin; i < end; ++i) {
+      const std::uint64_t row = stream(keep, i);
+      for (int u = 0; u < V; ++u) {
+        Vec<T> value = columns.load(x + i * d, u);
+        if (keep.threshold != 0) {
+          value *= factors<T>(keep, row, columns.first + u * Simd<T>::kLanes);
+        }
+        if (residual != nullptr) value += columns.load(residual + i * d, u);
+        columns.store(z + i * d, u, value);
       }
     }
-    if (residual != nullptr) {
-      for (Index c = 0; c < d; ++c) zi[c] += residual[i * d + c];
-    }
-  }
+  });
 }
 
-template <class T>
-void moments(Index begin, Index end, Index d, const T* z, T* mean, T* m2) {
-  std::fill_n(mean, d, T{0});
-  std::fill_n(m2, d, T{0});
-  for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) mean[c] += z[i * d + c];
-  }
+template <class S>
+void moments(Index begin, Index end, Index d, const S* z, Compute<S>* mean, Compute<S>* m2) {
+  using T = Compute<S>;
   const T inverse = T{1} / static_cast<T>(end - begin);
-  for (Index c = 0; c < d; ++c) mean[c] *= inverse;
-  for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) {
-      const T deviation = z[i * d + c] - mean[c];
-      m2[c] += deviation * deviation;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    Vec<T> sum[V] = {}, squares[V] = {};
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) sum[u] += columns.load(z + i * d, u);
     }
+    for (int u = 0; u < V; ++u) sum[u] *= inverse;
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) {
+        const Vec<T> deviation = columns.load(z + i * d, u) - sum[u];
+        squares[u] += deviation * deviation;
+      }
+    }
+    for (int u = 0; u < V; ++u) columns.store(mean, u, sum[u]);
+    for (int u = 0; u < V; ++u) columns.store(m2, u, squares[u]);
+  });
+}
+
+template <class S>
+void scale_shift(Index begin, Index end, Index d, const S* z, const Compute<S>* mean,
+                 const Compute<S>* scale, const Compute<S>* shift, S* y) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) {
+        const Vec<T> centred = columns.load(z + i * d, u) - columns.load(mean, u);
+        columns.store(y + i * d, u, centred * columns.load(scale, u) + columns.load(shift, u));
+      }
+    }
+  });
+}
+
+template <class S>
+void norm_sums(Index begin, Index end, Index d, const S* g, const S* z, const Compute<S>* mean,
+               Compute<S>* sum_g, Compute<S>* sum_gz) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    Vec<T> sum[V] = {}, product[V] = {};
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) {
+        const Vec<T> gi = columns.load(g + i * d, u);
+        sum[u] += gi;
+        product[u] += gi * (columns.load(z + i * d, u) - columns.load(mean, u));
+      }
+    }
+    for (int u = 0; u < V; ++u) columns.store(sum_g, u, sum[u]);
+    for (int u = 0; u < V; ++u) columns.store(sum_gz, u, product[u]);
+  });
+}
+
+template <class S>
+void norm_backward(Index begin, Index end, Index d, const S* g, const S* z, const Compute<S>* mean,
+                   const Compute<S>* a, const Compute<S>* b, const Compute<S>* c, S* dz) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) {
+        const Vec<T> centred = columns.load(z + i * d, u) - columns.load(mean, u);
+        columns.store(dz + i * d, u,
+                      columns.load(a, u) * columns.load(g + i * d, u) +
+                          columns.load(b, u) * centred + columns.load(c, u));
+      }
+    }
+  });
+}
+
+template <class S>
+void column_sum(Index begin, Index end, Index d, const S* g, Compute<S>* sum) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    Vec<T> total[V] = {};
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) total[u] += columns.load(g + i * d, u);
+    }
+    for (int u = 0; u < V; ++u) columns.store(sum, u, total[u]);
+  });
+}
+
+// Phi(-|x|) for the normal distribution: in float by Abramowitz & Stegun 7.1.26 (1e-7), which keeps
+// the small values of the tail.
+inline Vec<float> normal_tail(Vec<float> x) {
+  const Vec<float> a = (x < 0 ? -x : x) * 0.70710678f;
+  const Vec<float> t = 1.0f / (1.0f + 0.3275911f * a);
+  const Vec<float> p =
+      ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t +
+       0.254829592f) *
+      t;
+  return 0.5f * p * exp<float>(-a * a);
+}
+inline Vec<double> normal_tail(Vec<double> x) {
+  Vec<double> tail;
+  for (int l = 0; l < Simd<double>::kLanes; ++l) {
+    tail[l] = 0.5 * std::erfc(std::abs(x[l]) * 0.70710678118654752440);
   }
+  return tail;
 }
 
 template <class T>
-void scale_shift(Index begin, Index end, Index d, const T* z, const T* mean, const T* scale,
-                 const T* shift, T* y) {
-  for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) {
-      y[i * d + c] = (z[i * d + c] - mean[c]) * scale[c] + shift[c];
-    }
-  }
+inline Vec<T> normal_cdf(Vec<T> x) {
+  const Vec<T> tail = normal_tail(x);
+  return x < 0 ? tail : 1 - tail;
 }
 
-template <class T>
-void norm_sums(Index begin, Index end, Index d, const T* g, const T* z, const T* mean, T* sum_g,
-               T* sum_gz) {
-  std::fill_n(sum_g, d, T{0});
-  std::fill_n(sum_gz, d, T{0});
-  for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) {
-      sum_g[c] += g[i * d + c];
-      sum_gz[c] += g[i * d + c] * (z[i * d + c] - mean[c]);
-    }
-  }
-}
+enum : int { kNone = 0, kRelu = 1, kGelu = 2 };
 
 template <class T>
-void norm_backward(Index begin, Index end, Index d, const T* g, const T* z, const T* mean,
-                   const T* a, const T* b, const T* c0, T* dz) {
-  for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) {
-      dz[i * d + c] = a[c] * g[i * d + c] + b[c] * (z[i * d + c] - mean[c]) + c0[c];
-    }
+inline Vec<T> act(Vec<T> x, int activation) {
+  if (activation == kRelu) return x < 0 ? Vec<T>{} : x;
+  if (activation == kGelu) return x * normal_cdf<T>(x);
+  return x;
+}
+template <class T>
+inline Vec<T> act_slope(Vec<T> x, int activation) {
+  if (activation == kRelu) return x > 0 ? splat<T>(1) : Vec<T>{};
+  if (activation == kGelu) {
+    const Vec<T> density =
+        static_cast<T>(0.39894228040143267794) * exp<T>(static_cast<T>(-0.5) * x * x);
+    return normal_cdf<T>(x) + x * density;
   }
+  return splat<T>(1);
 }
 
-template <class T>
-void column_sum(Index begin, Index end, Index d, const T* g, T* sum) {
-  std::fill_n(sum, d, T{0});
-  for (Index i = begin; i < end; ++i) {
-    for (Index c = 0; c < d; ++c) sum[c] += g[i * d + c];
-  }
+template <class S>
+void activate(Index begin, Index end, Index d, const detail::Activate<S>& a) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    for (Index i = begin; i < end; ++i) {
+      const std::uint64_t row = stream(a.keep, i);
+      for (int u = 0; u < V; ++u) {
+        Vec<T> value = columns.load(a.x + i * d, u);
+        if (a.bias != nullptr) value += columns.load(a.bias, u);
+        value = act<T>(value, a.activation);
+        if (a.keep.threshold != 0) {
+          value *= factors<T>(a.keep, row, columns.first + u * Simd<T>::kLanes);
+        }
+        if (a.residual != nullptr) value += columns.load(a.residual + i * d, u);
+        columns.store(a.y + i * d, u, value);
+      }
+    }
+  });
 }
 
-template <class T>
-void bias_relu(Index begin, Index end, Index d, const T* bias, bool relu, T* y) {
-  for (Index i = begin; i < end; ++i) {
-    T* yi = y + i * d;
-    if (bias != nullptr) {
-      for (Index c = 0; c < d; ++c) yi[c] += bias[c];
+template <class S>
+void activate_backward(Index begin, Index end, Index d, const detail::Activate<S>& a) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    Vec<T> sum[V] = {};
+    for (Index i = begin; i < end; ++i) {
+      const std::uint64_t row = stream(a.keep, i);
+      for (int u = 0; u < V; ++u) {
+        Vec<T> value = columns.load(a.x + i * d, u);
+        if (a.bias != nullptr) value += columns.load(a.bias, u);
+        value = act_slope<T>(value, a.activation) * columns.load(a.g + i * d, u);
+        if (a.keep.threshold != 0) {
+          value *= factors<T>(a.keep, row, columns.first + u * Simd<T>::kLanes);
+        }
+        sum[u] += value;
+        columns.store(a.dx + i * d, u, value);
+      }
     }
-    if (relu) {
-      for (Index c = 0; c < d; ++c) yi[c] = yi[c] > 0 ? yi[c] : T{0};
-    }
-  }
+    for (int u = 0; u < V; ++u) columns.store(a.sums, u, sum[u]);
+  });
 }
 
-template <class T>
-void relu_backward(Index begin, Index end, Index d, const T* y, const T* dy, T* dz) {
-  for (Index x = begin * d; x < end * d; ++x) dz[x] = y[x] > 0 ? dy[x] : T{0};
+template <class S>
+void bias_relu(Index begin, Index end, Index d, const Compute<S>* bias, bool relu, S* y) {
+  using T = Compute<S>;
+  for_columns<T>(d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    for (Index i = begin; i < end; ++i) {
+      for (int u = 0; u < V; ++u) {
+        Vec<T> value = columns.load(y + i * d, u);
+        if (bias != nullptr) value += columns.load(bias, u);
+        columns.store(y + i * d, u, act<T>(value, relu ? kRelu : kNone));
+      }
+    }
+  });
 }
 
-template <class T>
-void segment_sum(Index begin, Index end, Index d, const T* x, const Index* start, bool mean,
-                 T* out) {
-  for (Index g = begin; g < end; ++g) {
-    T* o = out + g * d;
-    std::fill_n(o, d, T{0});
-    for (Index i = start[g]; i < start[g + 1]; ++i) {
-      for (Index c = 0; c < d; ++c) o[c] += x[i * d + c];
+template <class S>
+void relu_backward(Index begin, Index end, Index d, const S* y, const S* dy, S* dz) {
+  using T = Compute<S>;
+  for_columns<T>((end - begin) * d, [&](auto columns) {
+    constexpr int V = decltype(columns)::kVectors;
+    for (int u = 0; u < V; ++u) {
+      const Vec<T> g = columns.load(dy + begin * d, u);
+      columns.store(dz + begin * d, u, columns.load(y + begin * d, u) > 0 ? g : Vec<T>{});
     }
-    const Index count = start[g + 1] - start[g];
-    if (mean && count > 1) {
-      for (Index c = 0; c < d; ++c) o[c] /= static_cast<T>(count);
-    }
-  }
+  });
 }
 
 }  // namespace
 
-template <class T>
-void add_row_kernels(detail::Kernels<T>& table) {
-  table.residual_dropout = residual_dropout<T>;
-  table.moments = moments<T>;
-  table.scale_shift = scale_shift<T>;
-  table.norm_sums = norm_sums<T>;
-  table.norm_backward = norm_backward<T>;
-  table.column_sum = column_sum<T>;
-  table.bias_relu = bias_relu<T>;
-  table.relu_backward = relu_backward<T>;
-  table.segment_sum = segment_sum<T>;
+template <class S>
+void add_row_kernels(detail::RowKernels<S>& table) {
+  table.residual_dropout = residual_dropout<S>;
+  table.moments = moments<S>;
+  table.scale_shift = scale_shift<S>;
+  table.norm_sums = norm_sums<S>;
+  table.norm_backward = norm_backward<S>;
+  table.column_sum = column_sum<S>;
+  table.activate = activate<S>;
+  table.activate_backward = activate_backward<S>;
+  table.bias_relu = bias_relu<S>;
+  table.relu_backward = relu_backward<S>;
 }
 
-template void add_row_kernels<float>(detail::Kernels<float>&);
-template void add_row_kernels<double>(detail::Kernels<double>&);
+template void add_row_kernels(detail::RowKernels<float>&);
+template void add_row_kernels(detail::RowKernels<double>&);
+template void add_row_kernels(detail::RowKernels<detail::Bf16>&);
+template void add_row_kernels(detail::RowKernels<detail::Half>&);
 
 }  // namespace gtrain::ops::GTRAIN_CPU

@@ -9,11 +9,14 @@ template <class T>
 detail::Kernels<T> make_table() {
   detail::Kernels<T> table{};
   add_sparse_kernels(table);
+  add_message_kernels(table.message);
+  add_row_kernels(table.row);
+  add_layer_norm_kernels(table.row);
+  add_segment_kernels(table.segment);
+  add_favor_kernels(table.favor);
   if constexpr (std::is_floating_point_v<T>) {
     add_varlen_forward(table.varlen);
     add_varlen_backward(table.varlen);
-    add_message_kernels(table);
-    add_row_kernels(table);
     add_product_kernel(table);
   }
   return table;

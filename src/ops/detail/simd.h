@@ -79,7 +79,7 @@ inline void store(detail::Bf16* p, Vec<float> x) {
   const U bits = x != x ? U{} + 0x7fc0u : rounded;
   *reinterpret_cast<UnalignedBits16*>(p) = __builtin_convertvector(bits, Bits16);
 }
-#ifdef __AVX512F__
+#ifdef __AVX512F__  // the masked forms: GCC 12 warns about the plain ones
 inline Vec<float> load(const detail::Half* p) {
   return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
