@@ -70,3 +70,11 @@ if(NOT GTRAIN_SANITIZE MATCHES "thread")
   include(GtrainSimt)
   gtrain_simt_tests()
 endif()
+
+# What nvcc makes of the CUDA kernels, where there is one (77: there is none).
+if(gtrain_python)
+  add_test(NAME tools.kernel_gates COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/kernel_report.py --control)
+  add_test(NAME cuda.kernel_report COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/kernel_report.py --check)
+  set_tests_properties(tools.kernel_gates PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
+  set_tests_properties(cuda.kernel_report PROPERTIES LABELS slow SKIP_RETURN_CODE 77 TIMEOUT 1800)
+endif()
