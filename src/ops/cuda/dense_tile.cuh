@@ -11,11 +11,14 @@
 // reads of 8 rows meet in a bank: an odd number of 16-byte units.
 #pragma once
 
+#include <cmath>
+
 #include "ops/cuda/device.cuh"
 
 namespace gtrain::ops::cuda {
 
 constexpr int kTileRows = 16, kTileColumns = 32;
+constexpr double kLog2E = 1.4426950408889634;
 constexpr unsigned kEveryLane = 0xffffffffu;
 
 __device__ __forceinline__ int lane_number() { return static_cast<int>(threadIdx.x & 31u); }
@@ -43,6 +46,15 @@ __device__ __forceinline__ A largest_over(A x, int lanes) {
     x = other > x ? other : x;
   }
   return x;
+}
+
+template <int R, int K, class Real>
+__device__ __forceinline__ void clear(Real (&value)[R][K]) {
+#pragma unroll
+  for (int i = 0; i < R; ++i) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) value[i][k] = 0;
+  }
 }
 
 template <class S, int D>
@@ -176,11 +188,7 @@ struct FmaTile {
 
   __device__ static void products(const A* a, const A* b, int stride, int depth,
                                   A (&value)[kRows][kColumns]) {
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) value[i][j] = 0;
-    }
+    clear(value);
     for (int c = 0; c < depth; c += kVector) {
       Pack<A> left[kRows], right[kColumns];
 #pragma unroll
@@ -241,8 +249,18 @@ struct FmaTile {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
 #pragma unroll
-      for (int k = 0; k < kChannels; ++k) {
-        if (channel(k) < depth) rows[row(i) * stride + channel(k)] = result[i][k] * factor;
+      for (int k = 0; k < kChannels; k += kOwn) {
+        A* to = rows + row(i) * stride + channel(k);
+        if (channel(k) >= depth) continue;  // the rest of a pack lies in the row's padding
+        if constexpr (kOwn == kVector) {
+          Pack<A> pack;
+#pragma unroll
+          for (int v = 0; v < kOwn; ++v) pack[v] = result[i][k + v] * factor;
+          store_shared_pack(to, pack);
+        } else {
+#pragma unroll
+          for (int v = 0; v < kOwn; ++v) to[v] = result[i][k + v] * factor;
+        }
       }
     }
   }
@@ -256,6 +274,46 @@ struct FmaTile {
     } else {
 #pragma unroll
       for (int v = 0; v < kOwn; ++v) right[v] = from[v];
+    }
+  }
+};
+
+// Softmax over tiles of columns, a lane's rows: the largest score so far, this lane's part of the
+// sum of exponentials, and the result relative to them.
+template <class Tile>
+struct OnlineSoftmax {
+  using Real = typename Tile::Real;
+  Real largest[Tile::kRows], sum[Tile::kRows], result[Tile::kRows][Tile::kChannels];
+
+  __device__ OnlineSoftmax() {
+    clear(result);
+#pragma unroll
+    for (int i = 0; i < Tile::kRows; ++i) {
+      largest[i] = -infinity<Real>();
+      sum[i] = 0;
+    }
+  }
+
+  // Scores in base 2 to exponentials; what was summed before is scaled to the new maximum.
+  // `share`: what each column counts in the sum, null: 1.
+  __device__ void weigh(Real (&value)[Tile::kRows][Tile::kColumns], const Real* share = nullptr) {
+#pragma unroll
+    for (int i = 0; i < Tile::kRows; ++i) {
+      Real top = largest[i];
+#pragma unroll
+      for (int j = 0; j < Tile::kColumns; ++j) top = value[i][j] > top ? value[i][j] : top;
+      top = largest_over(top, Tile::kLanes);
+      const Real reference = top == -infinity<Real>() ? 0 : top;
+      const Real rescale = exp_base2(largest[i] - reference);
+      largest[i] = top;
+      sum[i] *= rescale;
+#pragma unroll
+      for (int k = 0; k < Tile::kChannels; ++k) result[i][k] *= rescale;
+#pragma unroll
+      for (int j = 0; j < Tile::kColumns; ++j) {
+        value[i][j] = exp_base2(value[i][j] - reference);
+        sum[i] += share == nullptr ? value[i][j] : value[i][j] * share[Tile::column(j)];
+      }
     }
   }
 };

@@ -3,46 +3,6 @@
 namespace gtrain::ops::cuda {
 namespace {
 
-// Softmax over tiles of columns, a lane's rows: the largest score so far, this lane's part of the
-// sum of exponentials, and the result relative to them.
-template <class Tile>
-struct OnlineSoftmax {
-  using Real = typename Tile::Real;
-  Real largest[Tile::kRows], sum[Tile::kRows], result[Tile::kRows][Tile::kChannels];
-
-  __device__ OnlineSoftmax() {
-#pragma unroll
-    for (int i = 0; i < Tile::kRows; ++i) {
-      largest[i] = -infinity<Real>();
-      sum[i] = 0;
-#pragma unroll
-      for (int k = 0; k < Tile::kChannels; ++k) result[i][k] = 0;
-    }
-  }
-
-  // Scores in base 2 to weights; what was summed before is scaled to the new maximum.
-  __device__ void weigh(Real (&value)[Tile::kRows][Tile::kColumns]) {
-#pragma unroll
-    for (int i = 0; i < Tile::kRows; ++i) {
-      Real top = largest[i];
-#pragma unroll
-      for (int j = 0; j < Tile::kColumns; ++j) top = value[i][j] > top ? value[i][j] : top;
-      top = largest_over(top, Tile::kLanes);
-      const Real reference = top == -infinity<Real>() ? 0 : top;
-      const Real rescale = exp_base2(largest[i] - reference);
-      largest[i] = top;
-      sum[i] *= rescale;
-#pragma unroll
-      for (int k = 0; k < Tile::kChannels; ++k) result[i][k] *= rescale;
-#pragma unroll
-      for (int j = 0; j < Tile::kColumns; ++j) {
-        value[i][j] = exp_base2(value[i][j] - reference);
-        sum[i] += value[i][j];
-      }
-    }
-  }
-};
-
 template <class Tile>
 __global__ void __launch_bounds__(kVarlenThreads)
     varlen_forward(VarlenAttention a, VarlenMode mode) {
@@ -88,24 +48,26 @@ __global__ void __launch_bounds__(kVarlenThreads)
       cp_async_wait<0>();
     }
     __syncthreads();
-    const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
-    const VarlenPairs<Tile, false> pairs{
-        a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
-    Real value[Tile::kRows][Tile::kColumns];
-    Tile::products(own, reinterpret_cast<const S*>(right), stride, a.width, value);
-    pairs.score(value);
-    softmax.weigh(value);
-    if (a.threshold != 0) {
+    if (row < p.n) {  // else the warp only helps with the copies
+      const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
+      const VarlenPairs<Tile, false> pairs{
+          a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
+      Real value[Tile::kRows][Tile::kColumns];
+      Tile::products(own, reinterpret_cast<const S*>(right), stride, a.width, value);
+      pairs.score(value);
+      softmax.weigh(value);
+      if (a.threshold != 0) {
 #pragma unroll
-      for (int i = 0; i < Tile::kRows; ++i) {
+        for (int i = 0; i < Tile::kRows; ++i) {
 #pragma unroll
-        for (int j = 0; j < Tile::kColumns; ++j) {
-          if (!pairs.keeps(stream[i], i, j)) value[i][j] = 0;
+          for (int j = 0; j < Tile::kColumns; ++j) {
+            if (!pairs.keeps(stream[i], i, j)) value[i][j] = 0;
+          }
         }
       }
+      Tile::accumulate(value, reinterpret_cast<const S*>(right + room.operand) + slice, stride,
+                       depth, scratch, softmax.result);
     }
-    Tile::accumulate(value, reinterpret_cast<const S*>(right + room.operand) + slice, stride, depth,
-                     scratch, softmax.result);
     __syncthreads();
   }
 

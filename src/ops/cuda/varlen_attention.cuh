@@ -1,15 +1,12 @@
 // What the passes of varlen attention share: where a block works, its shared memory, the bias.
 #pragma once
 
-#include <cmath>
-
 #include "ops/cuda/dense_tile.cuh"
 #include "ops/cuda/varlen_attention.h"
 #include "ops/detail/random.h"
 
 namespace gtrain::ops::cuda {
 
-constexpr double kLog2E = 1.4426950408889634;
 constexpr int kVarlenThreads = 128;
 constexpr int kHopBytes = 640;  // of a warp: 16 rows of 36 or 32 of 20
 

@@ -10,15 +10,6 @@ namespace {
 
 constexpr int kReduceParts = 8;  // of the items, summed in order
 
-template <int R, int K, class Real>
-__device__ __forceinline__ void clear(Real (&value)[R][K]) {
-#pragma unroll
-  for (int i = 0; i < R; ++i) {
-#pragma unroll
-    for (int k = 0; k < K; ++k) value[i][k] = 0;
-  }
-}
-
 // dO_i · O_i of a warp's 16 rows, dO from shared memory; all lanes work on one row at a time.
 template <class Tile>
 __device__ void row_deltas(const VarlenAttention& a, const VarlenPlace& p,
@@ -139,31 +130,34 @@ __global__ void __launch_bounds__(kVarlenThreads)
       cp_async_wait<0>();
     }
     __syncthreads();
-    if (tile == 0) row_deltas<Tile>(a, p, own_dout, row, delta);
-    const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
-    const auto* k = reinterpret_cast<const S*>(right);
-    const VarlenPairs<Tile, false> pairs{
-        a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
-    Real value[Tile::kRows][Tile::kColumns], ds[Tile::kRows][Tile::kColumns];
-    Tile::products(own_q, k, stride, a.width, value);
-    Tile::products(own_dout, reinterpret_cast<const S*>(right + room.operand), stride, a.width, ds);
-    pairs.score(value);
+    if (row < p.n) {  // else the warp only helps with the copies
+      if (tile == 0) row_deltas<Tile>(a, p, own_dout, row, delta);
+      const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
+      const auto* k = reinterpret_cast<const S*>(right);
+      const VarlenPairs<Tile, false> pairs{
+          a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
+      Real value[Tile::kRows][Tile::kColumns], ds[Tile::kRows][Tile::kColumns];
+      Tile::products(own_q, k, stride, a.width, value);
+      Tile::products(own_dout, reinterpret_cast<const S*>(right + room.operand), stride, a.width,
+                     ds);
+      pairs.score(value);
 #pragma unroll
-    for (int i = 0; i < Tile::kRows; ++i) {
+      for (int i = 0; i < Tile::kRows; ++i) {
 #pragma unroll
-      for (int j = 0; j < Tile::kColumns; ++j) {
-        Real factor = 1;
-        if (a.threshold != 0) {
-          factor = pairs.keeps(stream[i], i, j) ? static_cast<Real>(a.keep_scale) : 0;
-        }
-        ds[i][j] = exp_base2(value[i][j] - lse[i]) * (factor * ds[i][j] - delta[i]);
-        if (g.dpair_bias != nullptr && slice == 0 && pairs.there(i, j)) {
-          static_cast<Real*>(g.dpair_bias)[pairs.bias_index(i, j)] = ds[i][j];
+        for (int j = 0; j < Tile::kColumns; ++j) {
+          Real factor = 1;
+          if (a.threshold != 0) {
+            factor = pairs.keeps(stream[i], i, j) ? static_cast<Real>(a.keep_scale) : 0;
+          }
+          ds[i][j] = exp_base2(value[i][j] - lse[i]) * (factor * ds[i][j] - delta[i]);
+          if (g.dpair_bias != nullptr && slice == 0 && pairs.there(i, j)) {
+            static_cast<Real*>(g.dpair_bias)[pairs.bias_index(i, j)] = ds[i][j];
+          }
         }
       }
+      if (table_gradient) add_to_table<Tile>(pairs, a.buckets, ds, gradients + warp * pitch);
+      Tile::accumulate(ds, k + slice, stride, depth, scratch, dq);
     }
-    if (table_gradient) add_to_table<Tile>(pairs, a.buckets, ds, gradients + warp * pitch);
-    Tile::accumulate(ds, k + slice, stride, depth, scratch, dq);
     __syncthreads();
   }
 
@@ -266,32 +260,34 @@ __global__ void __launch_bounds__(kVarlenThreads)
       cp_async_wait<0>();
     }
     __syncthreads();
-    const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
-    const auto* q = reinterpret_cast<const S*>(right);
-    const auto* dout = reinterpret_cast<const S*>(right + room.operand);
-    const VarlenColumns<Real> of = columns(tile);
-    const VarlenPairs<Tile, true> pairs{
-        a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
-    Real weight[Tile::kRows][Tile::kColumns], ds[Tile::kRows][Tile::kColumns];
-    Tile::products(own_k, q, stride, a.width, weight);
-    Tile::products(own_v, dout, stride, a.width, ds);
-    pairs.score(weight);
+    if (row < p.n) {  // else the warp only helps with the copies
+      const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
+      const auto* q = reinterpret_cast<const S*>(right);
+      const auto* dout = reinterpret_cast<const S*>(right + room.operand);
+      const VarlenColumns<Real> of = columns(tile);
+      const VarlenPairs<Tile, true> pairs{
+          a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
+      Real weight[Tile::kRows][Tile::kColumns], ds[Tile::kRows][Tile::kColumns];
+      Tile::products(own_k, q, stride, a.width, weight);
+      Tile::products(own_v, dout, stride, a.width, ds);
+      pairs.score(weight);
 #pragma unroll
-    for (int i = 0; i < Tile::kRows; ++i) {
+      for (int i = 0; i < Tile::kRows; ++i) {
 #pragma unroll
-      for (int j = 0; j < Tile::kColumns; ++j) {
-        const int c = Tile::column(j);
-        Real factor = 1;
-        if (a.threshold != 0) {
-          factor = pairs.keeps(of.stream[c], i, j) ? static_cast<Real>(a.keep_scale) : 0;
+        for (int j = 0; j < Tile::kColumns; ++j) {
+          const int c = Tile::column(j);
+          Real factor = 1;
+          if (a.threshold != 0) {
+            factor = pairs.keeps(of.stream[c], i, j) ? static_cast<Real>(a.keep_scale) : 0;
+          }
+          const Real w = exp_base2(weight[i][j] - of.lse[c]);
+          ds[i][j] = w * (factor * ds[i][j] - of.delta[c]);
+          weight[i][j] = w * factor;
         }
-        const Real w = exp_base2(weight[i][j] - of.lse[c]);
-        ds[i][j] = w * (factor * ds[i][j] - of.delta[c]);
-        weight[i][j] = w * factor;
       }
+      Tile::accumulate(weight, dout + slice, stride, depth, scratch, dv);
+      Tile::accumulate(ds, q + slice, stride, depth, scratch, dk);
     }
-    Tile::accumulate(weight, dout + slice, stride, depth, scratch, dv);
-    Tile::accumulate(ds, q + slice, stride, depth, scratch, dk);
     __syncthreads();
   }
 
