@@ -22,7 +22,7 @@ if(NOT TARGET gtrain_simt)
   file(GLOB simt_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/simt/*.cpp)
   add_library(gtrain_simt STATIC ${simt_sources})
   target_include_directories(gtrain_simt PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
-  target_compile_options(gtrain_simt PRIVATE -O2)
+  target_compile_options(gtrain_simt PRIVATE -O2 PUBLIC -Wno-unknown-pragmas)
   target_link_libraries(gtrain_simt PUBLIC Boost::context ${CMAKE_DL_LIBS})
 endif()
 
