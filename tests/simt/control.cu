@@ -10,6 +10,8 @@ namespace {
 __global__ void reverse_kernel(Reverse fault, const float* in, float* out, int n) {
   float* shared = dynamic_shared<float>();
   const int t = threadIdx.x;
+  in += blockIdx.x * n;
+  out += blockIdx.x * n;
   shared[t] = in[t];
   if (fault != Reverse::kReadTooEarly) __syncthreads();
   const float once = shared[n - 1 - t];
@@ -195,8 +197,9 @@ std::size_t floats(int count) { return static_cast<std::size_t>(count) * sizeof(
 
 }  // namespace
 
-void reverse(Reverse fault, const float* in, float* out, int threads) {
-  launch(reverse_kernel, dim3(1), dim3(threads), floats(threads), nullptr, fault, in, out, threads);
+void reverse(Reverse fault, const float* in, float* out, int threads, int blocks) {
+  launch(reverse_kernel, dim3(blocks), dim3(threads), floats(threads), nullptr, fault, in, out,
+         threads);
 }
 void rotate_in_warp(bool sync, const float* in, float* out, int warps) {
   launch(rotate_kernel, dim3(1), dim3(32 * warps), floats(32 * warps), nullptr, sync, in, out);

@@ -4,10 +4,10 @@
 
 namespace gtrain::simt_control {
 
-// Block-wide reversal through shared memory, twice. Faults: no barrier before the reads, no barrier
-// before the second round overwrites what others read.
+// Reversal in each block through shared memory, twice. Faults: no barrier before the reads, no
+// barrier before the second round overwrites what others read.
 enum class Reverse { kCorrect, kReadTooEarly, kWriteTooEarly };
-void reverse(Reverse fault, const float* in, float* out, int threads);
+void reverse(Reverse fault, const float* in, float* out, int threads, int blocks);
 
 // A warp hands values to its neighbours through shared memory; without __syncwarp a race.
 void rotate_in_warp(bool sync, const float* in, float* out, int warps);

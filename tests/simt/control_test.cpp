@@ -43,11 +43,11 @@ void expect_silence(Body body) {
 }
 
 void run_reverse(Device& device, Reverse fault) {
-  auto in = device.input(counting(96), "in");
-  auto out = device.output<float>(96, "out");
-  reverse(fault, in.data(), out.data(), 96);
+  auto in = device.input(counting(480), "in");
+  auto out = device.output<float>(480, "out");
+  reverse(fault, in.data(), out.data(), 96, 5);
   if (fault == Reverse::kCorrect) {
-    EXPECT_EQ(out.read()[5], 7.0f);
+    EXPECT_EQ(out.read()[389], 391.0f);
   }
 }
 

@@ -109,7 +109,8 @@ struct Racer {
 void check_cell(const Racer& r, Cell& cell, const Access& now) {
   const bool writes = r.kind == Kind::kStore || r.kind == Kind::kAtomic;
   const Access& w = cell.write;
-  if ((w.bytes & now.bytes) != 0 && !(w.atomic && now.atomic) && !ordered(w, r.thread)) {
+  if ((w.bytes & now.bytes) != 0 && !(w.atomic && now.atomic) &&
+      !ordered(w, r.thread, r.region->shared)) {
     race(r.thread, r.region, r.p, r.bytes, r.kind, w, true, r.code);
   }
   if (r.kind == Kind::kReadOnlyLoad && w.time > device_state->launch_time) {
@@ -121,7 +122,8 @@ void check_cell(const Racer& r, Cell& cell, const Access& now) {
     return;
   }
   for (const Access& read : cell.read) {
-    if ((read.bytes & now.bytes) != 0 && !(read.atomic && now.atomic) && !ordered(read, r.thread)) {
+    if ((read.bytes & now.bytes) != 0 && !(read.atomic && now.atomic) &&
+        !ordered(read, r.thread, r.region->shared)) {
       race(r.thread, r.region, r.p, r.bytes, r.kind, read, false, r.code);
     }
   }
@@ -162,8 +164,10 @@ void map_region(Region* region, bool mapped) {
   for (std::size_t i = 0; i < pages; ++i) the_arena().region_of_page[first + i] = index;
 }
 
-bool ordered(const Access& before, const Thread* thread) {
+// Shared memory has seen only blocks that had ended before this one began.
+bool ordered(const Access& before, const Thread* thread, bool shared) {
   if (before.time <= device_state->launch_time) return true;
+  if (shared && before.time <= thread->block->barrier_time) return true;
   if (before.block != thread->block->linear) return false;
   if (before.thread == thread->index || before.time <= thread->block->barrier_time) return true;
   if (before.thread / 32 != thread->index / 32) return false;

@@ -223,7 +223,7 @@ void check_access(Thread* thread, const void* p, int bytes, Kind kind, bool alig
 // The same for the running thread, which may be interrupted before; counts a step.
 void access(const void* p, int bytes, Kind kind, bool aligned, const void* code);
 Region* expect_space(const void* p, bool shared, const char* what, const void* code);
-bool ordered(const Access& before, const Thread* thread);
+bool ordered(const Access& before, const Thread* thread, bool shared);
 
 // scheduler.cpp
 void step();
