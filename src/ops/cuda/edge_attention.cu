@@ -19,21 +19,23 @@ __device__ __forceinline__ void attend(const EdgeAttention<S>& a, const Lane& la
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
   A q[kSize];
   load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane, static_cast<A>(a.scale), q);
-  for (std::int64_t base = item.begin; base < item.end; base += U * lane.groups) {
+  const int count = static_cast<int>(item.end - item.begin);
+  const std::int32_t* column = a.column + item.begin;
+  for (int base = 0; base < count; base += U * lane.groups) {
     Row<S, T> k[U], v[U], edge[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
-      const bool present = p < item.end;
-      const std::int64_t j = present ? a.column[p] : 0;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count;
+      const std::int64_t j = present ? column[e] : 0;
       k[u].load(a.k + j * a.k_stride + head_offset, lane, present);
       v[u].load(a.v + j * a.v_stride + head_offset, lane, present);
-      load_edge<S, T>(a, lane, p, present, edge[u]);
+      load_edge<S, T>(a, lane, item.begin + e, present, edge[u]);
     }
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
-      const bool present = p < item.end;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count;
       A w[kSize], sum = 0;
 #pragma unroll
       for (int i = 0; i < kSize; ++i) {
@@ -41,7 +43,7 @@ __device__ __forceinline__ void attend(const EdgeAttention<S>& a, const Lane& la
         sum += w[i];
       }
       if (a.w != nullptr && present) {
-        store_row<T::V>(a.w + (p * a.heads + lane.head) * a.width, lane, w);
+        store_row<T::V>(a.w + ((item.begin + e) * a.heads + lane.head) * a.width, lane, w);
       }
       const A weight = weight_of(a, lane, sum).value;
       if (!present) continue;
@@ -72,7 +74,8 @@ __device__ __forceinline__ compute_t<S> inverse_of(const EdgeAttention<S>& a, co
 }
 
 template <class S, class T>
-__global__ void __launch_bounds__(32 * kWarps) forward_kernel(EdgeAttention<S> a, LaneShape shape) {
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
+    forward_kernel(EdgeAttention<S> a, LaneShape shape) {
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;

@@ -34,21 +34,23 @@ __device__ __forceinline__ void row_gradient(const EdgeAttention<S>& a,
   if (lane.group == 0 && lane.leads && item.begin == a.row_work.start[item.row]) {
     g.delta[row + lane.head] = delta;
   }
-  for (std::int64_t base = item.begin; base < item.end; base += U * lane.groups) {
+  const int count = static_cast<int>(item.end - item.begin);
+  const std::int32_t* column = a.column + item.begin;
+  for (int base = 0; base < count; base += U * lane.groups) {
     Row<S, T> k[U], v[U], edge[U], dw[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
-      const bool present = p < item.end;
-      const std::int64_t j = present ? a.column[p] : 0;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count;
+      const std::int64_t j = present ? column[e] : 0;
       k[u].load(a.k + j * a.k_stride + head_offset, lane, present);
       v[u].load(a.v + j * a.v_stride + head_offset, lane, present);
-      load_edge<S, T>(a, lane, p, present, edge[u]);
-      load_dw<S, T>(a, g, lane, p, present, dw[u]);
+      load_edge<S, T>(a, lane, item.begin + e, present, edge[u]);
+      load_dw<S, T>(a, g, lane, item.begin + e, present, dw[u]);
     }
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
+      const int e = base + u * lane.groups + lane.group;
       A sum = 0, dedge[kSize];
 #pragma unroll
       for (int i = 0; i < kSize; ++i) sum += q[i] * k[u][i] * edge[u][i];
@@ -61,15 +63,15 @@ __device__ __forceinline__ void row_gradient(const EdgeAttention<S>& a,
         dq[i] += dproduct * edge[u][i];
         dedge[i] = dproduct * q[i];
       }
-      if (g.dedge != nullptr && p < item.end) {
-        store_row<T::V>(g.dedge + (p * a.heads + lane.head) * a.width, lane, dedge);
+      if (g.dedge != nullptr && e < count) {
+        store_row<T::V>(g.dedge + ((item.begin + e) * a.heads + lane.head) * a.width, lane, dedge);
       }
     }
   }
 }
 
 template <class S, class T>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
     row_gradient_kernel(EdgeAttention<S> a, EdgeAttentionGradient<S> g, LaneShape shape) {
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
@@ -103,14 +105,17 @@ __device__ __forceinline__ void column_gradient(const EdgeAttention<S>& a,
   Row<S, T> k, v;
   k.load(a.k + item.row * a.k_stride + head_offset, lane, true);
   v.load(a.v + item.row * a.v_stride + head_offset, lane, true);
-  for (std::int64_t base = item.begin; base < item.end; base += U * lane.groups) {
+  const int count = static_cast<int>(item.end - item.begin);
+  const std::int32_t* rows = g.row + item.begin;
+  const std::int64_t* pairs = g.pair + item.begin;
+  for (int base = 0; base < count; base += U * lane.groups) {
     Row<S, T> q[U], dout[U], edge[U], dw[U];
     A inverse[U], delta[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t t = base + u * lane.groups + lane.group;
-      const bool present = t < item.end, scored = present && lane.has_head();
-      const std::int64_t i = present ? g.row[t] : 0, p = present ? g.pair[t] : 0;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count, scored = present && lane.has_head();
+      const std::int64_t i = present ? rows[e] : 0, p = present ? pairs[e] : 0;
       q[u].load(a.q + i * a.q_stride + head_offset, lane, present);
       dout[u].load(g.dout + i * a.heads * a.width + head_offset, lane, present);
       load_edge<S, T>(a, lane, p, present, edge[u]);
@@ -139,7 +144,7 @@ __device__ __forceinline__ void column_gradient(const EdgeAttention<S>& a,
 }
 
 template <class S, class T>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
     column_gradient_kernel(EdgeAttention<S> a, EdgeAttentionGradient<S> g, LaneShape shape) {
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);

@@ -12,6 +12,9 @@
 namespace gtrain::ops::cuda {
 
 constexpr int kWarps = 4;  // of a block
+// Blocks of a multiprocessor at least, for __launch_bounds__: without a number ptxas trades a few
+// bytes of spills for one block more.
+constexpr int kBlocks = 2;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 // Chosen on the host: lanes of a head and heads of a warp, as powers of two.

@@ -47,7 +47,7 @@ __device__ __forceinline__ void store_channels(S* p, const compute_t<S> (&x)[N])
 }
 
 template <class S, int V, class Operation>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
     message_kernel(Operation operation, Work work, LaneShape shape) {
   using A = compute_t<S>;
   constexpr int U = sizeof(A) * V > 16 ? 2 : 4, kSums = Operation::kSums;

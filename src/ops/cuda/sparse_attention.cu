@@ -41,31 +41,34 @@ __device__ __forceinline__ void attend(const SparseAttention<S>& a, const Lane& 
   A q[T::V * T::R];
   load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane,
                     static_cast<A>(a.scale * kLog2E), q);
-  for (std::int64_t base = item.begin; base < item.end; base += U * lane.groups) {
+  const int count = static_cast<int>(item.end - item.begin);
+  const std::int32_t* column = a.column + item.begin;
+  for (int base = 0; base < count; base += U * lane.groups) {
     LaneRow<S, T::V, T::R> k[U], v[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
-      const bool present = p < item.end;
-      const std::int64_t j = present ? a.column[p] : 0;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count;
+      const std::int64_t j = present ? column[e] : 0;
       k[u].load(a.k + j * a.k_stride + head_offset, lane, present);
       v[u].load(a.v + j * a.v_stride + head_offset, lane, present);
     }
     A score[U], largest = softmax.max;
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
+      const int e = base + u * lane.groups + lane.group;
       score[u] = sum_head(k[u].dot(q), lane);
-      score[u] = p < item.end && lane.has_head() ? score[u] + bias_of(a, p, lane.head) : -INFINITY;
+      score[u] = e < count && lane.has_head() ? score[u] + bias_of(a, item.begin + e, lane.head)
+                                              : -INFINITY;
       largest = score[u] > largest ? score[u] : largest;
     }
     softmax.raise(largest);
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
+      const int e = base + u * lane.groups + lane.group;
       A weight = exp2_of(score[u] - reference(largest));
       softmax.sum += weight;
-      weight *= keep_factor(a, p, lane.head);
+      weight *= keep_factor(a, item.begin + e, lane.head);
 #pragma unroll
       for (int i = 0; i < T::V * T::R; ++i) softmax.out[i] += weight * v[u][i];
     }
@@ -87,7 +90,7 @@ struct Partial {
 };
 
 template <class S, class T>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
     forward_kernel(SparseAttention<S> a, LaneShape shape) {
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);

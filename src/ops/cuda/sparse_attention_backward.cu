@@ -82,24 +82,27 @@ __device__ __forceinline__ void row_gradient(const SparseAttention<S>& a,
   if (lane.group == 0 && lane.leads && item.begin == a.row_work.start[item.row]) {
     g.delta[row + lane.head] = delta;
   }
-  for (std::int64_t base = item.begin; base < item.end; base += U * lane.groups) {
+  const int count = static_cast<int>(item.end - item.begin);
+  const std::int32_t* column = a.column + item.begin;
+  for (int base = 0; base < count; base += U * lane.groups) {
     LaneRow<S, T::V, T::R> k[U], v[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
-      const bool present = p < item.end;
-      const std::int64_t j = present ? a.column[p] : 0;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count;
+      const std::int64_t j = present ? column[e] : 0;
       k[u].load(a.k + j * a.k_stride + head_offset, lane, present);
       v[u].load(a.v + j * a.v_stride + head_offset, lane, present);
     }
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t p = base + u * lane.groups + lane.group;
-      const bool present = p < item.end && lane.has_head();
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count && lane.has_head();
       A score = sum_head(k[u].dot(q), lane);
       const A dweight = sum_head(v[u].dot(dout), lane);
       A dscore = 0;
       if (present) {
+        const std::int64_t p = item.begin + e;
         score += bias_of(a, p, lane.head);
         dscore = exp2_of(score - lse) * (dweight * keep_factor(a, p, lane.head) - delta);
         if (lane.leads && g.dpair_bias != nullptr) {
@@ -108,7 +111,7 @@ __device__ __forceinline__ void row_gradient(const SparseAttention<S>& a,
       }
       if (g.dtype_bias != nullptr) {
         const bool adds = present && lane.leads;
-        table.add(lane, adds, adds && a.type != nullptr ? a.type[p] : 0, dscore);
+        table.add(lane, adds, adds && a.type != nullptr ? a.type[item.begin + e] : 0, dscore);
       }
 #pragma unroll
       for (int i = 0; i < T::V * T::R; ++i) dq[i] += dscore * k[u][i];
@@ -117,7 +120,7 @@ __device__ __forceinline__ void row_gradient(const SparseAttention<S>& a,
 }
 
 template <class S, class T>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
     row_gradient_kernel(SparseAttention<S> a, SparseAttentionGradient<S> g, LaneShape shape) {
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
@@ -156,14 +159,17 @@ __device__ __forceinline__ void column_gradient(const SparseAttention<S>& a,
                     static_cast<A>(a.scale * kLog2E), k);
   LaneRow<S, T::V, T::R> v;
   v.load(a.v + item.row * a.v_stride + head_offset, lane, true);
-  for (std::int64_t base = item.begin; base < item.end; base += U * lane.groups) {
+  const int count = static_cast<int>(item.end - item.begin);
+  const std::int32_t* rows = g.row + item.begin;
+  const std::int64_t* pairs = g.pair + item.begin;
+  for (int base = 0; base < count; base += U * lane.groups) {
     LaneRow<S, T::V, T::R> q[U], dout[U];
     A lse[U], delta[U];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t t = base + u * lane.groups + lane.group;
-      const bool present = t < item.end;
-      const std::int64_t i = present ? g.row[t] : 0;
+      const int e = base + u * lane.groups + lane.group;
+      const bool present = e < count;
+      const std::int64_t i = present ? rows[e] : 0;
       q[u].load(a.q + i * a.q_stride + head_offset, lane, present);
       dout[u].load(g.dout + i * a.heads * a.width + head_offset, lane, present);
       const bool scored = present && lane.has_head();
@@ -172,12 +178,12 @@ __device__ __forceinline__ void column_gradient(const SparseAttention<S>& a,
     }
 #pragma unroll
     for (int u = 0; u < U; ++u) {
-      const std::int64_t t = base + u * lane.groups + lane.group;
+      const int e = base + u * lane.groups + lane.group;
       A score = sum_head(q[u].dot(k), lane);
       const A dweight = sum_head(dout[u].dot(v), lane);
       A keep = 1;
-      if (needs_pair && t < item.end && lane.has_head()) {
-        const std::int64_t p = g.pair[t];
+      if (needs_pair && e < count && lane.has_head()) {
+        const std::int64_t p = pairs[e];
         score += bias_of(a, p, lane.head);
         keep = keep_factor(a, p, lane.head);
       }
@@ -192,7 +198,7 @@ __device__ __forceinline__ void column_gradient(const SparseAttention<S>& a,
 }
 
 template <class S, class T>
-__global__ void __launch_bounds__(32 * kWarps)
+__global__ void __launch_bounds__(32 * kWarps, kBlocks)
     column_gradient_kernel(SparseAttention<S> a, SparseAttentionGradient<S> g, LaneShape shape) {
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
