@@ -13,6 +13,14 @@ struct Options {
   double dropout = 0;
 };
 
+// Parameters are of type A; these are numbers that S has, too.
+template <class A, class S>
+std::vector<A> widen_to(const std::vector<S>& values) {
+  std::vector<A> out;
+  for (const S v : values) out.push_back(to_float(v));
+  return out;
+}
+
 double phi(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
 double activated(Activation activation, double x) {
@@ -31,7 +39,8 @@ struct Case {
   using A = compute_t<S>;
   std::size_t rows, width;
   Options options;
-  std::vector<S> x, bias, residual, g;
+  std::vector<S> x, residual, g;
+  std::vector<A> bias;
   Doubles y, dx, dbias;
   Mask mask;
 
@@ -40,9 +49,9 @@ struct Case {
         width(d),
         options(o),
         x(numbers<S>(n * d, 1)),
-        bias(numbers<S>(d, 2)),
         residual(numbers<S>(n * d, 3)),
         g(numbers<S>(n * d, 4)),
+        bias(widen_to<A>(numbers<S>(d, 2))),
         y(n * d),
         dx(n * d),
         dbias(d) {
@@ -50,10 +59,10 @@ struct Case {
       mask = {ops::detail::drop_threshold(o.dropout), 1 / (1 - o.dropout), 0x1234567890abcdefULL};
     }
     // A sum of exactly 0, where ReLU's derivative is 0.
-    if (n * d > 0) x[0] = from_float<S>(-to_float(bias[0]));
+    if (n * d > 0) x[0] = from_float<S>(-bias[0]);
     for (std::size_t i = 0; i < n * d; ++i) {
       const std::size_t c = i % d;
-      const double in = static_cast<double>(to_float(x[i])) + (o.bias ? to_float(bias[c]) : A(0));
+      const double in = static_cast<double>(to_float(x[i])) + (o.bias ? bias[c] : A(0));
       const double keep = keep_factor(mask.threshold, mask.keep_scale, mask.key, i / d, c);
       y[i] = keep * activated(o.activation, in) + (o.residual ? to_float(residual[i]) : A(0));
       dx[i] = keep * to_float(g[i]) * slope(o.activation, in);

@@ -27,8 +27,8 @@ template <class S>
 struct ActivateRows {
   std::int64_t rows = 0, width = 0;
   const S* x = nullptr;
-  const S* bias = nullptr;      // [width] or null
-  const S* residual = nullptr;  // [rows, width] or null; forward only
+  const compute_t<S>* bias = nullptr;  // [width] or null
+  const S* residual = nullptr;         // [rows, width] or null; forward only
   Activation activation = Activation::kNone;
   Mask mask;
 };
