@@ -14,11 +14,12 @@ __device__ __forceinline__ A reference(A max) {
   return max == -INFINITY ? A(0) : max;
 }
 
-// Entries a group loads before it uses them, as registers allow.
+// Entries a group loads before it uses them: what hides the latency of memory at the occupancy that
+// the registers then leave (docs/ops.md).
 template <class S, class T>
-constexpr int kAhead = T::V* T::R * sizeof(S) > 16 || sizeof(S) == 8 ? 1
-                       : sizeof(S) == 2 && T::V > 1                  ? 2
-                                                                     : 4;
+constexpr int kAhead = T::V* T::R == 1                     ? 4
+                       : T::V* T::R <= 4 && sizeof(S) == 4 ? 2
+                                                           : 1;
 
 // The bias of pair p in units of log2.
 template <class S>
