@@ -55,11 +55,15 @@ void gather(Backward<T>& f, Index first, Index count) {
   rows_to_columns(dout, g.out_stride, count, g.width, g.keep_scale, f.dout);
   pack_rows(q, g.stride, count, g.width, T{1}, f.q_rows);
   pack_rows(dout, g.out_stride, count, g.width, g.keep_scale, f.dout_rows);
+  constexpr Index w = Simd<T>::kLanes;
   for (Index i = 0; i < count; ++i) {
-    T dot = 0;
-    for (Index c = 0; c < g.width; ++c)
-      dot += dout[i * g.out_stride + c] * out[i * g.out_stride + c];
-    f.delta[i] = dot;
+    Vec<T> dot = {};
+    for (Index c = 0; c < g.width; c += w) {
+      const Index part = std::min(w, g.width - c);
+      dot += load_first(dout + i * g.out_stride + c, part) *
+             load_first(out + i * g.out_stride + c, part);
+    }
+    f.delta[i] = sum_pairs<T>(dot);
     f.lse[i] = g.lse[(first + i) * g.heads + f.head];
   }
   for (Index i = count; i < kTile<T>; ++i) {
@@ -125,22 +129,12 @@ void block(Backward<T>& f, Index first, Index count) {
                   g.dq + first * g.stride + channel, g.stride);
 }
 
-// [n, wp] -> [n, width] with a stride, times factor.
-template <class T>
-void unpack(const T* rows, Index n, Index width, T factor, T* to, Index stride) {
-  constexpr Index w = Simd<T>::kLanes;
-  const Index wp = padded<T>(width), whole = width / w * w;
-  for (Index i = 0; i < n; ++i) {
-    const T* from = rows + i * wp;
-    T* row = to + i * stride;
-    for (Index c = 0; c < whole; c += w) store<T>(row + c, load(from + c) * factor);
-    for (Index c = whole; c < width; ++c) row[c] = from[c] * factor;
-  }
-}
-
 template <class T>
 void backward(const VarlenGraph<T>& g) {
   Scratch<T>& memory = scratch<T>();
+  prefetch(g.q, g.n * g.stride);
+  prefetch(g.dout, g.n * g.out_stride);
+  prefetch<T>(g.out, g.n * g.out_stride);
   for (Index h = g.first_head; h < g.last_head; ++h) {
     memory.reset(Backward<T>::size(g));
     Backward<T> f(g, h, memory);
@@ -153,9 +147,9 @@ void backward(const VarlenGraph<T>& g) {
       }
     }
     f.bias.finish();
-    unpack(f.dk, g.n, g.width, static_cast<T>(1 / std::sqrt(static_cast<double>(g.width))),
-           g.dk + h * g.width, g.stride);
-    unpack(f.dv, g.n, g.width, T{1}, g.dv + h * g.width, g.stride);
+    unpack_rows(f.dk, g.n, g.width, static_cast<T>(1 / std::sqrt(static_cast<double>(g.width))),
+                g.dk + h * g.width, g.stride);
+    unpack_rows(f.dv, g.n, g.width, T{1}, g.dv + h * g.width, g.stride);
   }
 }
 

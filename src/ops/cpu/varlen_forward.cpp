@@ -103,28 +103,29 @@ void block(Forward<T>& f, Index first, Index count) {
                                    g.width);
     key += keys;
   }
-  T lse[kTile<T>];
+  T top[kTile<T>], total[kTile<T>];
   for (int v = 0; v < V; ++v) {
-    // A query whose every score is -inf: output 0, and weights 0 in backward.
-    const auto empty = run.total[v] == Vec<T>{};
-    const Vec<T> inverse = empty ? Vec<T>{} : splat<T>(g.keep_scale) / run.total[v];
+    const Vec<T> none = {};  // a query whose every score is -inf gives zeros
+    const Vec<T> inverse = run.total[v] == none ? none : splat<T>(g.keep_scale) / run.total[v];
     for (Index c = 0; c < g.width; ++c) {
       T* out = f.out + c * kTile<T> + v * w;
       store<T>(out, load(out) * inverse);
     }
-    for (Index i = 0; i < w; ++i) {
-      lse[v * w + i] = empty[i] != 0 ? std::numeric_limits<T>::infinity()
-                                     : run.top[v][i] + std::log2(run.total[v][i]);
-    }
+    store<T>(top + v * w, run.top[v]);
+    store<T>(total + v * w, run.total[v]);
   }
   columns_to_rows(f.out, count, g.width, T{1}, g.out + first * g.out_stride + channel,
                   g.out_stride);
-  for (Index i = 0; i < count; ++i) g.lse[(first + i) * g.heads + f.head] = lse[i];
+  for (Index i = 0; i < count; ++i) {  // +inf: weights 0 in backward
+    g.lse[(first + i) * g.heads + f.head] =
+        total[i] == 0 ? std::numeric_limits<T>::infinity() : top[i] + std::log2(total[i]);
+  }
 }
 
 template <class T>
 void forward(const VarlenGraph<T>& g) {
   Scratch<T>& memory = scratch<T>();
+  prefetch(g.q, g.n * g.stride);
   for (Index h = g.first_head; h < g.last_head; ++h) {
     memory.reset(Forward<T>::size(g));
     Forward<T> f(g, h, memory);

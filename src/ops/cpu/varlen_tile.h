@@ -125,6 +125,29 @@ Index padded(Index n) {
   return (n + w - 1) / w * w;
 }
 
+// The first `count` numbers of a vector, at most all; the rest 0 or untouched.
+template <class T>
+inline Vec<T> load_first(const T* p, Index count) {
+  T values[Simd<T>::kLanes] = {};
+  for (Index i = 0; i < count; ++i) values[i] = p[i];
+  return load(values);
+}
+template <class T>
+inline void store_first(T* p, Vec<T> v, Index count) {
+  for (Index i = 0; i < count; ++i) p[i] = v[i];
+}
+#ifdef __AVX512F__
+inline __mmask16 first_lanes(Index count) { return static_cast<__mmask16>((1u << count) - 1); }
+template <>
+inline Vec<float> load_first(const float* p, Index count) {
+  return _mm512_maskz_loadu_ps(first_lanes(count), p);
+}
+template <>
+inline void store_first(float* p, Vec<float> v, Index count) {
+  _mm512_mask_storeu_ps(p, first_lanes(count), v);
+}
+#endif
+
 // 4 rows by 4 columns, transposed and scaled.
 typedef float Quad __attribute__((vector_size(16)));
 typedef float QuadUnaligned __attribute__((vector_size(16), aligned(4), may_alias));
@@ -156,7 +179,7 @@ inline void transpose_quad(const float* const (&from)[4], float factor, float* c
 }
 
 // rows [count, width] with a stride -> columns [width, kTile], times factor. Columns up to the next
-// multiple of 4 repeat the last row.
+// multiple of 4, or of the vector, repeat the last row.
 template <class T>
 void rows_to_columns(const T* rows, Index stride, Index count, Index width, T factor, T* columns) {
   for (Index i = 0; i < count; i += 4) {
@@ -199,19 +222,111 @@ void columns_to_rows(const T* columns, Index count, Index width, T factor, T* ro
   }
 }
 
+#ifdef __AVX512F__
+// Row r and row r + 8 interleaved four times over is the transpose.
+inline void transpose_vectors(Vec<float> (&x)[16]) {
+  using I = Simd<float>::I;
+  constexpr I kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  constexpr I kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  for (int stage = 0; stage < 4; ++stage) {
+    Vec<float> y[16];
+#pragma GCC unroll 8
+    for (int r = 0; r < 8; ++r) {
+      y[2 * r] = __builtin_shuffle(x[r], x[r + 8], kLow);
+      y[2 * r + 1] = __builtin_shuffle(x[r], x[r + 8], kHigh);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) x[r] = y[r];
+  }
+}
+
+template <>
+inline void rows_to_columns(const float* rows, Index stride, Index count, Index width, float factor,
+                            float* columns) {
+  for (Index i = 0; i < count; i += 16) {
+    for (Index c = 0; c < width; c += 16) {
+      const Index part = std::min<Index>(16, width - c);
+      Vec<float> x[16];
+#pragma GCC unroll 16
+      for (Index r = 0; r < 16; ++r) {
+        x[r] = load_first(rows + std::min(i + r, count - 1) * stride + c, part) * factor;
+      }
+      transpose_vectors(x);
+      float* to = columns + c * kTile<float> + i;
+#pragma GCC unroll 16
+      for (Index r = 0; r < 16; ++r) {
+        if (r < part) store(to + r * kTile<float>, x[r]);
+      }
+    }
+  }
+}
+
+template <>
+inline void columns_to_rows(const float* columns, Index count, Index width, float factor,
+                            float* rows, Index stride) {
+  for (Index i = 0; i < count; i += 16) {
+    const Index lanes = std::min<Index>(16, count - i);
+    for (Index c = 0; c < width; c += 16) {
+      const Index part = std::min<Index>(16, width - c);
+      const float* from = columns + c * kTile<float> + i;
+      Vec<float> x[16];
+#pragma GCC unroll 16
+      for (Index r = 0; r < 16; ++r) {
+        x[r] = load(from + std::min(r, part - 1) * kTile<float>) * factor;
+      }
+      transpose_vectors(x);
+      float* to = rows + i * stride + c;
+#pragma GCC unroll 16
+      for (Index r = 0; r < 16; ++r) {
+        if (r < lanes) store_first(to + r * stride, x[r], part);
+      }
+    }
+  }
+}
+#endif
+
 // rows [count, width] with a stride -> [count, wp] times factor, padded with zeros.
 template <class T>
 void pack_rows(const T* rows, Index stride, Index count, Index width, T factor, T* to) {
   constexpr Index w = Simd<T>::kLanes;
-  const Index wp = padded<T>(width), whole = width / w * w;
-  for (Index i = 0; i < count; ++i) {
-    const T* from = rows + i * stride;
-    T* row = to + i * wp;
-    for (Index c = 0; c < whole; c += w) store<T>(row + c, load(from + c) * factor);
-    if (whole < wp) store<T>(row + whole, Vec<T>{});
-    for (Index c = whole; c < width; ++c) row[c] = from[c] * factor;
+  for (Index i = 0; i < count; ++i, to += padded<T>(width)) {
+    for (Index c = 0; c < width; c += w) {
+      store<T>(to + c, load_first(rows + i * stride + c, std::min(w, width - c)) * factor);
+    }
   }
 }
+
+// [count, wp] -> rows [count, width] with a stride, times factor.
+template <class T>
+void unpack_rows(const T* from, Index count, Index width, T factor, T* rows, Index stride) {
+  constexpr Index w = Simd<T>::kLanes;
+  for (Index i = 0; i < count; ++i, from += padded<T>(width)) {
+    for (Index c = 0; c < width; c += w) {
+      store_first<T>(rows + i * stride + c, load(from + c) * factor, std::min(w, width - c));
+    }
+  }
+}
+
+// The sum of the lanes, in pairs.
+template <class T>
+inline T sum_pairs(Vec<T> v) {
+  T x[Simd<T>::kLanes];
+  store(x, v);
+  for (int half = Simd<T>::kLanes / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) x[l] += x[l + half];
+  }
+  return x[0];
+}
+#ifdef __AVX512F__
+template <>
+inline float sum_pairs(Vec<float> v) {
+  using I = Simd<float>::I;
+  v += __builtin_shuffle(v, I{8, 9, 10, 11, 12, 13, 14, 15});
+  v += __builtin_shuffle(v, I{4, 5, 6, 7});
+  v += __builtin_shuffle(v, I{2, 3});
+  return v[0] + v[1];
+}
+#endif
 
 template <class T>
 struct Power;
@@ -252,6 +367,17 @@ inline Vec<T> power(Vec<T> x) {
   bits += exponent << S::kMantissa;
   std::memcpy(&p, &bits, sizeof(p));
   return x < low ? Vec<T>{} : p;
+}
+
+// Asks for rows that lie together all at once, where they fit the caches: each head reads a part of
+// every row, and would wait for row after row.
+template <class T>
+inline void prefetch(const T* rows, Index count) {
+  constexpr Index kLine = 64, kMost = 128 * 1024;
+  const char* from = reinterpret_cast<const char*>(rows);
+  const Index bytes = count * static_cast<Index>(sizeof(T));
+  if (bytes > kMost) return;
+  for (Index at = 0; at < bytes; at += kLine) __builtin_prefetch(from + at);
 }
 
 // Memory of one task, reused by the thread; zero when new, so that padding is finite.
