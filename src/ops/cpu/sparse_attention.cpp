@@ -18,8 +18,8 @@ using detail::SparseRange;
 // cache together.
 template <class S>
 Index block_pairs(Index heads, Index width) {
-  return std::clamp<Index>(32768 / (2 * heads * width * static_cast<Index>(sizeof(S))) / 16 * 16, 16,
-                           256);
+  return std::clamp<Index>(32768 / (2 * heads * width * static_cast<Index>(sizeof(S))) / 16 * 16,
+                           16, 256);
 }
 
 template <class S, Channels kChannels>
@@ -142,11 +142,7 @@ class Attention {
     const Table<S> k{a_.k, a_.k_stride}, v{a_.v, a_.v_stride};
     for (Index p = begin; p < end; p += block_) {
       const Gather pairs{a_.column + p, std::min(block_, end - p), a_.pairs - p};
-      for (Index x = 0; x < pairs.count; ++x) {
-        row_.prefetch(k, pairs, x);
-        row_.prefetch(v, pairs, x);
-      }
-      row_.dots(own_, k, pairs, score_);
+      row_.template dots<2>(own_, k, pairs, {k, v}, score_);
       add_bias(p, pairs.count);
       soften(pairs.count, p == begin);
       if (a_.threshold != 0) {
@@ -243,7 +239,7 @@ class Attention {
   // dout · out of row i per head, and the row's entry in the statistics.
   void open_row(Index i, bool writes) {
     const auto row = static_cast<std::int32_t>(i);
-    row_.dots(other_, {a_.out, size()}, {&row, 1, 1}, score_);
+    row_.template dots<0>(other_, {a_.out, size()}, {&row, 1, 1}, {}, score_);
     std::copy_n(score_, a_.heads, delta_);
     std::copy_n(a_.lse + i * a_.heads, a_.heads, lse_);
     repeat(delta_, a_.heads);
@@ -264,13 +260,9 @@ class Attention {
     for (Index p = begin; p < end; p += block_) {
       const Gather pairs{a_.column + p, std::min(block_, end - p), a_.pairs - p};
       const Index n = pairs.count * a_.heads;
-      for (Index x = 0; x < pairs.count; ++x) {
-        row_.prefetch(k, pairs, x);
-        row_.prefetch(v, pairs, x);
-      }
-      row_.dots(own_, k, pairs, score_);
+      row_.template dots<2>(own_, k, pairs, {k, v}, score_);
       add_bias(p, pairs.count);
-      row_.dots(other_, v, pairs, value_);
+      row_.template dots<0>(other_, v, pairs, {}, value_);
       if (a_.threshold != 0) {
         draw(pairs.count, [&](Index x) { return p + x; });
         for (Index x = 0; x < n; x += kWidth<T>) {
@@ -312,8 +304,6 @@ class Attention {
       const Index n = pairs.count * a_.heads;
       const Index* number = a_.pair + p;
       for (Index x = 0; x < pairs.count; ++x) {
-        row_.prefetch(q, pairs, x);
-        row_.prefetch(dout, pairs, x);
         if (x + kAhead < pairs.readable) {
           __builtin_prefetch(a_.statistic + pairs.index[x + kAhead] * 2 * a_.heads);
         }
@@ -323,14 +313,14 @@ class Attention {
         std::copy_n(statistic, a_.heads, lses_ + x * a_.heads);
         std::copy_n(statistic + a_.heads, a_.heads, deltas_ + x * a_.heads);
       }
-      row_.dots(own_, q, pairs, score_);
+      row_.template dots<2>(own_, q, pairs, {q, dout}, score_);
       for (Index x = 0; x < pairs.count; ++x) {
         if (a_.pair_bias != nullptr) {
           add_row(a_.pair_bias + number[x] * a_.heads, score_ + x * a_.heads);
         }
         if (a_.type_bias != nullptr) add_row(type_row(number[x]), score_ + x * a_.heads);
       }
-      row_.dots(other_, dout, pairs, value_);
+      row_.template dots<0>(other_, dout, pairs, {}, value_);
       if (a_.threshold != 0) draw(pairs.count, [&](Index x) { return number[x]; });
       for (Index x = 0; x < n; x += kWidth<T>) {
         const Vec<T> p_here = weight<T>(load(score_ + x) - load(lses_ + x));

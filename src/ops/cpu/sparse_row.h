@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <vector>
 
@@ -82,18 +83,14 @@ class Row {
     }
   }
 
-  // Asks for row index[i + kAhead] of a table.
-  void prefetch(const Table<S>& table, const Gather& pairs, Index i) const {
-    if (i + kAhead >= pairs.readable) return;
-    const char* p = reinterpret_cast<const char*>(table.row(pairs.index[i + kAhead]));
-    for (Index byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(p + byte);
-  }
-
-  void dots(const T* own, const Table<S>& table, const Gather& pairs, T* score) const {
+  // own · row for every pair. Asks for the rows of `ahead` that pairs kAhead further on will need.
+  template <std::size_t kTables>
+  void dots(const T* own, const Table<S>& table, const Gather& pairs,
+            const std::array<Table<S>, kTables>& ahead, T* score) const {
     if constexpr (kChannels == Channels::kEightByFour) {
-      dots_of_four(own, table, pairs, score);
+      dots_of_four(own, table, pairs, ahead, score);
     } else {
-      dots_of_any(own, table, pairs, score);
+      dots_of_any(own, table, pairs, ahead, score);
     }
   }
 
@@ -141,9 +138,27 @@ class Row {
     }
   }
 
-  void dots_of_four(const T* own, const Table<S>& table, const Gather& pairs, T* score) const {
+  // Inlined always: gcc takes a function that only prefetches for one without effect, and drops it.
+  template <std::size_t kTables>
+  __attribute__((always_inline)) void prefetch(const std::array<Table<S>, kTables>& tables,
+                                               const Gather& pairs, Index i) const {
+    if constexpr (kTables > 0) {
+      if (i + kAhead >= pairs.readable) return;
+      const std::int32_t next = pairs.index[i + kAhead];
+      for (const Table<S>& table : tables) {
+        const char* p = reinterpret_cast<const char*>(table.row(next));
+        for (Index byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(p + byte);
+      }
+    }
+  }
+
+  template <std::size_t kTables>
+  void dots_of_four(const T* own, const Table<S>& table, const Gather& pairs,
+                    const std::array<Table<S>, kTables>& ahead, T* score) const {
     const Vec<T> o[4] = {load(own), load(own + 16), load(own + 32), load(own + 48)};
     for (Index i = 0; i < pairs.count; i += 2) {
+      prefetch(ahead, pairs, i);
+      if (i + 1 < pairs.count) prefetch(ahead, pairs, i + 1);
       const S* first = table.row(pairs.index[i]);
       const S* second = i + 1 < pairs.count ? table.row(pairs.index[i + 1]) : first;
       Vec<T> x[8];
@@ -156,7 +171,9 @@ class Row {
   }
 
   // Units of one pair: vectors where two heads share one, else heads.
-  void dots_of_any(const T* own, const Table<S>& table, const Gather& pairs, T* score) const {
+  template <std::size_t kTables>
+  void dots_of_any(const T* own, const Table<S>& table, const Gather& pairs,
+                   const std::array<Table<S>, kTables>& ahead, T* score) const {
     constexpr Index group = kPacked ? 8 : kLanes;
     const Index units = kPacked ? vectors_ : heads_, total = pairs.count * units;
     Index pair = 0, unit = 0;
@@ -167,6 +184,7 @@ class Row {
           x[t] = Vec<T>{};
           continue;
         }
+        if (unit == 0) prefetch(ahead, pairs, pair);
         x[t] = product(own, table.row(pairs.index[pair]), unit);
         if (++unit == units) {
           unit = 0;
