@@ -14,23 +14,14 @@ namespace {
 
 constexpr std::size_t kPage = 4096, kArenaBytes = std::size_t{4} << 30;
 
-struct Arena {
-  char* base;
-  std::uint16_t* region_of_page;
-};
+char* arena_base = nullptr;
+std::uint16_t* region_of_page = nullptr;
 
-const Arena& the_arena() {
-  static const Arena arena = [] {
-    auto reserve = [](std::size_t bytes) {
-      void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (p == MAP_FAILED) std::abort();
-      return p;
-    };
-    return Arena{static_cast<char*>(reserve(kArenaBytes)),
-                 static_cast<std::uint16_t*>(reserve(kArenaBytes / kPage * 2))};
-  }();
-  return arena;
+void* reserve(std::size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) std::abort();
+  return p;
 }
 
 bool readable_elsewhere(const char* p, int bytes) {
@@ -55,7 +46,7 @@ std::string near(const char* p) {
     if (region != nullptr && region->begin <= p && (best == nullptr || best->begin < region->begin))
       best = region;
   }
-  const std::size_t offset = static_cast<std::size_t>(p - the_arena().base);
+  const std::size_t offset = static_cast<std::size_t>(p - arena_base);
   if (best == nullptr || offset >= kArenaBytes) return "an address that is no device memory";
   char text[120];
   std::snprintf(text, sizeof(text), "%zu bytes after the start of %s (%zu bytes)",
@@ -82,7 +73,7 @@ void race(Thread* thread, const Region* region, const char* p, int bytes, Kind k
 }
 
 // Remembers a reader; of two that must go, one of another block or warp is kept.
-void remember_reader(Cell& cell, const Access& a) {
+inline void remember_reader(Cell& cell, const Access& a) {
   Access& first = cell.read[0];
   if (first.time == 0 || (first.thread == a.thread && first.block == a.block)) {
     first = a;
@@ -97,6 +88,16 @@ void remember_reader(Cell& cell, const Access& a) {
   first = a;
 }
 
+// Shared memory has seen only blocks that had ended before this one began.
+inline bool ordered(const Access& before, const Thread* thread, bool shared) {
+  if (before.time <= device_state->launch_time) return true;
+  if (shared && before.time <= thread->block->barrier_time) return true;
+  if (before.block != thread->block->linear) return false;
+  if (before.thread == thread->index || before.time <= thread->block->barrier_time) return true;
+  if (before.thread / 32 != thread->index / 32) return false;
+  return before.time <= thread->warp->clock[thread->lane][before.thread % 32];
+}
+
 struct Racer {
   Thread* thread;
   Region* region;
@@ -106,7 +107,7 @@ struct Racer {
   Code code;
 };
 
-void check_cell(const Racer& r, Cell& cell, const Access& now) {
+inline void check_cell(const Racer& r, Cell& cell, const Access& now) {
   const bool writes = r.kind == Kind::kStore || r.kind == Kind::kAtomic;
   const Access& w = cell.write;
   if ((w.bytes & now.bytes) != 0 && !(w.atomic && now.atomic) &&
@@ -130,7 +131,7 @@ void check_cell(const Racer& r, Cell& cell, const Access& now) {
   cell.write = now;
 }
 
-void check_state(const Racer& r, std::uint8_t& state, std::uint8_t mask) {
+inline void check_state(const Racer& r, std::uint8_t& state, std::uint8_t mask) {
   if ((state & kPendingCopy) != 0) {
     find(finding_of(r.thread, "cp.async",
                     "touched before the copy was waited for: " + where(r.region, r.p, r.bytes),
@@ -144,34 +145,29 @@ void check_state(const Racer& r, std::uint8_t& state, std::uint8_t mask) {
 
 }  // namespace
 
-char* arena() { return the_arena().base; }
+char* arena() {
+  if (arena_base == nullptr) {
+    arena_base = static_cast<char*>(reserve(kArenaBytes));
+    region_of_page = static_cast<std::uint16_t*>(reserve(kArenaBytes / kPage * 2));
+  }
+  return arena_base;
+}
 
 Region* region_at(const void* p) {
-  const std::size_t offset =
-      static_cast<std::size_t>(static_cast<const char*>(p) - the_arena().base);
+  const std::size_t offset = static_cast<std::size_t>(static_cast<const char*>(p) - arena_base);
   if (offset >= kArenaBytes) return nullptr;
-  return device_state->regions[the_arena().region_of_page[offset / kPage]];
+  return device_state->regions[region_of_page[offset / kPage]];
 }
 
 void map_region(Region* region, bool mapped) {
-  const std::size_t first = static_cast<std::size_t>(region->begin - the_arena().base) / kPage;
+  const std::size_t first = static_cast<std::size_t>(region->begin - arena_base) / kPage;
   const std::size_t pages = (region->bytes + kPage - 1) / kPage;
   std::uint16_t index = 0;
   if (mapped) {
     index = static_cast<std::uint16_t>(device_state->regions.size());
     device_state->regions.push_back(region);
   }
-  for (std::size_t i = 0; i < pages; ++i) the_arena().region_of_page[first + i] = index;
-}
-
-// Shared memory has seen only blocks that had ended before this one began.
-bool ordered(const Access& before, const Thread* thread, bool shared) {
-  if (before.time <= device_state->launch_time) return true;
-  if (shared && before.time <= thread->block->barrier_time) return true;
-  if (before.block != thread->block->linear) return false;
-  if (before.thread == thread->index || before.time <= thread->block->barrier_time) return true;
-  if (before.thread / 32 != thread->index / 32) return false;
-  return before.time <= thread->warp->clock[thread->lane][before.thread % 32];
+  for (std::size_t i = 0; i < pages; ++i) region_of_page[first + i] = index;
 }
 
 void check_access(Thread* thread, const void* address, int bytes, Kind kind, bool aligned,

@@ -141,7 +141,7 @@ void start_shared(Block& b) {
   State& s = *device_state;
   Region* r = b.shared = shared_region(b.slot);
   r->bytes = s.shared_bytes;
-  const std::size_t cells = (s.shared_bytes + 1) / 2;
+  const std::size_t cells = (s.shared_bytes + 3) >> r->shift;
   if (r->cells.size() < cells) r->cells.resize(cells);
   std::fill_n(r->cells.begin(), cells, Cell{});
   r->state.assign(cells, 0);
@@ -171,6 +171,7 @@ void start_block(Block& b, std::uint32_t linear) {
     t.block = &b;
     t.warp = &b.warps[i / 32];
     t.index = static_cast<std::uint16_t>(i);
+    t.place = {i % s.block.x, i / s.block.x % s.block.y, i / s.block.x / s.block.y};
     t.lane = static_cast<std::uint8_t>(i % 32);
     t.exited = t.at_barrier = false;
     t.copies.clear();
@@ -311,11 +312,7 @@ void block_barrier(Site site) {
 
 void* shared_memory() { return current_thread->block->shared->begin; }
 
-uint3 thread_index() {
-  const unsigned i = current_thread->index;
-  const dim3& b = device_state->block;
-  return {i % b.x, i / b.x % b.y, i / b.x / b.y};
-}
+uint3 thread_index() { return current_thread->place; }
 uint3 block_index() { return current_thread->block->index; }
 dim3 block_size() { return device_state->block; }
 dim3 grid_size() { return device_state->grid; }

@@ -89,6 +89,7 @@ struct Thread {
   std::uintptr_t stack = 0;  // its lowest address
   Block* block = nullptr;
   Warp* warp = nullptr;
+  uint3 place{0, 0, 0};
   std::uint16_t index = 0;
   std::uint8_t lane = 0;
   bool exited = false;
@@ -223,7 +224,6 @@ void check_access(Thread* thread, const void* p, int bytes, Kind kind, bool alig
 // The same for the running thread, which may be interrupted before; counts a step.
 void access(const void* p, int bytes, Kind kind, bool aligned, const void* code);
 Region* expect_space(const void* p, bool shared, const char* what, const void* code);
-bool ordered(const Access& before, const Thread* thread, bool shared);
 
 // scheduler.cpp
 void step();
