@@ -318,6 +318,11 @@ struct OnlineSoftmax {
   }
 };
 
+// Blocks of 128 threads a multiprocessor shall hold at least: without it ptxas spills some
+// registers to hold more.
+template <class Tile>
+constexpr int kTileBlocks = sizeof(typename Tile::Real) == 8 ? 2 : 1;
+
 // Row r of a matrix, or null where there is none: rows of a tile that lie one after another.
 template <class S>
 struct Span {

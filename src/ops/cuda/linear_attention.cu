@@ -6,8 +6,8 @@ namespace {
 // Sums over one piece's keys for 64 features: rows of the tile are features, columns keys. Each
 // feature is summed relative to its own largest exponent, as an online softmax does.
 template <class Tile, class S>
-__global__ void __launch_bounds__(kLinearThreads)
-    linear_keys(LinearAttention a, LinearScale scale) {
+__global__ void __launch_bounds__(kLinearThreads, kTileBlocks<Tile>)
+    linear_keys(LinearAttention a, LinearScale<typename Tile::Real> scale) {
   using Real = typename Tile::Real;
   const LinearPlace p = linear_place(a, 1);
   const LinearRoom<Tile> room(a.width);
@@ -75,7 +75,8 @@ __global__ void __launch_bounds__(kLinearThreads)
 
 // The pieces of one graph and head in order: the largest u, then the state.
 template <class Real>
-__global__ void __launch_bounds__(kLinearThreads) linear_merge(LinearAttention a, double ratio) {
+__global__ void __launch_bounds__(kLinearThreads, 4)
+    linear_merge(LinearAttention a, LinearScale<Real> scale) {
   const int thread = static_cast<int>(threadIdx.x), record = a.width + 3, row = a.width + 1;
   const std::int64_t graph = static_cast<std::int64_t>(blockIdx.x) / a.heads;
   const std::int64_t head = static_cast<std::int64_t>(blockIdx.x) % a.heads;
@@ -101,7 +102,7 @@ __global__ void __launch_bounds__(kLinearThreads) linear_merge(LinearAttention a
 
   Real* state =
       static_cast<Real*>(a.state) + static_cast<std::int64_t>(blockIdx.x) * (a.features + 1) * row;
-  const Real eps = static_cast<Real>(a.eps), scale = static_cast<Real>(ratio);
+
   for (int i = thread; i < a.features * row; i += kLinearThreads) {
     const int f = i / row, c = i % row;
     const bool counts = c == a.width;
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(kLinearThreads) linear_merge(LinearAttention a
       sum += exp_base2(of[f * record + a.width + 1] - top) * of[f * record + c];
       if (!counts) plain += of[a.features * record + c];
     }
-    state[i] = scale * (sum + eps * plain);
+    state[i] = scale.feature * (sum + scale.eps * plain);
   }
   __syncthreads();
   for (int c = thread; c < row; c += kLinearThreads) {
@@ -124,7 +125,7 @@ __global__ void __launch_bounds__(kLinearThreads) linear_merge(LinearAttention a
 
 // Rows of queries over tiles of features: out, and the row's statistics.
 template <class Tile, class S>
-__device__ void read_state(const LinearAttention& a, const LinearScale& scale,
+__device__ void read_state(const LinearAttention& a, const LinearScale<typename Tile::Real>& scale,
                            const LinearPlace& p) {
   using Real = typename Tile::Real;
   const LinearRoom<Tile> room(a.width);
@@ -164,7 +165,7 @@ __device__ void read_state(const LinearAttention& a, const LinearScale& scale,
   }
 
   const Real* rest = state + a.features * (a.width + 1);
-  const Real eps = static_cast<Real>(a.eps);
+  const Real eps = scale.eps;
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const int row = in_block + Tile::row(i), query = p.first + row;
@@ -191,8 +192,8 @@ __device__ void read_state(const LinearAttention& a, const LinearScale& scale,
 }
 
 template <class Tile, class S>
-__global__ void __launch_bounds__(kLinearThreads)
-    linear_queries(LinearAttention a, LinearScale scale) {
+__global__ void __launch_bounds__(kLinearThreads, kTileBlocks<Tile>)
+    linear_queries(LinearAttention a, LinearScale<typename Tile::Real> scale) {
   const LinearPlace p = linear_place(a, a.piece_rows / kLinearRows);
   if (p.first < p.end) read_state<Tile, S>(a, scale, p);
 }
@@ -205,13 +206,13 @@ bool linear_attention_runs(Storage storage, int width) {
 
 void linear_attention_forward(const LinearAttention& a, Stream stream) {
   if (a.piece_count == 0) return;
-  const LinearScale scale = linear_scale(a);
   const unsigned heads = static_cast<unsigned>(a.heads);
   const unsigned blocks = static_cast<unsigned>(a.piece_count) * heads;
   with_linear_tile(a, [&](auto tile, auto zero) {
     using Tile = decltype(tile);
     using S = decltype(zero);
     using Real = typename Tile::Real;
+    const LinearScale<Real> scale = linear_scale<Real>(a);
     const std::size_t bytes = LinearRoom<Tile>::reals(a.width) * sizeof(Real);
     const unsigned slices = linear_slices<Tile>(a.width);
     launch(
@@ -219,7 +220,7 @@ void linear_attention_forward(const LinearAttention& a, Stream stream) {
         dim3(blocks, static_cast<unsigned>((a.features + kLinearRows - 1) / kLinearRows), slices),
         dim3(kLinearThreads), bytes, stream, a, scale);
     launch(linear_merge<Real>, dim3(static_cast<unsigned>(a.graphs) * heads), dim3(kLinearThreads),
-           kLinearThreads / 32 * sizeof(Real), stream, a, scale.feature);
+           kLinearThreads / 32 * sizeof(Real), stream, a, scale);
     launch(linear_queries<Tile, S>,
            dim3(blocks * static_cast<unsigned>(a.piece_rows / kLinearRows), slices),
            dim3(kLinearThreads), bytes, stream, a, scale);

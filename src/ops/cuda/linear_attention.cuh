@@ -9,9 +9,10 @@ namespace gtrain::ops::cuda {
 
 constexpr int kLinearThreads = 2 * kLinearRows;  // a warp has 16 rows
 
-// d^-1/4 of the data, m^-1/2 of the features.
+// d^-1/4 of the data, m^-1/2 of the features, and eps; of the type kernels compute in.
+template <class Real>
 struct LinearScale {
-  double data, feature;
+  Real data, feature, eps;
 };
 
 struct LinearPlace {
@@ -79,7 +80,7 @@ struct LinearRoom {
 // takes |x|²/2 of each, in base 2.
 template <class Tile, class RowAt>
 __device__ __forceinline__ void bring(typename Tile::Real* to, const RowAt& row_at, int rows,
-                                      int depth, double scale,
+                                      int depth, typename Tile::Real scale,
                                       typename Tile::Real* half = nullptr) {
   using Real = typename Tile::Real;
   const int stride = Tile::stride(depth), padded = Tile::padded(depth);
@@ -88,7 +89,7 @@ __device__ __forceinline__ void bring(typename Tile::Real* to, const RowAt& row_
     Real sum = 0;
     for (int c = lane_number(); c < padded; c += 32) {
       const bool there = from != nullptr && c < depth;
-      const Real x = there ? static_cast<Real>(to_float(from[c])) * static_cast<Real>(scale) : 0;
+      const Real x = there ? static_cast<Real>(to_float(from[c])) * scale : 0;
       to[r * stride + c] = x;
       sum += x * x;
     }
@@ -118,9 +119,11 @@ __host__ __device__ __forceinline__ std::int64_t partial_size(const LinearAttent
   return static_cast<std::int64_t>(a.features) * (a.width + 3) + a.width;
 }
 
-inline LinearScale linear_scale(const LinearAttention& a) {
-  return {1 / std::sqrt(std::sqrt(static_cast<double>(a.width))),
-          1 / std::sqrt(static_cast<double>(a.features))};
+template <class Real>
+LinearScale<Real> linear_scale(const LinearAttention& a) {
+  return {static_cast<Real>(1 / std::sqrt(std::sqrt(static_cast<double>(a.width)))),
+          static_cast<Real>(1 / std::sqrt(static_cast<double>(a.features))),
+          static_cast<Real>(a.eps)};
 }
 
 template <class S, class Run>

@@ -13,9 +13,9 @@ namespace {
 // The warp's part of the rows' gradient to a matrix of S: s (sum - total x), x its rows in `own`.
 template <class Tile, class S>
 __device__ void give_gradient(typename Tile::Real (&sum)[Tile::kRows][Tile::kChannels],
-                              const typename Tile::Real (&total)[Tile::kRows], double scale,
-                              typename Tile::Real* own, int width, int slice, S* to,
-                              std::int64_t stride, int count) {
+                              const typename Tile::Real (&total)[Tile::kRows],
+                              typename Tile::Real scale, typename Tile::Real* own, int width,
+                              int slice, S* to, std::int64_t stride, int count) {
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const typename Tile::Real all = sum_over(total[i], Tile::kLanes);
@@ -25,8 +25,7 @@ __device__ void give_gradient(typename Tile::Real (&sum)[Tile::kRows][Tile::kCha
       if (c < width) sum[i][k] -= all * own[Tile::row(i) * Tile::stride(width) + c];
     }
   }
-  Tile::put(sum, static_cast<typename Tile::Real>(scale), own + slice, Tile::stride(width),
-            width - slice);
+  Tile::put(sum, scale, own + slice, Tile::stride(width), width - slice);
   __syncwarp();
   give<Tile>(own, width, slice, to, stride, count);
 }
@@ -52,7 +51,8 @@ __device__ void bring_features(const LinearAttention& a, const LinearRoom<Tile>&
 // Queries: dq and the denominator's gradient.
 template <class Tile, class S>
 __device__ void query_gradient(const LinearAttention& a, const LinearAttentionGradient& g,
-                               const LinearScale& scale, const LinearPlace& p) {
+                               const LinearScale<typename Tile::Real>& scale,
+                               const LinearPlace& p) {
   using Real = typename Tile::Real;
   const LinearRoom<Tile> room(a.width);
   const int stride = Tile::stride(a.width), slice = static_cast<int>(blockIdx.y) * Tile::kSlice;
@@ -114,7 +114,7 @@ __device__ void query_gradient(const LinearAttention& a, const LinearAttentionGr
 // Keys: dk and dv.
 template <class Tile, class S>
 __device__ void key_gradient(const LinearAttention& a, const LinearAttentionGradient& g,
-                             const LinearScale& scale, const LinearPlace& p) {
+                             const LinearScale<typename Tile::Real>& scale, const LinearPlace& p) {
   using Real = typename Tile::Real;
   const LinearRoom<Tile> room(a.width);
   const int stride = Tile::stride(a.width), slice = static_cast<int>(blockIdx.y) * Tile::kSlice;
@@ -127,7 +127,7 @@ __device__ void key_gradient(const LinearAttention& a, const LinearAttentionGrad
   bring<Tile>(room.left[1], linear_rows<S>(a, p, a.qkv, a.qkv_stride, 2, p.first), kLinearRows,
               a.width, 1);
 
-  const Real ratio = static_cast<Real>(scale.feature), eps = static_cast<Real>(a.eps);
+  const Real ratio = scale.feature, eps = scale.eps;
   Real total[Tile::kRows] = {}, dk[Tile::kRows][Tile::kChannels], dv[Tile::kRows][Tile::kChannels];
   clear(dk);
   clear(dv);
@@ -163,14 +163,16 @@ __device__ void key_gradient(const LinearAttention& a, const LinearAttentionGrad
 
 template <class Tile, class S>
 __global__ void __launch_bounds__(kLinearThreads, sizeof(typename Tile::Real) == 8 ? 2 : 3)
-    linear_backward_queries(LinearAttention a, LinearAttentionGradient g, LinearScale scale) {
+    linear_backward_queries(LinearAttention a, LinearAttentionGradient g,
+                            LinearScale<typename Tile::Real> scale) {
   const LinearPlace p = linear_place(a, a.piece_rows / kLinearRows);
   if (p.first < p.end) query_gradient<Tile, S>(a, g, scale, p);
 }
 
 template <class Tile, class S>
 __global__ void __launch_bounds__(kLinearThreads, sizeof(typename Tile::Real) == 8 ? 2 : 3)
-    linear_backward_keys(LinearAttention a, LinearAttentionGradient g, LinearScale scale) {
+    linear_backward_keys(LinearAttention a, LinearAttentionGradient g,
+                         LinearScale<typename Tile::Real> scale) {
   const LinearPlace p = linear_place(a, a.piece_rows / kLinearRows);
   if (p.first < p.end) key_gradient<Tile, S>(a, g, scale, p);
 }
@@ -178,14 +180,15 @@ __global__ void __launch_bounds__(kLinearThreads, sizeof(typename Tile::Real) ==
 // The state's gradient from one piece's queries for 64 features: rows of the tile are features.
 template <class Tile, class S>
 __global__ void __launch_bounds__(kLinearThreads, sizeof(typename Tile::Real) == 8 ? 2 : 4)
-    linear_backward_state(LinearAttention a, LinearAttentionGradient g, LinearScale scale) {
+    linear_backward_state(LinearAttention a, LinearAttentionGradient g,
+                          LinearScale<typename Tile::Real> scale) {
   using Real = typename Tile::Real;
   const LinearPlace p = linear_place(a, 1);
   const LinearRoom<Tile> room(a.width);
   const int stride = Tile::stride(a.width), thread = static_cast<int>(threadIdx.x);
   const int base = static_cast<int>(blockIdx.y) * kLinearRows, in_block = thread / 32 * kTileRows;
   const int slice = static_cast<int>(blockIdx.z) * Tile::kSlice;
-  const Real *own = room.left[0] + in_block * stride, eps = static_cast<Real>(a.eps);
+  const Real *own = room.left[0] + in_block * stride, eps = scale.eps;
   bring<Tile>(room.left[0], feature_rows<Real>(a.projection, a.width, base, a.features),
               kLinearRows, a.width, 1);
   Real dz[Tile::kRows] = {}, ds[Tile::kRows][Tile::kChannels];
@@ -260,7 +263,6 @@ __global__ void __launch_bounds__(kLinearThreads)
 void linear_attention_backward(const LinearAttention& a, const LinearAttentionGradient& g,
                                Stream stream) {
   if (a.piece_count == 0) return;
-  const LinearScale scale = linear_scale(a);
   const unsigned heads = static_cast<unsigned>(a.heads);
   const unsigned blocks = static_cast<unsigned>(a.piece_count) * heads;
   const unsigned parts = blocks * static_cast<unsigned>(a.piece_rows / kLinearRows);
@@ -268,6 +270,7 @@ void linear_attention_backward(const LinearAttention& a, const LinearAttentionGr
     using Tile = decltype(tile);
     using S = decltype(zero);
     using Real = typename Tile::Real;
+    const LinearScale<Real> scale = linear_scale<Real>(a);
     const std::size_t bytes = LinearRoom<Tile>::reals(a.width) * sizeof(Real);
     const unsigned slices = linear_slices<Tile>(a.width);
     const dim3 block(kLinearThreads);

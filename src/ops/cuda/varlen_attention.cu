@@ -4,8 +4,8 @@ namespace gtrain::ops::cuda {
 namespace {
 
 template <class Tile>
-__global__ void __launch_bounds__(kVarlenThreads)
-    varlen_forward(VarlenAttention a, VarlenMode mode) {
+__global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
+    varlen_forward(VarlenAttention a, VarlenMode<typename Tile::Real> mode) {
   using S = typename Tile::Storage;
   using Real = typename Tile::Real;
   const int warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
     if (row < p.n) {  // else the warp only helps with the copies
       const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
       const VarlenPairs<Tile, false> pairs{
-          a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
+          a, p, mode.scale, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
       Real value[Tile::kRows][Tile::kColumns];
       Tile::products(own, reinterpret_cast<const S*>(right), stride, a.width, value);
       pairs.score(value);
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const Real sum = sum_over(softmax.sum[i], Tile::kLanes);
-    const Real factor = sum > 0 ? static_cast<Real>(a.keep_scale) / sum : 0;
+    const Real factor = sum > 0 ? mode.keep_scale / sum : 0;
 #pragma unroll
     for (int k = 0; k < Tile::kChannels; ++k) softmax.result[i][k] *= factor;
     const int query = row + Tile::row(i);
@@ -108,9 +108,9 @@ bool varlen_vector(const VarlenAttention& a) {
 
 void varlen_attention_forward(const VarlenAttention& a, Stream stream) {
   if (a.item_count == 0) return;
-  const VarlenMode mode{varlen_vector(a), a.longest > kTileColumns ? 2 : 1};
   with_varlen_tile(a, [&](auto tile) {
     using Tile = decltype(tile);
+    const auto mode = varlen_mode<typename Tile::Real>(a, varlen_vector(a));
     const int warps = a.tile_rows / kTileRows;
     const VarlenRoom<Tile> room(warps, 1, mode.stages, a.width, a.buckets, false, false);
     const dim3 grid(static_cast<unsigned>(a.item_count * a.heads),

@@ -10,11 +10,20 @@ namespace gtrain::ops::cuda {
 constexpr int kVarlenThreads = 128;
 constexpr int kHopBytes = 640;  // of a warp: 16 rows of 36 or 32 of 20
 
-// How a kernel runs, chosen on the host.
+// How a kernel runs, chosen on the host; and its numbers, so that no kernel for float meets a
+// double.
+template <class Real>
 struct VarlenMode {
   bool vector = false;  // 16-byte copies
   int stages = 1;       // buffers of columns: 2 where a graph has more than one tile of them
+  Real scale = 1, keep_scale = 1;
 };
+
+template <class Real>
+VarlenMode<Real> varlen_mode(const VarlenAttention& a, bool vector) {
+  return {vector, a.longest > kTileColumns ? 2 : 1, static_cast<Real>(a.scale),
+          static_cast<Real>(a.keep_scale)};
+}
 
 struct VarlenPlace {
   std::int64_t item, start, pair;  // first node of the graph, number of its first pair
@@ -69,6 +78,7 @@ __device__ __forceinline__ std::uint32_t hop_word(const std::uint8_t* hop, std::
   const std::int64_t first = word * 4;
   if (first + 4 <= pairs) return reinterpret_cast<const std::uint32_t*>(hop)[word];
   std::uint32_t bytes = 0;
+#pragma unroll 1
   for (int b = 0; first + b < pairs; ++b) {
     bytes |= static_cast<std::uint32_t>(hop[first + b]) << (8 * b);
   }
@@ -102,6 +112,7 @@ struct VarlenPairs {
   using Real = typename Tile::Real;
   const VarlenAttention& a;
   const VarlenPlace& p;
+  Real scale;
   int row, column;  // of the graph, where the tile begins
   const Real* table;
   std::uint8_t* hops;
@@ -136,7 +147,6 @@ struct VarlenPairs {
       }
       __syncwarp();
     }
-    const Real scale = static_cast<Real>(a.scale * kLog2E);
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) {
 #pragma unroll
@@ -145,7 +155,7 @@ struct VarlenPairs {
           value[i][j] = -infinity<Real>();
           continue;
         }
-        value[i][j] *= scale;
+        value[i][j] *= scale * static_cast<Real>(kLog2E);
         if (a.hop != nullptr) value[i][j] += table[hop(i, j)];
         if (a.pair_bias != nullptr) {
           value[i][j] +=

@@ -67,8 +67,9 @@ __device__ void add_to_table(const VarlenPairs<Tile, false>& pairs, int buckets,
 
 // Pass over queries: dq, delta and the bias's gradient.
 template <class Tile>
-__global__ void __launch_bounds__(kVarlenThreads)
-    varlen_backward_queries(VarlenAttention a, VarlenAttentionGradient g, VarlenMode mode) {
+__global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
+    varlen_backward_queries(VarlenAttention a, VarlenAttentionGradient g,
+                            VarlenMode<typename Tile::Real> mode) {
   using S = typename Tile::Storage;
   using Real = typename Tile::Real;
   const int warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
@@ -135,7 +136,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
       const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
       const auto* k = reinterpret_cast<const S*>(right);
       const VarlenPairs<Tile, false> pairs{
-          a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
+          a, p, mode.scale, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
       Real value[Tile::kRows][Tile::kColumns], ds[Tile::kRows][Tile::kColumns];
       Tile::products(own_q, k, stride, a.width, value);
       Tile::products(own_dout, reinterpret_cast<const S*>(right + room.operand), stride, a.width,
@@ -147,7 +148,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
         for (int j = 0; j < Tile::kColumns; ++j) {
           Real factor = 1;
           if (a.threshold != 0) {
-            factor = pairs.keeps(stream[i], i, j) ? static_cast<Real>(a.keep_scale) : 0;
+            factor = pairs.keeps(stream[i], i, j) ? mode.keep_scale : 0;
           }
           ds[i][j] = exp_base2(value[i][j] - lse[i]) * (factor * ds[i][j] - delta[i]);
           if (g.dpair_bias != nullptr && slice == 0 && pairs.there(i, j)) {
@@ -177,7 +178,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
       to[b] = sum;
     }
   }
-  Tile::put(dq, static_cast<Real>(a.scale), own_q + slice, stride, depth);
+  Tile::put(dq, mode.scale, own_q + slice, stride, depth);
   __syncwarp();
   S* to = static_cast<S*>(g.dqkv) + (p.start + row) * g.dqkv_stride + p.head * a.width;
   const int left = p.n - row;
@@ -208,8 +209,9 @@ struct VarlenColumns {
 
 // Pass over keys: dk and dv. The tile's rows are keys, its columns queries.
 template <class Tile>
-__global__ void __launch_bounds__(kVarlenThreads)
-    varlen_backward_keys(VarlenAttention a, VarlenAttentionGradient g, VarlenMode mode) {
+__global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
+    varlen_backward_keys(VarlenAttention a, VarlenAttentionGradient g,
+                         VarlenMode<typename Tile::Real> mode) {
   using S = typename Tile::Storage;
   using Real = typename Tile::Real;
   const int warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
@@ -266,7 +268,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
       const auto* dout = reinterpret_cast<const S*>(right + room.operand);
       const VarlenColumns<Real> of = columns(tile);
       const VarlenPairs<Tile, true> pairs{
-          a, p, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
+          a, p, mode.scale, row, tile * kTileColumns, table, shared + room.hops + warp * kHopBytes};
       Real weight[Tile::kRows][Tile::kColumns], ds[Tile::kRows][Tile::kColumns];
       Tile::products(own_k, q, stride, a.width, weight);
       Tile::products(own_v, dout, stride, a.width, ds);
@@ -278,7 +280,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
           const int c = Tile::column(j);
           Real factor = 1;
           if (a.threshold != 0) {
-            factor = pairs.keeps(of.stream[c], i, j) ? static_cast<Real>(a.keep_scale) : 0;
+            factor = pairs.keeps(of.stream[c], i, j) ? mode.keep_scale : 0;
           }
           const Real w = exp_base2(weight[i][j] - of.lse[c]);
           ds[i][j] = w * (factor * ds[i][j] - of.delta[c]);
@@ -291,7 +293,7 @@ __global__ void __launch_bounds__(kVarlenThreads)
     __syncthreads();
   }
 
-  Tile::put(dk, static_cast<Real>(a.scale), own_k + slice, stride, depth);
+  Tile::put(dk, mode.scale, own_k + slice, stride, depth);
   Tile::put(dv, 1, own_v + slice, stride, depth);
   __syncwarp();
   const std::int64_t width = static_cast<std::int64_t>(a.heads) * a.width;
@@ -342,9 +344,10 @@ void varlen_attention_backward(const VarlenAttention& a, const VarlenAttentionGr
   also.qkv_stride = g.dqkv_stride;
   also.out = const_cast<void*>(g.dout);
   also.out_stride = g.dout_stride;
-  const VarlenMode mode{varlen_vector(a) && varlen_vector(also), a.longest > kTileColumns ? 2 : 1};
+  const bool vector = varlen_vector(a) && varlen_vector(also);
   with_varlen_tile(a, [&](auto tile) {
     using Tile = decltype(tile);
+    const auto mode = varlen_mode<typename Tile::Real>(a, vector);
     const int warps = a.tile_rows / kTileRows;
     const dim3 grid(static_cast<unsigned>(a.item_count * a.heads),
                     static_cast<unsigned>((a.width + Tile::kSlice - 1) / Tile::kSlice));
