@@ -31,7 +31,7 @@ Tensors inputs(std::int64_t n, std::int64_t d) {
 
 TEST(BatchNorm, EqualsTorchInTrainingAndEvaluation) {
   at::manual_seed(5);
-  for (const std::int64_t n : {2, 100, 128, 129, 700}) {
+  for (const std::int64_t n : {2, 100, 129, 300}) {
     SCOPED_TRACE(n);
     support::expect_kernel_law(op(true), composed(true), inputs(n, 9), support::all_types());
     support::expect_kernel_law(op(false), composed(false), inputs(n, 70), support::all_types());
@@ -43,7 +43,7 @@ TEST(BatchNorm, EqualsTorchForRandomShapes) {
   for (std::int64_t i = 0; i < 200; ++i) {
     const std::int64_t n = 2 + i * 13 % 150, d = 1 + i * 7 % 40;
     support::expect_kernel_law(op(i % 2 == 0), composed(i % 2 == 0), inputs(n, d),
-                               support::all_types());
+                               support::types_in_turn(static_cast<std::size_t>(i)));
   }
 }
 

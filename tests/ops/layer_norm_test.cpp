@@ -39,7 +39,7 @@ support::Operation graphs_apart(const at::Tensor& start, double dropout = 0) {
 TEST(LayerNorm, EqualsTheComposedNorm) {
   at::manual_seed(1);
   for (const std::int64_t n : {0, 1, 128, 301}) {
-    for (const std::int64_t d : {2, 16, 64, 83}) {
+    for (const std::int64_t d : {5, 16, 64, 83}) {
       SCOPED_TRACE(testing::Message() << n << " x " << d);
       support::expect_kernel_law(rows(), rows_apart(), inputs(n, d), support::all_types());
       support::expect_kernel_law(rows(0.3), rows_apart(0.3), inputs(n, d), support::all_types());
@@ -68,8 +68,9 @@ TEST(GraphNorm, EqualsTheComposedNormOnOddAndRandomGraphs) {
   for (const support::EdgeBatch& b : batches) {
     const at::Tensor& s = b.graph_start;
     const Tensors in = inputs(b.nodes, d);
-    support::expect_kernel_law(graphs(s), graphs_apart(s), in, support::all_types());
-    support::expect_kernel_law(graphs(s, 0.3), graphs_apart(s, 0.3), in, support::all_types());
+    const auto types = support::types_in_turn(static_cast<std::size_t>(d));
+    support::expect_kernel_law(graphs(s), graphs_apart(s), in, types);
+    support::expect_kernel_law(graphs(s, 0.3), graphs_apart(s, 0.3), in, types);
     d = d % 41 + 3;
   }
 }

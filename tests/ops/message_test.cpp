@@ -38,10 +38,10 @@ support::Operation composed_gated(const EdgeBatch& b) {
   };
 }
 
-void expect_laws(const EdgeBatch& b, std::int64_t d) {
+void expect_laws(const EdgeBatch& b, std::int64_t d, const std::vector<at::ScalarType>& types) {
   SCOPED_TRACE(d);
-  support::expect_kernel_law(gine(b), composed_gine(b), gine_inputs(b, d), support::all_types());
-  support::expect_kernel_law(gated(b), composed_gated(b), gated_inputs(b, d), support::all_types());
+  support::expect_kernel_law(gine(b), composed_gine(b), gine_inputs(b, d), types);
+  support::expect_kernel_law(gated(b), composed_gated(b), gated_inputs(b, d), types);
   const at::Tensor self = at::randn({b.nodes}, at::kDouble);
   const at::Tensor weight = at::randn({b.edges.count()}, at::kDouble);
   const auto with = [&](auto* f) {
@@ -54,20 +54,20 @@ void expect_laws(const EdgeBatch& b, std::int64_t d) {
   };
   support::expect_kernel_law(with(ops::weighted_aggregate),
                              with(ops::reference::weighted_aggregate),
-                             {at::randn({b.nodes, d}, at::kDouble)}, support::all_types());
+                             {at::randn({b.nodes, d}, at::kDouble)}, types);
 }
 
 TEST(Message, EqualsGatherAndScatterOnOddGraphs) {
   at::manual_seed(1);
   const EdgeBatch b = support::pack_odd_graphs();
-  for (const std::int64_t d : {1, 7, 16, 19, 64, 83}) expect_laws(b, d);
+  for (const std::int64_t d : {1, 7, 16, 19, 64, 83}) expect_laws(b, d, support::all_types());
 }
 
 TEST(Message, EqualsGatherAndScatterOnRandomGraphs) {
   at::manual_seed(2);
   std::int64_t d = 1;
   for (const EdgeBatch& b : support::random_batches()) {
-    expect_laws(b, d);
+    expect_laws(b, d, support::types_in_turn(static_cast<std::size_t>(d)));
     d = d % 37 + 5;
   }
 }

@@ -51,7 +51,8 @@ TEST(ActivateRows, EqualsThePartsForRandomShapes) {
     const ops::RowOptions options{kAll[i % 3], i % 2 == 0 ? 0.0 : 0.3, i};
     const auto n = static_cast<std::int64_t>(random.below(40));
     const auto d = static_cast<std::int64_t>(1 + random.below(80));
-    support::expect_kernel_law(fused(options), apart(options), inputs(n, d), support::all_types());
+    support::expect_kernel_law(fused(options), apart(options), inputs(n, d),
+                               support::types_in_turn(i));
   }
 }
 
@@ -64,7 +65,8 @@ TEST(ActivateRows, GradientsEqualFiniteDifferences) {
 TEST(ActivateRows, GeluKeepsTheRelativePrecisionOfItsTail) {
   const at::Tensor x = at::arange(-9.0, 0.0, 0.01, at::kFloat).unsqueeze(1);
   const at::Tensor y = ops::activate_rows(x, {}, {RowActivation::kGelu, 0.0, 0});
-  const at::Tensor want = at::gelu(x.to(at::kDouble));
+  const at::Tensor wide = x.to(at::kDouble);
+  const at::Tensor want = wide * 0.5 * at::special_erfc(-wide / std::sqrt(2.0));
   EXPECT_LT(((y - want) / want).abs().max().item<double>(), 2e-5);
 }
 

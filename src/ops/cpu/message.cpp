@@ -172,8 +172,9 @@ void weighted_sum(Index begin, Index end, Index d, const detail::WeightedSum<S>&
       const T own = detail::widen(a.self[i]);
       for (int u = 0; u < V; ++u) sum[u] = own * columns.load(a.x + i * d, u);
       for (Index slot = a.start[i]; slot < a.start[i + 1]; ++slot) {
-        const T w = detail::widen(a.weight[a.edge != nullptr ? a.edge[slot] : slot]);
-        const S* from = a.x + a.other[slot] * d;
+        const Index k = a.edge != nullptr ? a.edge[slot] : slot;
+        const T w = detail::widen(a.weight[k]);
+        const S* from = a.x + a.other[k] * d;
         for (int u = 0; u < V; ++u) sum[u] += w * columns.load(from, u);
       }
       for (int u = 0; u < V; ++u) columns.store(a.out + i * d, u, sum[u]);

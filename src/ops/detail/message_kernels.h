@@ -30,7 +30,8 @@ struct GatedBackward {
   S *dehat, *dabde;
 };
 
-// out_i = self_i x_i + sum_{k in [start_i, start_i+1)} w_edge(k) x_other(k); edge null: k itself
+// out_i = self_i x_i + sum_{k} w_k x_other(k) over k = edge_slot (null: slot), slot in [start_i,
+// start_i+1)
 template <class S>
 struct WeightedSum {
   const S *x, *self, *weight;
