@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ops/detail/dtype.h"
-#include "ops/detail/favor.h"
+#include "ops/detail/favor_large.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
 
@@ -64,11 +64,12 @@ void for_each_head(const Tensors& t, const Shape& shape) {
   const Index m = projection.size(0), d = projection.size(1);
   const detail::Favor<S> favor(m, d, detail::data<T>(projection), detail::data<T>(transposed),
                                shape.eps);
-  const Index* start = detail::data<Index>(t.start);
+  const Index *start = detail::data<Index>(t.start), graphs = t.start.size(0) - 1;
+  const auto large = [&](Index g) { return start[g + 1] - start[g] > 2 * detail::kFavorChunk; };
   const bool small = t.qkv.size(0) * shape.heads * m * d < 65536;
-  detail::parallel_tasks((t.start.size(0) - 1) * shape.heads, small, [&](Index task) {
+  detail::parallel_tasks(graphs * shape.heads, small, [&](Index task) {
     const Index g = task / shape.heads;
-    if (start[g] == start[g + 1]) return;
+    if (start[g] == start[g + 1] || large(g)) return;
     const auto a = head<S>(t, shape, g, task % shape.heads);
     if (t.dout.defined()) {
       favor.backward(a);
@@ -76,6 +77,17 @@ void for_each_head(const Tensors& t, const Shape& shape) {
       favor.forward(a);
     }
   });
+  for (Index g = 0; g < graphs; ++g) {
+    if (!large(g)) continue;
+    std::vector<detail::FavorHead<S>> heads;
+    for (Index h = 0; h < shape.heads; ++h) heads.push_back(head<S>(t, shape, g, h));
+    detail::LargeFavor<S> parts(favor, std::move(heads));
+    if (t.dout.defined()) {
+      parts.backward();
+    } else {
+      parts.forward();
+    }
+  }
 }
 
 class LinearAttention : public torch::autograd::Function<LinearAttention> {

@@ -32,9 +32,10 @@ Tensors inputs(std::int64_t n, const Case& c) {
   return {at::randn({n, 3 * c.heads * c.width}, at::kDouble)};
 }
 
-void expect_law(const at::Tensor& start, std::int64_t n, const Case& c) {
+void expect_law(const at::Tensor& start, std::int64_t n, const Case& c,
+                const std::vector<at::ScalarType>& types = support::all_types()) {
   SCOPED_TRACE(testing::Message() << n << " rows, width " << c.width << ", m " << c.features);
-  support::expect_kernel_law(op(start, c), composed(start, c), inputs(n, c), support::all_types());
+  support::expect_kernel_law(op(start, c), composed(start, c), inputs(n, c), types);
 }
 
 TEST(LinearAttention, EqualsTheDefinitionOnOddGraphs) {
@@ -50,7 +51,8 @@ TEST(LinearAttention, EqualsTheDefinitionOnRandomGraphs) {
   at::manual_seed(2);
   std::int64_t i = 0;
   for (const EdgeBatch& b : support::random_batches()) {
-    expect_law(b.graph_start, b.nodes, {1 + i % 3, 1 + i % 9, 1 + i * 5 % 31});
+    expect_law(b.graph_start, b.nodes, {1 + i % 3, 1 + i % 9, 1 + i * 5 % 31},
+               support::types_in_turn(static_cast<std::size_t>(i)));
     ++i;
   }
 }
@@ -58,7 +60,14 @@ TEST(LinearAttention, EqualsTheDefinitionOnRandomGraphs) {
 TEST(LinearAttention, LargeGraphsGoThroughTheState) {
   at::manual_seed(3);
   const at::Tensor start = at::tensor(std::vector<std::int64_t>{0, 700, 703}, at::kLong);
-  expect_law(start, 703, {2, 16, 40});
+  expect_law(start, 703, {2, 8, 20});
+}
+
+TEST(LinearAttention, TheLargestGraphsAreSummedInChunks) {
+  at::manual_seed(7);
+  const at::Tensor start = at::tensor(std::vector<std::int64_t>{0, 5, 4400}, at::kLong);
+  expect_law(start, 4400, {2, 5, 9}, {at::kDouble, at::kFloat, at::kBFloat16});
+  expect_law(start, 4400, {1, 5, 9, 4500}, {at::kDouble});
 }
 
 TEST(LinearAttention, PaddingAttendsToKeysOfZeros) {
@@ -111,8 +120,8 @@ TEST(LinearAttention, LargeScoresStayFinite) {
 
 TEST(LinearAttention, BitsDoNotDependOnTheThreadCount) {
   const Case c{4, 16, 44};
-  const at::Tensor start = at::tensor(std::vector<std::int64_t>{0, 30, 700, 703, 1600}, at::kLong);
-  support::expect_thread_independent(op(start, c), {inputs(1600, c)[0].to(at::kFloat)});
+  const at::Tensor start = at::tensor(std::vector<std::int64_t>{0, 30, 700, 703, 5600}, at::kLong);
+  support::expect_thread_independent(op(start, c), {inputs(5600, c)[0].to(at::kFloat)});
 }
 
 TEST(OrthogonalFeatures, RowsOfABlockAreOrthogonalWithTheNormsOfGaussians) {

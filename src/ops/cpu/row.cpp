@@ -134,16 +134,17 @@ void column_sum(Index begin, Index end, Index d, const S* g, Compute<S>* sum) {
   });
 }
 
-// Phi(-|x|) for the normal distribution: in float by Abramowitz & Stegun 7.1.26 (1e-7), which keeps
-// the small values of the tail.
+// Phi(-|x|) of the normal distribution. In float: erfc(a) = t exp(P(t) - a²) with t = 1 / (1 + a/2)
+// and P of degree 8 through the Chebyshev nodes for a in [0, 10]; relative error 3e-7, so that the
+// tail keeps its small values.
 inline Vec<float> normal_tail(Vec<float> x) {
+  constexpr float kFit[] = {-1.26516393f, 0.992420115f, 0.443751748f,  -0.255569154f, 0.90205776f,
+                            -1.85884014f, 1.54626181f,  -0.591264413f, 0.0863460842f};
   const Vec<float> a = (x < 0 ? -x : x) * 0.70710678f;
-  const Vec<float> t = 1.0f / (1.0f + 0.3275911f * a);
-  const Vec<float> p =
-      ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t +
-       0.254829592f) *
-      t;
-  return 0.5f * p * exp<float>(-a * a);
+  const Vec<float> t = 1.0f / (1.0f + 0.5f * a);
+  Vec<float> p = splat<float>(kFit[8]);
+  for (int k = 7; k >= 0; --k) p = p * t + kFit[k];
+  return 0.5f * t * exp<float>(p - a * a);
 }
 inline Vec<double> normal_tail(Vec<double> x) {
   Vec<double> tail;
