@@ -60,6 +60,18 @@ function(gtrain_simt_test op)
   gtrain_simt_program(simt_${op} ${PROJECT_SOURCE_DIR}/tests/cuda/${op}_test.cpp ${sources})
 endfunction()
 
+# CuTe's layouts, against which the fragment maps are held: pip download nvidia-cutlass, unpack it, and
+# GTRAIN_CUTLASS (of CMake or the environment) names its folder with cute/. Needs the CUDA headers.
+function(gtrain_simt_cute target)
+  set(GTRAIN_CUTLASS "$ENV{GTRAIN_CUTLASS}" CACHE PATH "The include folder of CUTLASS")
+  find_path(gtrain_cuda_include cuda_fp16.h HINTS $ENV{CUDA_HOME}/include /usr/local/cuda/include)
+  find_path(gtrain_cccl_include cuda/std/utility HINTS ${gtrain_cuda_include}/cccl)
+  if(TARGET ${target} AND GTRAIN_CUTLASS AND gtrain_cuda_include AND gtrain_cccl_include)
+    target_include_directories(${target} SYSTEM PRIVATE ${GTRAIN_CUTLASS} ${gtrain_cuda_include}
+                               ${gtrain_cccl_include})
+  endif()
+endfunction()
+
 # tests/simt/X_test.cpp tests the emulator itself, on the kernels of tests/simt/X.cu if there are any.
 function(gtrain_simt_tests)
   file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda/*_test.cpp)
@@ -77,4 +89,5 @@ function(gtrain_simt_tests)
     endif()
     gtrain_simt_program(simt_emulator_${name} ${test} ${kernels})
   endforeach()
+  gtrain_simt_cute(simt_emulator_fragment)
 endfunction()
