@@ -138,9 +138,9 @@ struct Call {
     a.width = c.width;
     if (c.edge) a.edge = edge.data;
     a.column = column.data();
-    a.scale = scale_of(c);
-    a.clamp = c.clamp;
-    a.epsilon = c.epsilon;
+    a.scale = static_cast<compute_t<S>>(scale_of(c));
+    a.clamp = static_cast<compute_t<S>>(c.clamp);
+    a.epsilon = static_cast<compute_t<S>>(c.epsilon);
     a.out = out.data;
     if (c.w) a.w = w.data;
     a.inverse = inverse.data();
@@ -276,7 +276,7 @@ TEST(EdgeAttention, LetsTheGradientThroughAtTheBound) {
   x.edge = {1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1};
   simt::Device device;
   Call<float> call(device, c, x);
-  call.a.scale = 0.2;  // scores 2, -2 and, beyond the bound, 2.1
+  call.a.scale = 0.2f;  // scores 2, -2 and, beyond the bound, 2.1
   const Results r = call.results();
   EXPECT_GT(std::abs(r.dedge[0]), 1e-3);
   EXPECT_GT(std::abs(r.dk[0]), 1e-3);

@@ -163,9 +163,9 @@ struct Call {
     if (c.types) a.type = type.data();
     if (c.pair_bias) a.pair_bias = pair_bias.data();
     if (c.type_bias) a.type_bias = type_bias.data();
-    a.scale = scale_of(c);
+    a.scale = static_cast<compute_t<S>>(scale_of(c));
     a.threshold = ops::detail::drop_threshold(c.dropout);
-    a.keep_scale = 1 / (1 - c.dropout);
+    a.keep_scale = static_cast<compute_t<S>>(1 / (1 - c.dropout));
     a.key = kKey;
     a.out = out.data;
     a.lse = lse.data();

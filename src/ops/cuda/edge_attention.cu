@@ -18,7 +18,7 @@ __device__ __forceinline__ void attend(const EdgeAttention<S>& a, const Lane& la
   constexpr int U = kAhead<S, T>, kSize = T::V * T::R;
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
   A q[kSize];
-  load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane, static_cast<A>(a.scale), q);
+  load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane, a.scale, q);
   const int count = static_cast<int>(item.end - item.begin);
   const std::int32_t* column = a.column + item.begin;
   for (int base = 0; base < count; base += U * lane.groups) {
@@ -69,7 +69,7 @@ __device__ __forceinline__ compute_t<S>* partial_total(const EdgeAttention<S>& a
 // 1 / (total + epsilon), 0 for a row without entries.
 template <class S>
 __device__ __forceinline__ compute_t<S> inverse_of(const EdgeAttention<S>& a, compute_t<S> total) {
-  const compute_t<S> sum = total + static_cast<compute_t<S>>(a.epsilon);
+  const compute_t<S> sum = total + a.epsilon;
   return sum == 0 ? compute_t<S>(0) : compute_t<S>(1) / sum;
 }
 

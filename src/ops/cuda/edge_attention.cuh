@@ -26,7 +26,7 @@ template <class S>
 __device__ __forceinline__ Weight<compute_t<S>> weight_of(const EdgeAttention<S>& a,
                                                           const Lane& lane, compute_t<S> sum) {
   using A = compute_t<S>;
-  const A score = sum_head(sum, lane), limit = static_cast<A>(a.clamp);
+  const A score = sum_head(sum, lane), limit = a.clamp;
   const A clamped = score < -limit ? -limit : score > limit ? limit : score;
   return {exp2_of(clamped * static_cast<A>(kLog2E)), !(score < -limit || score > limit)};
 }

@@ -20,7 +20,7 @@ struct EdgeAttention {
   std::int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   const S* edge = nullptr;               // [P, H, d], or null: 1
   const std::int32_t* column = nullptr;  // [P]
-  double scale = 1, clamp = 5, epsilon = 1e-6;
+  A scale = 1, clamp = 5, epsilon = static_cast<A>(1e-6);
   S* out = nullptr;  // [N, H, d]
   S* w = nullptr;    // [P, H, d], or null: not wanted
   // [N, H]: 1 / (the row's sum of exponentials + epsilon), 0 where that sum is 0

@@ -24,7 +24,7 @@ __device__ __forceinline__ void row_gradient(const EdgeAttention<S>& a,
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
   const std::int64_t row = static_cast<std::int64_t>(item.row) * a.heads;
   A q[kSize];
-  load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane, static_cast<A>(a.scale), q);
+  load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane, a.scale, q);
   Row<S, T> dout, out;
   dout.load(g.dout + row * a.width + head_offset, lane, true);
   out.load(a.out + row * a.width + head_offset, lane, true);
@@ -82,12 +82,11 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
     row_gradient<S, T>(a, g, lane, item, dq);
     sum_groups(dq, lane);
     if (lane.group != 0) continue;
-    const auto scale = static_cast<A>(a.scale);
     if (item.part < 0) {
-      store_row<T::V>(g.dq + item.row * g.dq_stride + head_offset, lane, dq, scale);
+      store_row<T::V>(g.dq + item.row * g.dq_stride + head_offset, lane, dq, a.scale);
     } else {
       const std::int64_t part = static_cast<std::int64_t>(item.part) * a.heads * a.width;
-      store_row<T::V>(static_cast<A*>(a.row_work.partial) + part + head_offset, lane, dq, scale);
+      store_row<T::V>(static_cast<A*>(a.row_work.partial) + part + head_offset, lane, dq, a.scale);
     }
   }
 }
@@ -101,7 +100,6 @@ __device__ __forceinline__ void column_gradient(const EdgeAttention<S>& a,
   using A = compute_t<S>;
   constexpr int U = kAhead<S, T>, kSize = T::V * T::R;
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
-  const auto scale = static_cast<A>(a.scale);
   Row<S, T> k, v;
   k.load(a.k + item.row * a.k_stride + head_offset, lane, true);
   v.load(a.v + item.row * a.v_stride + head_offset, lane, true);
@@ -128,7 +126,7 @@ __device__ __forceinline__ void column_gradient(const EdgeAttention<S>& a,
       A product[kSize], sum = 0;
 #pragma unroll
       for (int i = 0; i < kSize; ++i) {
-        product[i] = q[u][i] * scale;
+        product[i] = q[u][i] * a.scale;
         sum += product[i] * k[i] * edge[u][i];
       }
       const Weight<A> weight = weight_of(a, lane, sum);

@@ -40,7 +40,7 @@ __device__ __forceinline__ void attend(const SparseAttention<S>& a, const Lane& 
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
   A q[T::V * T::R];
   load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane,
-                    static_cast<A>(a.scale * kLog2E), q);
+                    a.scale * static_cast<A>(kLog2E), q);
   const int count = static_cast<int>(item.end - item.begin);
   const std::int32_t* column = a.column + item.begin;
   for (int base = 0; base < count; base += U * lane.groups) {

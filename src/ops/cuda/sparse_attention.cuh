@@ -41,7 +41,7 @@ __device__ __forceinline__ compute_t<S> keep_factor(const SparseAttention<S>& a,
   if (a.threshold == 0) return 1;
   const std::uint64_t row = ops::detail::row_key(a.key, static_cast<std::uint64_t>(p));
   const std::uint32_t draw = ops::detail::draw(row, static_cast<std::uint32_t>(head));
-  return draw < a.threshold ? 0 : static_cast<compute_t<S>>(a.keep_scale);
+  return draw < a.threshold ? 0 : a.keep_scale;
 }
 
 // Whether 16-byte loads and stores reach all rows.

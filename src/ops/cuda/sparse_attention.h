@@ -27,9 +27,9 @@ struct SparseAttention {
   const std::uint8_t* type = nullptr;    // [P], or null: all 0
   const S* pair_bias = nullptr;          // [P, H] or null
   const S* type_bias = nullptr;          // [types, H] or null
-  double scale = 1;
+  A scale = 1;
   std::uint32_t threshold = 0;  // of dropout, see detail/random.h; 0: none
-  double keep_scale = 1;        // 1/(1-p)
+  A keep_scale = 1;             // 1/(1-p)
   std::uint64_t key = 0;
   S* out = nullptr;  // [N, H, d]
   A* lse = nullptr;  // [N, H]: log2 of the row's sum of exponentials; +inf where that is 0

@@ -72,7 +72,7 @@ __device__ __forceinline__ void row_gradient(const SparseAttention<S>& a,
   const std::int64_t row = static_cast<std::int64_t>(item.row) * a.heads;
   A q[T::V * T::R];
   load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane,
-                    static_cast<A>(a.scale * kLog2E), q);
+                    a.scale * static_cast<A>(kLog2E), q);
   LaneRow<S, T::V, T::R> dout, out;
   dout.load(g.dout + row * a.width + head_offset, lane, true);
   out.load(a.out + row * a.width + head_offset, lane, true);
@@ -133,12 +133,11 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
     row_gradient<S, T>(a, g, lane, item, table, dq);
     sum_groups(dq, lane);
     if (lane.group != 0) continue;
-    const auto scale = static_cast<A>(a.scale);
     if (item.part < 0) {
-      store_row<T::V>(g.dq + item.row * g.dq_stride + head_offset, lane, dq, scale);
+      store_row<T::V>(g.dq + item.row * g.dq_stride + head_offset, lane, dq, a.scale);
     } else {
       const std::int64_t part = static_cast<std::int64_t>(item.part) * a.heads * a.width;
-      store_row<T::V>(static_cast<A*>(a.row_work.partial) + part + head_offset, lane, dq, scale);
+      store_row<T::V>(static_cast<A*>(a.row_work.partial) + part + head_offset, lane, dq, a.scale);
     }
   }
   if (g.dtype_bias != nullptr) store_type_table(a, g, shape);
@@ -156,7 +155,7 @@ __device__ __forceinline__ void column_gradient(const SparseAttention<S>& a,
   const bool needs_pair = a.pair_bias != nullptr || a.type_bias != nullptr || a.threshold != 0;
   A k[T::V * T::R];
   load_scaled<T::V>(a.k + item.row * a.k_stride + head_offset, lane,
-                    static_cast<A>(a.scale * kLog2E), k);
+                    a.scale * static_cast<A>(kLog2E), k);
   LaneRow<S, T::V, T::R> v;
   v.load(a.v + item.row * a.v_stride + head_offset, lane, true);
   const int count = static_cast<int>(item.end - item.begin);
@@ -211,13 +210,12 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
     sum_groups(dk, lane);
     sum_groups(dv, lane);
     if (lane.group != 0) continue;
-    const auto scale = static_cast<A>(a.scale);
     if (item.part < 0) {
-      store_row<T::V>(g.dk + item.row * g.dk_stride + head_offset, lane, dk, scale);
+      store_row<T::V>(g.dk + item.row * g.dk_stride + head_offset, lane, dk, a.scale);
       store_row<T::V>(g.dv + item.row * g.dv_stride + head_offset, lane, dv);
     } else {
       A* partial = static_cast<A*>(g.column_work.partial) + item.part * 2 * width + head_offset;
-      store_row<T::V>(partial, lane, dk, scale);
+      store_row<T::V>(partial, lane, dk, a.scale);
       store_row<T::V>(partial + width, lane, dv);
     }
   }
