@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Plants faults in the CUDA kernels and asks their emulated tests whether they notice.
+
+    tools/mutate_kernels.py --file row.cu                     # every mutant of one source
+    tools/mutate_kernels.py --sample 40 --seed 1 --jobs 2     # 40 mutants of each source
+    tools/mutate_kernels.py --resume state.jsonl --table      # only the table of what was run
+
+A mutant is one line of src/ops/cuda/*.cu or *.cuh changed by one operator
+(mutation_operators.py). Its objects are compiled for the emulator as cmake/GtrainSimt.cmake does,
+linked with tests/cuda/<op>_test.cpp and run, first under three schedules, then under all.
+Caught: a test fails, the emulator finds something, or the time is up. Not counted: what does not
+compile. Equivalent: the object code is the same, or tools/mutants_equivalent.txt gives a reason
+(lines `file | before | after | reason`). Prints survivors as they are found, then a table.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import mutation_operators
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CUDA = ROOT / "src/ops/cuda"
+CXX = os.environ.get("CXX", "g++")
+KERNEL_FLAGS = ["-x", "c++", "-std=c++17", "-O1", "-fsanitize=thread",
+                "--param=tsan-instrument-func-entry-exit=0", "-fno-exceptions", "-fno-thread-jumps",
+                "-fno-tree-vectorize", "-w"]
+HOST_FLAGS = ["-std=c++20", "-O1", "-w"]
+LIBRARIES = ["-lboost_context", "-lgmock", "-lgtest", "-lgtest_main", "-lpthread"]
+INTERFACE = {"device.cuh", "device_ptx.cuh"}  # PTX, and what the emulator puts in its place
+
+
+def run(command, limit=600, env=None):
+    """Exit status, or None when the time is up; output is dropped."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env={**os.environ, **(env or {})})
+    try:
+        return process.wait(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return None
+
+
+def included(path, seen=None):
+    """The files of src/ops/cuda that a source includes, directly or not."""
+    seen = set() if seen is None else seen
+    for name in re.findall(r'#include "ops/cuda/([\w.]+)"', path.read_text()):
+        if name not in seen and (CUDA / name).exists():
+            seen.add(name)
+            included(CUDA / name, seen)
+    return seen
+
+
+class Bench:
+    """The unchanged objects and programs, and which tests a source has."""
+
+    def __init__(self, work):
+        self.work = work
+        self.sources = sorted(CUDA.glob("*.cu"))
+        self.includes = {s.name: included(s) for s in self.sources}
+        self.ops = {}  # op -> its .cu files
+        names = sorted((p.name[:-len("_test.cpp")] for p in (ROOT / "tests/cuda").glob("*_test.cpp")),
+                       key=len, reverse=True)
+        for source in self.sources:
+            op = next((n for n in names if source.stem == n or source.stem.startswith(n + "_")), None)
+            if op:
+                self.ops.setdefault(op, []).append(source)
+        self.seconds = {}
+
+    def compile(self, source, target, overlay=None):
+        paths = ([f"-I{overlay}"] if overlay else []) + [f"-I{ROOT}/src", f"-I{ROOT}/tests"]
+        maps = [f"-ffile-prefix-map={overlay}={ROOT}/src"] if overlay else []
+        return run([CXX, *KERNEL_FLAGS, *maps, *paths, "-c", str(source), "-o", str(target)]) == 0
+
+    def link(self, op, objects, target):
+        return run([CXX, str(self.work / f"{op}_test.o"), *map(str, objects),
+                    str(self.work / "libsimt.a"), *LIBRARIES, "-o", str(target)]) == 0
+
+    def object_of(self, source):
+        return self.work / f"{source.stem}.o"
+
+    def prepare(self, ops, jobs):
+        """Everything unchanged, compiled and timed; raises where a test fails already."""
+        tasks = [(self.compile, (s, self.object_of(s))) for op in ops for s in self.ops[op]]
+        host = [f"-I{ROOT}/src", f"-I{ROOT}/tests"]
+        emulator = sorted((ROOT / "tests/support/simt").glob("*.cpp"))
+        units = [(s, f"simt_{s.stem}.o", ["-O2"]) for s in emulator]
+        units += [(ROOT / f"tests/cuda/{op}_test.cpp", f"{op}_test.o", []) for op in ops]
+        for source, name, flags in units:
+            tasks.append((lambda *c: run(list(c)) == 0,
+                          (CXX, *HOST_FLAGS, *flags, *host, "-c", str(source), "-o",
+                           str(self.work / name))))
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            if not all(pool.map(lambda t: t[0](*t[1]), tasks)):
+                raise SystemExit("the unchanged sources do not compile")
+        (self.work / "libsimt.a").unlink(missing_ok=True)
+        run(["ar", "rc", str(self.work / "libsimt.a"),
+             *(str(self.work / f"simt_{s.stem}.o") for s in emulator)])
+        for op in ops:
+            program = self.work / op
+            self.link(op, [self.object_of(s) for s in self.ops[op]], program)
+            begin = time.time()
+            if self.test(program, 600, {}) != 0:
+                raise SystemExit(f"{op}: the unchanged kernels fail their test")
+            self.seconds[op] = time.time() - begin
+
+    @staticmethod
+    def test(program, limit, env):
+        return run([str(program), "--gtest_brief=1", "--gtest_fail_fast"], limit, env)
+
+    def tests_of(self, name):
+        """(op, its sources that change) for a mutated file, the quickest first."""
+        found = []
+        for op, sources in self.ops.items():
+            changed = [s for s in sources if s.name == name or name in self.includes[s.name]]
+            if changed:
+                found.append((op, changed))
+        return sorted(found, key=lambda f: self.seconds.get(f[0], 0))
+
+    def judge(self, name, text, folder):
+        """caught, survived, invalid or same, for a file of src/ops/cuda with this text."""
+        overlay = folder / "src"
+        (overlay / "ops/cuda").mkdir(parents=True)
+        mutated = overlay / "ops/cuda" / name
+        mutated.write_text(text)
+        programs, same = [], True
+        for op, changed in self.tests_of(name):
+            objects = []
+            for source in self.ops[op]:
+                target = self.object_of(source)
+                if source in changed:
+                    target = folder / f"{source.stem}.o"
+                    origin = mutated if source.name == name else source
+                    if not self.compile(origin, target, overlay):
+                        return "invalid"
+                    same = same and target.read_bytes() == self.object_of(source).read_bytes()
+                objects.append(target)
+            program = folder / op
+            if same or not self.link(op, objects, program):
+                continue
+            if self.fails(op, program, {"GTRAIN_SIMT_SCHEDULES": "3"}):
+                return "caught"
+            programs.append((op, program))
+        if same:
+            return "same"
+        return "caught" if any(self.fails(op, p, {}) for op, p in programs) else "survived"
+
+    def fails(self, op, program, env):
+        return self.test(program, 10 * self.seconds[op] + 20, env) != 0
+
+
+def equivalents():
+    path, known = ROOT / "tools/mutants_equivalent.txt", {}
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.strip() and not line.startswith("#"):
+                file, before, after, reason = (part.strip() for part in line.split(" | ", 3))
+                known[file, before, after] = reason
+    return known
+
+
+def chosen(bench, options):
+    """(file name, lines, mutant) in a fixed order."""
+    files = [p for p in sorted(CUDA.glob("*.cu*")) if p.name not in INTERFACE and bench.tests_of(p.name)]
+    if options.file:
+        files = [p for p in files if p.name in [pathlib.Path(f).name for f in options.file]]
+    out = []
+    for path in files:
+        lines = path.read_text().splitlines()
+        found = list(mutation_operators.mutants(lines))
+        if options.sample and options.sample < len(found):
+            digest = hashlib.sha256(f"{options.seed} {path.name}".encode()).digest()
+            found = sorted(random.Random(digest).sample(found, options.sample))
+        out += [(path.name, lines, m) for m in found]
+    return out
+
+
+def table(records):
+    """Markdown: a row for each file, and the sum."""
+    known = equivalents()
+    rows = collections.defaultdict(collections.Counter)
+    for r in records.values():
+        result = r["result"]
+        if result == "same" or (result == "survived" and
+                                (r["file"], r["before"], r["after"].strip()) in known):
+            result = "equivalent"
+        for name in (r["file"], "all"):
+            rows[name][result] += 1
+    print("\n| source | mutants | caught | survived | equivalent | caught of the others |")
+    print("|---|---|---|---|---|---|")
+    for name in sorted(n for n in rows if n != "all") + ["all"]:
+        c = rows[name]
+        counted, real = c["caught"] + c["survived"] + c["equivalent"], c["caught"] + c["survived"]
+        rate = f"{100 * c['caught'] / real:.1f} %" if real else "-"
+        print(f"| {name} | {counted} | {c['caught']} | {c['survived']} | {c['equivalent']} | {rate} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", action="append", help="a source of src/ops/cuda; may be repeated")
+    parser.add_argument("--sample", type=int, help="at most this many mutants of each source")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--resume", type=pathlib.Path, help="file of results; what is in it is not run")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/mutants")
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    parser.add_argument("--table", action="store_true", help="print the table and stop")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    state = options.resume or options.work / "state.jsonl"
+    records = {}
+    if options.resume and state.exists():
+        records = {r["id"]: r for r in map(json.loads, state.read_text().splitlines())}
+    bench = Bench(options.work)
+    work = chosen(bench, options)
+    if options.list:
+        for name, _, m in work:
+            print(f"{name}:{m.line + 1}: {m.operator}: {m.before}  ->  {m.after.strip()}")
+        return
+    if not options.table:
+        if not options.resume:
+            state.unlink(missing_ok=True)
+        evaluate(bench, work, records, state, options)
+    table(records)
+
+
+def evaluate(bench, work, records, state, options):
+    ids, todo = collections.Counter(), []
+    for name, lines, m in work:
+        key = f"{name}|{m.operator}|{m.before}|{m.after.strip()}"
+        ids[key] += 1
+        identity = f"{key}|{ids[key]}"
+        if identity not in records:
+            todo.append((identity, name, lines, m))
+    ops = {op for _, name, _, _ in todo for op, _ in bench.tests_of(name)}
+    bench.prepare(sorted(ops), options.jobs)
+    known, lock = equivalents(), threading.Lock()
+
+    def one(task):
+        identity, name, lines, m = task
+        folder = options.work / hashlib.sha256(identity.encode()).hexdigest()[:16]
+        shutil.rmtree(folder, ignore_errors=True)
+        text = "\n".join(lines[: m.line] + [m.after] + lines[m.line + 1:]) + "\n"
+        try:
+            result = bench.judge(name, text, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        record = {"id": identity, "file": name, "line": m.line + 1, "operator": m.operator,
+                  "before": m.before, "after": m.after, "result": result}
+        with lock:
+            records[identity] = record
+            with state.open("a") as out:
+                out.write(json.dumps(record) + "\n")
+            if result == "survived" and (name, m.before, m.after.strip()) not in known:
+                print(f"{name}:{m.line + 1}: {m.operator}\n  - {m.before}\n  + {m.after.strip()}",
+                      flush=True)
+
+    print(f"{len(todo)} mutants of {len({t[1] for t in todo})} sources", file=sys.stderr)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(one, todo))
+
+
+if __name__ == "__main__":
+    main()
