@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
@@ -201,6 +202,9 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
               "; expected [0, 1)");
   if (x.size(0) == 0) {  // there are no statistics to take
     return residual.defined() ? at::add(x, residual) : x;
+  }
+  if (detail::on_device("batch_norm", x)) {
+    return device::batch_norm(x, residual, state, training, dropout, key);
   }
   return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias,
                           state.running_mean, state.running_var, training, state.momentum,

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/detail/device.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/random.h"
 #include "ops/detail/residual_dropout.h"
@@ -53,6 +54,9 @@ at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::T
               " as x");
   TORCH_CHECK(p >= 0 && p < 1, "[dropout] p is ", p, "; expected [0, 1)");
   if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
+  if (detail::on_device("dropout", x)) {
+    return device::activate_rows(x, at::Tensor(), {RowActivation::kNone, p, key}, residual);
+  }
   return ResidualDropout::apply(x, detail::optional(residual), p, static_cast<std::int64_t>(key));
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/detail/device.h"
 #include "ops/detail/segment_sum.h"
 
 namespace gtrain::ops {
@@ -68,6 +69,11 @@ RowIndex row_index(const at::Tensor& index_in, std::int64_t rows) {
   TORCH_CHECK(index_in.dim() == 1 && index_in.scalar_type() == at::kLong, "[row_index] index has ",
               "shape ", index_in.sizes(), " and type ", index_in.scalar_type(),
               "; expected int64 [P]");
+  if (!index_in.is_cpu()) {  // sorted on the host
+    const RowIndex host = row_index(index_in.cpu(), rows);
+    const auto where = index_in.device();
+    return {index_in.contiguous(), host.start.to(where), host.position.to(where)};
+  }
   const at::Tensor index = index_in.contiguous();
   const Index count = index.size(0);
   const Index* ip = detail::data<Index>(index);
@@ -86,11 +92,13 @@ RowIndex row_index(const at::Tensor& index_in, std::int64_t rows) {
 
 at::Tensor gather(const at::Tensor& x, const RowIndex& index) {
   check("gather", x, index.rows());
+  if (detail::on_device("gather", x)) return device::gather(x, index);
   return Gather::apply(x, index.index, index.start, index.position);
 }
 
 at::Tensor scatter_add(const at::Tensor& x, const RowIndex& index) {
   check("scatter_add", x, index.count());
+  if (detail::on_device("scatter_add", x)) return device::scatter_add(x, index);
   return ScatterAdd::apply(x, index.index, index.start, index.position);
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/detail/device.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/residual_dropout.h"
 
@@ -184,6 +185,9 @@ void check(const char* op, const at::Tensor& x, const at::Tensor& residual,
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
                       const at::Tensor& bias, const LayerNormOptions& options) {
   check("layer_norm", x, residual, weight, bias, options);
+  if (detail::on_device("layer_norm", x)) {
+    return device::layer_norm(x, residual, weight, bias, options);
+  }
   return RowNormFunction::apply(x, detail::optional(residual), weight, bias, std::nullopt,
                                 options.eps, options.dropout, static_cast<Index>(options.key));
 }
@@ -199,6 +203,9 @@ at::Tensor graph_norm(const at::Tensor& x, const at::Tensor& residual, const at:
   const Index end = detail::data<Index>(graph_start)[graph_start.size(0) - 1];
   TORCH_CHECK(end == x.size(0), "[graph_norm] graph_start ends at ", end, "; expected ", x.size(0),
               " rows of x");
+  if (detail::on_device("graph_norm", x)) {
+    return device::graph_norm(x, residual, weight, bias, graph_start, options);
+  }
   return RowNormFunction::apply(x, detail::optional(residual), weight, bias,
                                 std::optional<at::Tensor>(graph_start), options.eps,
                                 options.dropout, static_cast<Index>(options.key));

@@ -119,6 +119,10 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
     return Linear::apply(x.to(at::kFloat), weight.to(at::kFloat), detail::optional(wide), relu)
         .to(x.scalar_type());
   }
+  if (!x.is_cpu()) {  // cuBLAS
+    const at::Tensor y = at::linear(x, weight, detail::optional(bias));
+    return relu ? at::relu(y) : y;
+  }
   return Linear::apply(x, weight, detail::optional(bias), relu);
 }
 

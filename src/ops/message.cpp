@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/parallel.h"
@@ -200,6 +201,7 @@ at::Tensor gine_aggregate(const at::Tensor& x, const at::Tensor& edge, const Edg
               "[gine_aggregate] edge has shape ", edge.sizes(), "; expected [", edges.count(), ", ",
               x.size(1), "]");
   check_type("gine_aggregate", "edge", edge, x);
+  if (detail::on_device("gine_aggregate", x)) return device::gine_aggregate(x, edge, edges);
   return Gine::apply(x, edge, edges.source, edges.target, edges.in_start, edges.out_start,
                      edges.out_edge);
 }
@@ -211,6 +213,7 @@ std::pair<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Te
               "[gated_gcn] c has shape ", c.sizes(), "; expected [", edges.count(), ", ",
               abde.size(1) / 4, "]");
   check_type("gated_gcn", "c", c, abde);
+  if (detail::on_device("gated_gcn", abde)) return device::gated_gcn(abde, c, edges);
   const variable_list out = GatedGcn::apply(abde, c, edges.source, edges.target, edges.in_start,
                                             edges.out_start, edges.out_edge);
   return {out[0], out[1]};
@@ -224,6 +227,9 @@ at::Tensor weighted_aggregate(const at::Tensor& x, const at::Tensor& self, const
               weight.sizes(), "; expected [", edges.nodes(), "] and [", edges.count(), "]");
   check_type("weighted_aggregate", "self", self, x);
   check_type("weighted_aggregate", "weight", weight, x);
+  if (detail::on_device("weighted_aggregate", x)) {
+    return device::weighted_aggregate(x, self, weight, edges);
+  }
   return WeightedAggregate::apply(x, self.contiguous(), weight.contiguous(), edges.source,
                                   edges.target, edges.in_start, edges.out_start, edges.out_edge);
 }

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "ops/detail/device.h"
 #include "ops/detail/segment_sum.h"
 
 namespace gtrain::ops {
@@ -215,21 +216,25 @@ void check(const char* op, const at::Tensor& x, const at::Tensor& start) {
 
 at::Tensor segment_sum(const at::Tensor& x, const at::Tensor& start) {
   check("segment_sum", x, start);
+  if (detail::on_device("segment_sum", x)) return device::segment_sum(x, start);
   return SegmentSum::apply(x, start, false);
 }
 
 at::Tensor segment_mean(const at::Tensor& x, const at::Tensor& start) {
   check("segment_mean", x, start);
+  if (detail::on_device("segment_mean", x)) return device::segment_mean(x, start);
   return SegmentSum::apply(x, start, true);
 }
 
 at::Tensor segment_max(const at::Tensor& x, const at::Tensor& start) {
   check("segment_max", x, start);
+  if (detail::on_device("segment_max", x)) return device::segment_max(x, start);
   return SegmentMax::apply(x, start);
 }
 
 at::Tensor segment_softmax(const at::Tensor& x, const at::Tensor& start) {
   check("segment_softmax", x, start);
+  if (detail::on_device("segment_softmax", x)) return device::segment_softmax(x, start);
   return SegmentSoftmax::apply(x, start);
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/parallel.h"
 
@@ -51,6 +52,10 @@ Selection select_all(const char* op, const at::Tensor& score_in, const at::Tenso
   Index* to = detail::mutable_data<Index>(result.start);
   to[0] = 0;
   for (Index r = 0; r < rows; ++r) to[r + 1] = to[r] + kept(s[r + 1] - s[r]);
+  if (detail::on_device(op, score)) {
+    result.index = device::top_m(score, start, result.start);
+    return result;
+  }
   result.index = at::empty({to[rows]}, at::kLong);
   Index* out = detail::mutable_data<Index>(result.index);
   detail::with_storage(op, score.scalar_type(), [&]<class S>(detail::Storage<S>) {

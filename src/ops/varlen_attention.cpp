@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
@@ -276,6 +277,13 @@ at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start
     check_bias(b, graphs, pairs, heads);
     TORCH_CHECK(b.pair_start.equal(pair_start),
                 "[varlen_attention] bias.pair_start is not the prefix sums of n²");
+  }
+  if (detail::on_device("varlen_attention", qkv)) {
+    VarlenOptions given = options;
+    given.bias = b;
+    return device::varlen_attention(qkv, graph_start, heads, given);
+  }
+  if (b.pair_start.defined()) {
     const at::ScalarType type = detail::compute_type(qkv.scalar_type());
     if (b.table.defined()) b.table = b.table.t().to(type).contiguous();
     if (b.hops.defined()) b.hops = b.hops.contiguous();
