@@ -21,6 +21,12 @@ if(gtrain_python)
   endforeach()
 endif()
 
+if(gtrain_python)
+  add_test(NAME tools.mutate_kernels
+    COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tests/tools/mutate_kernels_test.py)
+  set_tests_properties(tools.mutate_kernels PROPERTIES LABELS unit TIMEOUT 60)
+endif()
+
 # split_dict.py needs torch alone, which gtrain's own wheel has.
 find_program(gtrain_torch_python NAMES ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python python3)
 if(gtrain_torch_python)

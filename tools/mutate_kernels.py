@@ -37,7 +37,8 @@ KERNEL_FLAGS = ["-x", "c++", "-std=c++17", "-O1", "-fsanitize=thread",
                 "--param=tsan-instrument-func-entry-exit=0", "-fno-exceptions", "-fno-thread-jumps",
                 "-fno-tree-vectorize", "-w"]
 HOST_FLAGS = ["-std=c++20", "-O1", "-w"]
-LIBRARIES = ["-lboost_context", "-lgmock", "-lgtest", "-lgtest_main", "-lpthread"]
+LIBRARIES = [*(["-fuse-ld=mold"] if shutil.which("mold") else []), "-lboost_context", "-lgmock", "-lgtest",
+             "-lgtest_main", "-lpthread"]
 INTERFACE = {"device.cuh", "device_ptx.cuh"}  # PTX, and what the emulator puts in its place
 
 
