@@ -8,6 +8,7 @@
 #include "ops/cpu/varlen_block.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
+namespace varlen {
 namespace {
 
 template <class T>
@@ -154,10 +155,11 @@ void backward(const VarlenGraph<T>& g) {
 }
 
 }  // namespace
+}  // namespace varlen
 
 template <class T>
 void add_varlen_backward(detail::VarlenKernels<T>& table) {
-  table.backward = backward<T>;
+  table.backward = varlen::backward<T>;
 }
 template void add_varlen_backward(detail::VarlenKernels<float>&);
 template void add_varlen_backward(detail::VarlenKernels<double>&);

@@ -5,12 +5,10 @@
 #include <cstdint>
 
 #include "ops/cpu/varlen_tile.h"
+#include "ops/detail/random.h"
 #include "ops/detail/varlen_kernels.h"
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
 
-namespace gtrain::ops::GTRAIN_CPU {
+namespace gtrain::ops::GTRAIN_CPU::varlen {
 
 using detail::VarlenGraph;
 
@@ -184,7 +182,7 @@ class HeadBias {
   void finish() {
     if (dtable_ == nullptr) return;
     for (Index b = 0; b < bias_.buckets; ++b) {
-      dtable_[b] += sum_lanes<T>(load(sums_ + b * Simd<T>::kLanes));
+      dtable_[b] += sum_pairs<T>(load(sums_ + b * Simd<T>::kLanes));
     }
   }
 
@@ -204,4 +202,4 @@ class HeadBias {
   Index first_ = 0, count_ = 0;
 };
 
-}  // namespace gtrain::ops::GTRAIN_CPU
+}  // namespace gtrain::ops::GTRAIN_CPU::varlen

@@ -8,6 +8,7 @@
 #include "ops/cpu/varlen_block.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
+namespace varlen {
 namespace {
 
 // One head's memory.
@@ -141,10 +142,11 @@ void forward(const VarlenGraph<T>& g) {
 }
 
 }  // namespace
+}  // namespace varlen
 
 template <class T>
 void add_varlen_forward(detail::VarlenKernels<T>& table) {
-  table.forward = forward<T>;
+  table.forward = varlen::forward<T>;
 }
 template void add_varlen_forward(detail::VarlenKernels<float>&);
 template void add_varlen_forward(detail::VarlenKernels<double>&);

@@ -10,19 +10,17 @@
 #include <utility>
 #include <vector>
 
-#include "ops/detail/simd.h"
+#include "ops/cpu/varlen_vector.h"
 
-namespace gtrain::ops::GTRAIN_CPU {
+namespace gtrain::ops::GTRAIN_CPU::varlen {
 
 using Index = std::int64_t;
 
 // kTileRows x kTileVectors accumulators and their operands fill the register file.
-#if defined(__AVX512F__)
+#ifdef __AVX512F__
 constexpr int kTileVectors = 2, kTileRows = 12;
-#elif defined(__AVX2__)
-constexpr int kTileVectors = 1, kTileRows = 6;
 #else
-constexpr int kTileVectors = 1, kTileRows = 2;
+constexpr int kTileVectors = 2, kTileRows = 6;
 #endif
 template <class T>
 constexpr Index kTile = kTileVectors* Simd<T>::kLanes;
@@ -405,4 +403,4 @@ Scratch<T>& scratch() {
   return s;
 }
 
-}  // namespace gtrain::ops::GTRAIN_CPU
+}  // namespace gtrain::ops::GTRAIN_CPU::varlen
