@@ -339,6 +339,53 @@ TEST(MessageKernels, TakeTensorsThatAreNotAligned) {
   }
 }
 
+// A quarter of the requests that single elements need, and no sector more than its bytes fill.
+TEST(MessageKernels, LoadSixteenBytesALane) {
+  const Case c = case_of(square_pairs(), 32);
+  Case scalar = c;
+  scalar.shifted = "x";
+  const Index size = c.pairs.rows * c.width, edge_size = c.pairs.count() * c.width;
+  const auto requests = [&](const Case& problem, auto run) {
+    simt::DeviceOptions options;
+    options.measure = true;
+    simt::Device device(0, options);
+    return run(device, problem);
+  };
+  const auto gine = [&](simt::Device& device, const Case& problem) {
+    const Tensor<float> x(device, problem, "x", uniform(1, size));
+    const Tensor<float> edge(device, problem, "edge", uniform(2, edge_size));
+    const Tensor<float> out(device, problem, "out", size);
+    const DeviceEdges<float> edges(device, problem, Edges(problem.pairs), 1);
+    Gine<float> a;
+    a.edges = edges.edges;
+    a.width = 32;
+    a.x = x.data();
+    a.edge = edge.data();
+    a.out = out.data();
+    gine_forward(a, nullptr);
+    EXPECT_EQ(device.loads(edge.buffer).ratio(), 1);
+    return device.loads(x.buffer).requests;
+  };
+  const auto weighted = [&](simt::Device& device, const Case& problem) {
+    const Tensor<float> x(device, problem, "x", uniform(1, size));
+    const Tensor<float> weight(device, problem, "weight", uniform(2, problem.pairs.count()));
+    const Tensor<float> out(device, problem, "out", size);
+    const DeviceEdges<float> edges(device, problem, Edges(problem.pairs), 1);
+    WeightedAggregate<float> a;
+    a.work = edges.edges.in;
+    a.other = edges.edges.source;
+    a.width = 32;
+    a.x = x.data();
+    a.weight = weight.data();
+    a.out = out.data();
+    weighted_aggregate(a, nullptr);
+    EXPECT_EQ(device.stores(out.buffer).ratio(), 1);
+    return device.loads(x.buffer).requests;
+  };
+  EXPECT_LT(2 * requests(c, gine), requests(scalar, gine));
+  EXPECT_LT(2 * requests(c, weighted), requests(scalar, weighted));
+}
+
 TEST(MessageKernels, AreTheSameUnderFiftySchedules) {
   const Case c = case_of(square_pairs(), 12, 3);
   expect_gine<float>(c, 50);
