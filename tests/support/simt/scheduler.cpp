@@ -6,6 +6,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "ops/cuda/device.cuh"
 #include "support/simt/state.h"
 
@@ -42,6 +46,10 @@ char* stack_of(int slot, unsigned thread) {
     mprotect(low, 4096, PROT_NONE);
     guarded[slot] = thread + 1;
   }
+#ifdef __SANITIZE_ADDRESS__
+  // Frames of a launch that was broken off never unwound.
+  __asan_unpoison_memory_region(low + 4096, kStackBytes);
+#endif
   return low + 4096;
 }
 
