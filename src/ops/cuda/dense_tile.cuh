@@ -14,6 +14,7 @@
 #include <cmath>
 
 #include "ops/cuda/device.cuh"
+#include "ops/cuda/storage.h"
 
 namespace gtrain::ops::cuda {
 
@@ -332,16 +333,19 @@ struct Span {
   __device__ const S* operator()(int r) const { return r < count ? first + r * stride : nullptr; }
 };
 
-// `rows` rows of `depth` channels to shared memory by the whole block, zero where there is no row
-// and up to the padded depth. `vector`: bases, strides and depth are whole 16-byte units; then the
-// copy is asynchronous and the caller commits and waits. `base`: any address in the matrix.
-template <class Tile, class RowAt>
+// `rows` rows of `depth` channels to shared memory by the block, or by one warp, zero where there
+// is no row and up to the padded depth. `vector`: bases, strides and depth are whole 16-byte units;
+// then the copy is asynchronous and the caller commits and waits. `base`: any address in the
+// matrix.
+template <class Tile, bool kByWarp = false, class RowAt>
 __device__ __forceinline__ void stage(typename Tile::Storage* to, const RowAt& row_at, int rows,
                                       int depth, bool vector, const typename Tile::Storage* base) {
   using S = typename Tile::Storage;
   const int stride = Tile::stride(depth), padded = Tile::padded(depth);
   const int unit = vector ? 16 / static_cast<int>(sizeof(S)) : 1, units = padded / unit;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * units; i += static_cast<int>(blockDim.x)) {
+  const int thread = kByWarp ? lane_number() : static_cast<int>(threadIdx.x);
+  const int threads = kByWarp ? 32 : static_cast<int>(blockDim.x);
+  for (int i = thread; i < rows * units; i += threads) {
     const int r = i / units, c = i % units * unit;
     const S* from = row_at(r);
     const bool there = from != nullptr && c < depth;
@@ -368,6 +372,49 @@ __device__ __forceinline__ void unstage(const typename Tile::Storage* rows, int 
       to[r * to_stride + c] = rows[r * stride + c];
     }
   }
+}
+
+// The product of each of a warp's 16 rows in shared memory with a row of a matrix; all lanes work
+// on one row at a time.
+template <class Tile>
+__device__ void row_dots(const Span<typename Tile::Storage>& row_at,
+                         const typename Tile::Storage* rows, int depth,
+                         typename Tile::Real (&dot)[Tile::kRows]) {
+#pragma unroll
+  for (int i = 0; i < Tile::kRows; ++i) dot[i] = 0;
+  for (int r = 0; r < kTileRows; ++r) {
+    const auto* from = row_at(r);
+    typename Tile::Real sum = 0;
+    for (int c = lane_number(); from != nullptr && c < depth; c += 32) {
+      sum += to_float(rows[r * Tile::stride(depth) + c]) * to_float(from[c]);
+    }
+    sum = sum_over(sum, 32);
+#pragma unroll
+    for (int i = 0; i < Tile::kRows; ++i) dot[i] = Tile::row(i) == r ? sum : dot[i];
+  }
+}
+
+inline int storage_size(Storage storage) {
+  return storage == Storage::kDouble ? 8 : storage == Storage::kFloat ? 4 : 2;
+}
+
+// Calls run(tile) with the tile type for the storage and width.
+template <class Run>
+void with_dense_tile(Storage storage, int width, const Run& run) {
+  const auto mma = [&](auto zero) {
+    using S = decltype(zero);
+    if (width <= 8) return run(MmaTile<S, 8>{});
+    if (width <= 16) return run(MmaTile<S, 16>{});
+    if (width <= 32) return run(MmaTile<S, 32>{});
+    if (width <= 64) return run(MmaTile<S, 64>{});
+    return run(MmaTile<S, 128>{});
+  };
+  if (storage == Storage::kBFloat16) return mma(bf16{});
+  if (storage == Storage::kHalf) return mma(f16{});
+  if (storage == Storage::kDouble) return run(FmaTile<double, 32>{});
+  if (width <= 16) return run(FmaTile<float, 16>{});
+  if (width <= 32) return run(FmaTile<float, 32>{});
+  return run(FmaTile<float, 64>{});
 }
 
 }  // namespace gtrain::ops::cuda

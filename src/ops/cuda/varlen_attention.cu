@@ -108,7 +108,7 @@ bool varlen_vector(const VarlenAttention& a) {
 
 void varlen_attention_forward(const VarlenAttention& a, Stream stream) {
   if (a.item_count == 0) return;
-  with_varlen_tile(a, [&](auto tile) {
+  with_dense_tile(a.storage, a.width, [&](auto tile) {
     using Tile = decltype(tile);
     const auto mode = varlen_mode<typename Tile::Real>(a, varlen_vector(a));
     const int warps = a.tile_rows / kTileRows;

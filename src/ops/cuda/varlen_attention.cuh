@@ -195,23 +195,4 @@ __device__ __forceinline__ Span<S> rows_of(const VarlenAttention& a, const Varle
 
 bool varlen_vector(const VarlenAttention& a);
 
-// Calls run(tile) with the tile type for the storage and width.
-template <class Run>
-void with_varlen_tile(const VarlenAttention& a, const Run& run) {
-  const auto mma = [&](auto zero) {
-    using S = decltype(zero);
-    if (a.width <= 8) return run(MmaTile<S, 8>{});
-    if (a.width <= 16) return run(MmaTile<S, 16>{});
-    if (a.width <= 32) return run(MmaTile<S, 32>{});
-    if (a.width <= 64) return run(MmaTile<S, 64>{});
-    return run(MmaTile<S, 128>{});
-  };
-  if (a.storage == Storage::kBFloat16) return mma(bf16{});
-  if (a.storage == Storage::kHalf) return mma(f16{});
-  if (a.storage == Storage::kDouble) return run(FmaTile<double, 32>{});
-  if (a.width <= 16) return run(FmaTile<float, 16>{});
-  if (a.width <= 32) return run(FmaTile<float, 32>{});
-  return run(FmaTile<float, 64>{});
-}
-
 }  // namespace gtrain::ops::cuda

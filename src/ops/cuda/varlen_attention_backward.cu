@@ -10,28 +10,6 @@ namespace {
 
 constexpr int kReduceParts = 8;  // of the items, summed in order
 
-// dO_i · O_i of a warp's 16 rows, dO from shared memory; all lanes work on one row at a time.
-template <class Tile>
-__device__ void row_deltas(const VarlenAttention& a, const VarlenPlace& p,
-                           const typename Tile::Storage* dout, int row,
-                           typename Tile::Real (&delta)[Tile::kRows]) {
-  using S = typename Tile::Storage;
-  const Span<S> out = rows_of<S>(a, p, a.out, a.out_stride, 0, row);
-  const int stride = Tile::stride(a.width);
-#pragma unroll
-  for (int i = 0; i < Tile::kRows; ++i) delta[i] = 0;
-  for (int r = 0; r < kTileRows; ++r) {
-    const S* from = out(r);
-    typename Tile::Real sum = 0;
-    for (int c = lane_number(); from != nullptr && c < a.width; c += 32) {
-      sum += to_float(dout[r * stride + c]) * to_float(from[c]);
-    }
-    sum = sum_over(sum, 32);
-#pragma unroll
-    for (int i = 0; i < Tile::kRows; ++i) delta[i] = Tile::row(i) == r ? sum : delta[i];
-  }
-}
-
 // Adds a tile's dS to the warp's column of the table's gradient: the buckets that occur, one after
 // another, each summed by a butterfly, so the order is fixed.
 template <class Tile>
@@ -132,7 +110,9 @@ __global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
     }
     __syncthreads();
     if (row < p.n) {  // else the warp only helps with the copies
-      if (tile == 0) row_deltas<Tile>(a, p, own_dout, row, delta);
+      if (tile == 0) {
+        row_dots<Tile>(rows_of<S>(a, p, a.out, a.out_stride, 0, row), own_dout, a.width, delta);
+      }
       const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
       const auto* k = reinterpret_cast<const S*>(right);
       const VarlenPairs<Tile, false> pairs{
@@ -345,7 +325,7 @@ void varlen_attention_backward(const VarlenAttention& a, const VarlenAttentionGr
   also.out = const_cast<void*>(g.dout);
   also.out_stride = g.dout_stride;
   const bool vector = varlen_vector(a) && varlen_vector(also);
-  with_varlen_tile(a, [&](auto tile) {
+  with_dense_tile(a.storage, a.width, [&](auto tile) {
     using Tile = decltype(tile);
     const auto mode = varlen_mode<typename Tile::Real>(a, vector);
     const int warps = a.tile_rows / kTileRows;

@@ -1,0 +1,381 @@
+// Attention by tiles of a CSR pattern on the emulator against plain loops in double.
+#include "ops/cuda/block_sparse_attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "ops/cuda/block_pattern.h"
+#include "ops/detail/random.h"
+#include "support/simt/device.h"
+
+namespace gtrain::ops::cuda {
+namespace {
+
+using simt::Device;
+
+template <class S>
+struct Kind;
+template <>
+struct Kind<float> {
+  static constexpr Storage kStorage = Storage::kFloat;
+  static constexpr double kTolerance = 3e-6;
+};
+template <>
+struct Kind<double> {
+  static constexpr Storage kStorage = Storage::kDouble;
+  static constexpr double kTolerance = 1e-12;
+};
+template <>
+struct Kind<bf16> {
+  static constexpr Storage kStorage = Storage::kBFloat16;
+  static constexpr double kTolerance = 2e-2;
+};
+template <>
+struct Kind<f16> {
+  static constexpr Storage kStorage = Storage::kHalf;
+  static constexpr double kTolerance = 2.5e-3;
+};
+
+double noise(std::uint64_t stream, std::uint64_t i) {
+  return static_cast<double>(ops::detail::row_key(stream, i) >> 11) * 0x1p-52 - 1;
+}
+
+struct Pairs {
+  int rows = 0, columns = 0;
+  std::vector<std::int64_t> start{0};
+  std::vector<std::int32_t> column;
+};
+
+Pairs pairs_where(int rows, int columns, const std::function<bool(int, int)>& there) {
+  Pairs out{rows, columns, {0}, {}};
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) {
+      if (there(i, j)) out.column.push_back(j);
+    }
+    out.start.push_back(static_cast<std::int64_t>(out.column.size()));
+  }
+  return out;
+}
+
+// Rows without pairs, a full row, a full column, windows of one and of several tiles.
+Pairs odd_pairs(int rows, int columns) {
+  return pairs_where(rows, columns, [=](int i, int j) {
+    if (i % 7 == 3) return false;
+    if (i == 5 || j == columns / 2) return true;
+    return noise(9, static_cast<std::uint64_t>(i * columns + j)) > (i < 16 ? 0.2 : 0.9);
+  });
+}
+
+// The transpose and the pair each of its entries is.
+Pairs transposed(const Pairs& p, std::vector<std::int64_t>& pair) {
+  Pairs out{p.columns, p.rows, {0}, {}};
+  for (int j = 0; j < p.columns; ++j) {
+    for (int i = 0; i < p.rows; ++i) {
+      for (std::int64_t e = p.start[i]; e < p.start[i + 1]; ++e) {
+        if (p.column[e] != j) continue;
+        out.column.push_back(i);
+        pair.push_back(e);
+      }
+    }
+    out.start.push_back(static_cast<std::int64_t>(out.column.size()));
+  }
+  return out;
+}
+
+struct Problem {
+  Pairs pairs;
+  int heads = 1, width = 8;
+  double dropout = 0, spread = 1, shift = 0;  // shift: added to the first channel of q and k
+  int gap = 0;
+};
+
+template <class S>
+struct Case {
+  Problem p;
+  int channels, stride;
+  std::vector<S> q, k, v, dout;
+  explicit Case(const Problem& problem) : p(problem) {
+    channels = p.heads * p.width;
+    stride = channels + p.gap;
+    fill(q, p.pairs.rows, 1, p.spread, p.shift);
+    fill(k, p.pairs.columns, 2, p.spread, std::abs(p.shift));
+    fill(v, p.pairs.columns, 3, 1, 0);
+    fill(dout, p.pairs.rows, 4, 1, 0);
+  }
+  void fill(std::vector<S>& to, int rows, std::uint64_t stream, double scale, double shift) {
+    for (int i = 0; i < rows * stride; ++i) {
+      const double more = i % stride % p.width == 0 ? shift : 0;
+      to.push_back(from_float<S>(static_cast<compute_t<S>>(scale * noise(stream, i) + more)));
+    }
+  }
+  double at(const std::vector<S>& from, int row, int h, int c) const {
+    return to_float(from[row * stride + h * p.width + c]);
+  }
+  double scale() const { return 1 / std::sqrt(static_cast<double>(p.width)); }
+};
+
+struct Result {
+  std::vector<double> out, lse, dq, dk, dv;
+};
+
+template <class S>
+void expect_row(const Case<S>& c, int i, int h, Result& r) {
+  const Problem& p = c.p;
+  const std::int64_t first = p.pairs.start[i], end = p.pairs.start[i + 1];
+  const int d = p.width, n = static_cast<int>(end - first);
+  std::vector<double> s(n, 0.0), f(n, 1.0), dp(n, 0.0);
+  double top = -INFINITY, sum = 0, delta = 0;
+  for (int e = 0; e < n; ++e) {
+    const int j = p.pairs.column[first + e];
+    for (int x = 0; x < d; ++x) s[e] += c.scale() * c.at(c.q, i, h, x) * c.at(c.k, j, h, x);
+    if (p.dropout > 0) {
+      const std::uint64_t stream = ops::detail::row_key(55, first + e);
+      const bool kept =
+          ops::detail::draw<std::uint32_t>(stream, h) >= ops::detail::drop_threshold(p.dropout);
+      f[e] = kept ? 1 / (1 - p.dropout) : 0;
+    }
+    top = std::max(top, s[e]);
+  }
+  for (int e = 0; e < n; ++e) sum += std::exp(s[e] - top);
+  r.lse[i * p.heads + h] = n > 0 ? (top + std::log(sum)) / std::log(2.0) : INFINITY;
+  for (int e = 0; e < n; ++e) {
+    const int j = p.pairs.column[first + e];
+    s[e] = std::exp(s[e] - top) / sum;
+    for (int x = 0; x < d; ++x) {
+      r.out[i * c.channels + h * d + x] += s[e] * f[e] * c.at(c.v, j, h, x);
+      dp[e] += f[e] * c.at(c.dout, i, h, x) * c.at(c.v, j, h, x);
+      r.dv[j * c.channels + h * d + x] += s[e] * f[e] * c.at(c.dout, i, h, x);
+    }
+    delta += s[e] * dp[e];
+  }
+  for (int e = 0; e < n; ++e) {
+    const int j = p.pairs.column[first + e];
+    const double ds = c.scale() * s[e] * (dp[e] - delta);
+    for (int x = 0; x < d; ++x) {
+      r.dq[i * c.channels + h * d + x] += ds * c.at(c.k, j, h, x);
+      r.dk[j * c.channels + h * d + x] += ds * c.at(c.q, i, h, x);
+    }
+  }
+}
+
+template <class S>
+Result expected(const Case<S>& c) {
+  Result r;
+  r.out.resize(c.p.pairs.rows * c.channels);
+  r.dq = r.out;
+  r.lse.resize(c.p.pairs.rows * c.p.heads);
+  r.dk.resize(c.p.pairs.columns * c.channels);
+  r.dv = r.dk;
+  for (int i = 0; i < c.p.pairs.rows; ++i) {
+    for (int h = 0; h < c.p.heads; ++h) expect_row(c, i, h, r);
+  }
+  return r;
+}
+
+// A pattern's arrays on the device.
+struct Tiles {
+  BlockPattern host;
+  simt::Buffer<std::int64_t> window_start, entry;
+  simt::Buffer<std::int32_t> column;
+  simt::Buffer<std::uint32_t> mask;
+  Tiles(Device& device, const Pairs& pairs)
+      : host(block_pattern(pairs.start.data(), pairs.column.data(), pairs.rows)) {
+    window_start = device.input(host.window_start, "window_start");
+    column = device.input(host.column, "column");
+    mask = device.input(host.mask, "mask");
+    entry = device.input(host.entry, "entry");
+  }
+  BlockTiles view(const std::int64_t* pair) const {
+    return {host.rows,     host.windows(), window_start.data(),
+            column.data(), mask.data(),    entry.data(),
+            pair};
+  }
+};
+
+template <class T>
+std::vector<double> rows(const simt::Buffer<T>& buffer, int count, int stride, int width) {
+  const std::vector<T> all = buffer.read_any();
+  std::vector<double> out;
+  for (int r = 0; r < count; ++r) {
+    for (int c = 0; c < width; ++c) out.push_back(to_float(all[r * stride + c]));
+  }
+  return out;
+}
+
+template <class S>
+Result run(Device& device, const Case<S>& c, simt::Banks* banks = nullptr) {
+  using A = compute_t<S>;
+  const Problem& p = c.p;
+  const int n = p.pairs.rows, m = p.pairs.columns;
+  std::vector<std::int64_t> pair;
+  const Pairs back = transposed(p.pairs, pair);
+  const Tiles by_row(device, p.pairs), by_column(device, back);
+  const auto pairs = device.input(pair, "pair");
+  const auto q = device.input(c.q, "q"), k = device.input(c.k, "k"), v = device.input(c.v, "v");
+  const auto dout = device.input(c.dout, "dout");
+  const auto out = device.output<S>(n * c.stride, "out"), dq = device.output<S>(n * c.stride, "dq");
+  const auto dk = device.output<S>(m * c.stride, "dk"), dv = device.output<S>(m * c.stride, "dv");
+  const auto lse = device.output<A>(n * p.heads, "lse");
+  const auto delta = device.output<A>(n * p.heads, "delta");
+  BlockSparseAttention a;
+  a.storage = Kind<S>::kStorage;
+  a.heads = p.heads;
+  a.width = p.width;
+  a.q = q.data();
+  a.k = k.data();
+  a.v = v.data();
+  a.q_stride = a.k_stride = a.v_stride = a.out_stride = c.stride;
+  a.scale = c.scale();
+  a.threshold = ops::detail::drop_threshold(p.dropout);
+  a.keep_scale = 1 / (1 - p.dropout);
+  a.key = 55;
+  a.by_row = by_row.view(nullptr);
+  a.out = out.data();
+  a.lse = lse.data();
+  block_sparse_attention_forward(a, nullptr);
+  BlockSparseAttentionGradient g;
+  g.dout = dout.data();
+  g.delta = delta.data();
+  g.dq = dq.data();
+  g.dk = dk.data();
+  g.dv = dv.data();
+  g.dout_stride = g.dq_stride = g.dk_stride = g.dv_stride = c.stride;
+  g.by_column = by_column.view(pairs.data());
+  block_sparse_attention_backward(a, g, nullptr);
+  if (banks != nullptr) *banks = device.banks();
+  return {rows(out, n, c.stride, c.channels), rows(lse, n, p.heads, p.heads),
+          rows(dq, n, c.stride, c.channels), rows(dk, m, c.stride, c.channels),
+          rows(dv, m, c.stride, c.channels)};
+}
+
+void expect_near(const std::vector<double>& found, const std::vector<double>& expected,
+                 double tolerance, const char* name) {
+  ASSERT_EQ(found.size(), expected.size()) << name;
+  double largest = 0.05;
+  for (const double x : expected) {
+    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));
+  }
+  int wrong = 0;
+  for (std::size_t i = 0; i < found.size() && wrong < 3; ++i) {
+    if (found[i] == expected[i]) continue;
+    const bool near = std::abs(found[i] - expected[i]) <= tolerance * largest;
+    EXPECT_TRUE(near) << name << "[" << i << "] is " << found[i] << "; expected " << expected[i];
+    wrong += !near;
+  }
+}
+
+template <class S>
+void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2, double slack = 1) {
+  const Case<S> c(problem);
+  const Result wanted = expected(c);
+  const double tolerance = slack * Kind<S>::kTolerance;
+  for (int i = 0; i < schedules; ++i) {
+    Device device(seed + i);
+    const Result found = run(device, c);
+    expect_near(found.out, wanted.out, tolerance, "out");
+    expect_near(found.lse, wanted.lse, tolerance, "lse");
+    expect_near(found.dq, wanted.dq, tolerance, "dq");
+    expect_near(found.dk, wanted.dk, tolerance, "dk");
+    expect_near(found.dv, wanted.dv, tolerance, "dv");
+    EXPECT_TRUE(device.findings().empty()) << device.report();
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+template <class S>
+class BlockSparseAttentionCuda : public ::testing::Test {};
+using Kinds = ::testing::Types<float, double, bf16, f16>;
+TYPED_TEST_SUITE(BlockSparseAttentionCuda, Kinds);
+
+TYPED_TEST(BlockSparseAttentionCuda, AttendsToThePairsAtAllWidths) {
+  for (const int width : {1, 8, 13, 16, 24, 32, 64, 80, 128}) {
+    if (!block_sparse_attention_runs(Kind<TypeParam>::kStorage, width)) continue;
+    SCOPED_TRACE(width);
+    Problem p;
+    p.pairs = odd_pairs(18, 40);
+    p.width = width;
+    p.heads = width <= 16 ? 2 : 1;
+    p.dropout = width % 16 == 0 ? 0.3 : 0;
+    check<TypeParam>(p);
+  }
+}
+
+TYPED_TEST(BlockSparseAttentionCuda, SharesManyTilesAmongTheWarps) {
+  Problem p;
+  p.pairs = odd_pairs(33, 300);
+  p.dropout = 0.5;
+  check<TypeParam>(p);
+  p.pairs = odd_pairs(170, 9);
+  p.gap = 1;
+  check<TypeParam>(p);
+}
+
+TYPED_TEST(BlockSparseAttentionCuda, IsTheSameUnderFiftySchedules) {
+  Problem p;
+  p.pairs = odd_pairs(17, 70);
+  p.dropout = 0.4;
+  check<TypeParam>(p, 50, 0);
+}
+
+TYPED_TEST(BlockSparseAttentionCuda, LeavesTheScoresScaleToTheRow) {
+  for (const double shift : {-25.0, 25.0}) {
+    Problem p;
+    p.pairs = odd_pairs(9, 40);
+    p.shift = shift;
+    p.spread = 0.1;
+    check<TypeParam>(p, 1, 3, 30);
+  }
+  Problem p;
+  p.pairs = odd_pairs(9, 40);
+  p.spread = 0;
+  check<TypeParam>(p);
+}
+
+TYPED_TEST(BlockSparseAttentionCuda, PatternsWithoutPairsGiveZeros) {
+  for (const auto& [rows, columns] : {std::pair{0, 0}, {3, 0}, {0, 3}, {20, 5}}) {
+    Problem p;
+    p.pairs = pairs_where(rows, columns, [](int, int) { return false; });
+    check<TypeParam>(p);
+  }
+}
+
+TEST(BlockSparseAttentionCudaMemory, ProductsMeetInNoBank) {
+  Problem p;
+  p.pairs = odd_pairs(16, 64);
+  p.width = 64;
+  const Case<bf16> c(p);
+  Device device(5, {true});
+  simt::Banks banks;
+  run(device, c, &banks);
+  // What there is comes from adding up the warps, once a window: fragments go to it two by two.
+  EXPECT_LT(static_cast<double>(banks.conflicts()), 0.25 * static_cast<double>(banks.ideal))
+      << device.traffic_report();
+}
+
+TEST(BlockPattern, PacksTheColumnsOfAWindow) {
+  const Pairs p = pairs_where(18, 100, [](int i, int j) { return i == 1 ? j % 2 == 0 : j == 99; });
+  const BlockPattern blocks = block_pattern(p.start.data(), p.column.data(), 18);
+  EXPECT_EQ(blocks.windows(), 2);
+  EXPECT_EQ(blocks.window_start, (std::vector<std::int64_t>{0, 2, 3}));
+  EXPECT_EQ(blocks.column[0], 0);
+  EXPECT_EQ(blocks.column[31], 62);
+  EXPECT_EQ(blocks.column[32 + 18], 99);
+  EXPECT_EQ(blocks.column[32 + 19], -1);
+  EXPECT_EQ(blocks.mask[1], 0xffffffffu);
+  EXPECT_EQ(blocks.mask[16 + 1], (1u << 18) - 1);
+  EXPECT_EQ(blocks.mask[16], 1u << 18);
+  EXPECT_EQ(blocks.entry[16 + 1], 1 + 32);
+  EXPECT_NEAR(blocks.fill(67), 67.0 / 1536, 1e-12);
+  EXPECT_TRUE(block_pattern_possible(p.start.data(), p.column.data(), 18));
+  const std::vector<std::int64_t> start = {0, 2};
+  for (const auto& column : {std::vector<std::int32_t>{4, 4}, {5, 2}}) {
+    EXPECT_FALSE(block_pattern_possible(start.data(), column.data(), 1));
+  }
+}
+
+}  // namespace
+}  // namespace gtrain::ops::cuda
