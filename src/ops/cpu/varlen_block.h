@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "ops/cpu/varlen_rows.h"
 #include "ops/cpu/varlen_tile.h"
 #include "ops/detail/random.h"
 #include "ops/detail/varlen_kernels.h"
