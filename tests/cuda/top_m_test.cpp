@@ -98,8 +98,8 @@ TYPED_TEST(TopMKernel, KeepsTheFirstOfEqualScores) {
 }
 
 TYPED_TEST(TopMKernel, OrdersSignsInfinitiesZerosAndNan) {
-  const Doubles special{kNan, -kInfinity, 0.0, -0.0, kInfinity, -1,    1,    -kNan,
-                        2,    -2,         0.5, -0.5, 1e-5,      -1e-5, kNan, -kInfinity};
+  const Doubles special{kNan, -kInfinity, -0.0, 0.0,  kInfinity, -1,    1,    -kNan,
+                        2,    -2,         0.5,  -0.5, 1e-5,      -1e-5, kNan, -kInfinity};
   for (const std::int64_t size : {16, 1600}) {
     for (std::int64_t keep = 0; keep <= 16; keep += size == 16 ? 1 : 5) {
       auto c = random_case<TypeParam>({size}, {keep * size / 16});
