@@ -14,6 +14,7 @@
 #include "gtrain/data/catalog.h"
 #include "gtrain/encode/encoding.h"
 #include "gtrain/models/zoo.h"
+#include "gtrain/ops/attention_pattern.h"
 #include "gtrain/train/metric.h"
 #include "gtrain/train/recipe_file.h"
 
@@ -62,6 +63,16 @@ std::vector<Row> metric_rows() {
   return rows;
 }
 
+std::vector<Row> pattern_rows() {
+  std::vector<Row> rows;
+  for (const ops::PatternListing& pattern : ops::pattern_catalog()) {
+    rows.emplace_back(pattern.name, pattern.options.empty()
+                                        ? pattern.doc
+                                        : fmt::format("{} ({})", pattern.doc, pattern.options));
+  }
+  return rows;
+}
+
 std::vector<Row> dataset_rows() {
   std::vector<Row> rows;
   for (const data::Listing& listing : data::list_datasets()) {
@@ -75,6 +86,7 @@ std::vector<Row> rows_of(const std::string& what) {
   if (what == "encodings") return alternatives(encode::EncodingOptions());
   if (what == "recipes") return recipe_rows();
   if (what == "metrics") return metric_rows();
+  if (what == "patterns") return pattern_rows();
   return dataset_rows();
 }
 
@@ -90,17 +102,17 @@ void print(const std::vector<Row>& rows, bool names) {
 }  // namespace
 
 void add_list_command(CLI::App& program) {
-  CLI::App* command =
-      program.add_subcommand("list", "models, encodings, datasets, recipes or metrics there are");
+  CLI::App* command = program.add_subcommand(
+      "list", "models, encodings, datasets, recipes, metrics or attention patterns there are");
   struct Arguments {
     std::string what;
     bool names = false;
   };
   auto a = std::make_shared<Arguments>();
-  command->add_option("WHAT", a->what, "models, encodings, datasets, recipes or metrics")
+  command->add_option("WHAT", a->what, "models, encodings, datasets, recipes, metrics or patterns")
       ->required()
-      ->check(
-          CLI::IsMember({"models", "encodings", "datasets", "recipes", "metrics"}).description(""));
+      ->check(CLI::IsMember({"models", "encodings", "datasets", "recipes", "metrics", "patterns"})
+                  .description(""));
   command->add_flag("--names", a->names, "names only");
   command->callback([a] {
     if (a->what == "datasets" && !a->names) {

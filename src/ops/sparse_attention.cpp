@@ -5,22 +5,20 @@
 
 #include <cmath>
 
+#include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
-#include "ops/detail/parallel.h"
 #include "ops/detail/pattern_check.h"
 #include "ops/detail/random.h"
-#include "ops/detail/sparse_plan.h"
+#include "ops/detail/sparse_run.h"
 
 namespace gtrain::ops {
 namespace {
 
 using detail::Compute;
 using detail::SparseAttention;
-using detail::SparseCut;
 using detail::SparsePlan;
-using detail::SparseRange;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -69,19 +67,6 @@ SparseAttention<S> arguments(const Problem& problem, const at::Tensor& type_bias
   return a;
 }
 
-// The passes of a plan, then the merging of the rows it cut.
-template <class S, class Pass, class Merge>
-void run(SparseAttention<S>& a, const SparsePlan& plan, const Pass& pass, const Merge& merge) {
-  const std::int64_t size = detail::kernels<S>().sparse.partial_size(a.heads, a.width);
-  std::vector<Compute<S>> partial(static_cast<std::size_t>(plan.parts * size));
-  a.partial = partial.data();
-  const bool small = a.pairs * a.heads * a.width < 32768;
-  detail::parallel_tasks(static_cast<std::int64_t>(plan.ranges.size()), small,
-                         [&](std::int64_t t) { pass(a, t); });
-  detail::parallel_tasks(static_cast<std::int64_t>(plan.cuts.size()), false,
-                         [&](std::int64_t t) { merge(a, plan.cuts[static_cast<std::size_t>(t)]); });
-}
-
 at::Tensor widened(const at::Tensor& bias, at::ScalarType storage) {
   return bias.defined() ? bias.to(detail::compute_type(storage)).contiguous() : bias;
 }
@@ -113,7 +98,7 @@ void backward_typed(const Problem& problem, const at::Tensor& out, const at::Ten
   // One table per task, added up in the tasks' order.
   const std::int64_t table = gradients.type_bias.defined() ? problem.type_bias.numel() : 0;
   std::vector<T> tables(rows.ranges.size() * static_cast<std::size_t>(table), T{0});
-  run(
+  detail::run_plan(
       a, rows,
       [&](const SparseAttention<S>& p, std::int64_t t) {
         kernel.backward_rows(p, rows.ranges[static_cast<std::size_t>(t)],
@@ -129,7 +114,7 @@ void backward_typed(const Problem& problem, const at::Tensor& out, const at::Ten
     gradients.type_bias.copy_(sum);
   }
   const SparsePlan columns = detail::sparse_plan(a.column_start, pattern.columns());
-  run(
+  detail::run_plan(
       a, columns,
       [&](const SparseAttention<S>& p, std::int64_t t) {
         kernel.backward_columns(p, columns.ranges[static_cast<std::size_t>(t)]);
@@ -156,7 +141,7 @@ class SparseAttentionFunction : public torch::autograd::Function<SparseAttention
       SparseAttention<S> a = arguments<S>(problem, bias, out, lse);
       const SparsePlan plan = detail::sparse_plan(a.row_start, problem.pattern.rows());
       const auto& kernel = detail::kernels<S>().sparse;
-      run(
+      detail::run_plan(
           a, plan,
           [&](const SparseAttention<S>& p, std::int64_t t) {
             kernel.forward(p, plan.ranges[static_cast<std::size_t>(t)]);
@@ -244,6 +229,12 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::
       options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(rows.q.size(2)));
   problem.dropout = options.dropout;
   problem.key = options.key;
+  if (detail::on_device("sparse_attention", q)) {
+    SparseAttentionOptions resolved = options;
+    resolved.scale = problem.scale;
+    return device::sparse_attention(rows.q, rows.k, rows.v, problem.pattern, resolved)
+        .view(q.sizes());
+  }
   return SparseAttentionFunction::apply(rows.q, rows.k, rows.v, detail::optional(options.pair_bias),
                                         detail::optional(options.type_bias), problem)
       .view(q.sizes());

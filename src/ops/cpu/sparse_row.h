@@ -8,8 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
-#include <vector>
 
 #include "ops/cpu/sparse_vector.h"
 
@@ -83,6 +81,68 @@ class Row {
     }
   }
 
+  // row = own, lanes beyond a head left out.
+  void write(const T* own, S* row) const {
+    for (Index b = 0; b < vectors_; ++b) put(row, b, load(own + b * kLanes));
+  }
+  // product = own ⊙ row ⊙ edge; edge may be null: 1.
+  void multiply(const T* own, const S* row, const S* edge, T* product) const {
+    for (Index b = 0; b < vectors_; ++b) {
+      Vec<T> x = load(own + b * kLanes) * vector(row, b);
+      if (edge != nullptr) x *= vector(edge, b);
+      store(product + b * kLanes, x);
+    }
+  }
+  // sum += (d[head] + extra) ⊙ row ⊙ edge; extra may be null: 0, edge null: 1.
+  void differentiate(const T* d, const S* extra, const S* row, const S* edge, T* sum) const {
+    for (Index b = 0; b < vectors_; ++b) {
+      Vec<T> x = total(d, extra, b) * vector(row, b);
+      if (edge != nullptr) x *= vector(edge, b);
+      store(sum + b * kLanes, load(sum + b * kLanes) + x);
+    }
+  }
+  // product = (d[head] + extra) ⊙ own ⊙ row.
+  void product_of_gradient(const T* d, const S* extra, const T* own, const S* row,
+                           S* product) const {
+    for (Index b = 0; b < vectors_; ++b) {
+      put(product, b, total(d, extra, b) * load(own + b * kLanes) * vector(row, b));
+    }
+  }
+  // Sums per head of rows laid out as here.
+  void head_sums(const T* products, Index count, T* score) const {
+    constexpr Index group = kPacked ? 8 : kLanes;
+    const Index each = kPacked ? 1 : per_head_, units = count * vectors_ / each;
+    for (Index m = 0; m < units; m += group) {
+      Vec<T> x[static_cast<std::size_t>(group)];
+      for (Index t = 0; t < group; ++t) {
+        x[t] = Vec<T>{};
+        for (Index b = (m + t) * each; m + t < units && b < (m + t + 1) * each; ++b) {
+          x[t] += load(products + b * kLanes);
+        }
+      }
+      if constexpr (kPacked) {
+        store(score + 2 * m, half_sums(x));
+      } else {
+        store(score + m, lane_sums<T>(x));
+      }
+    }
+  }
+
+  // Asks for the rows of `tables` that the pair kAhead further on will need.
+  // Inlined always: gcc takes a function that only prefetches for one without effect, and drops it.
+  template <std::size_t kTables>
+  __attribute__((always_inline)) void prefetch(const std::array<Table<S>, kTables>& tables,
+                                               const Gather& pairs, Index i) const {
+    if constexpr (kTables > 0) {
+      if (i + kAhead >= pairs.readable) return;
+      const std::int32_t next = pairs.index[i + kAhead];
+      for (const Table<S>& table : tables) {
+        const char* p = reinterpret_cast<const char*>(table.row(next));
+        for (Index byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(p + byte);
+      }
+    }
+  }
+
   // own · row for every pair. Asks for the rows of `ahead` that pairs kAhead further on will need.
   template <std::size_t kTables>
   void dots(const T* own, const Table<S>& table, const Gather& pairs,
@@ -129,26 +189,16 @@ class Row {
       store(row + b * kLanes, v);
     }
   }
+  Vec<T> total(const T* d, const S* extra, Index b) const {
+    const Vec<T> x = expand(d, b);
+    return extra != nullptr ? x + vector(extra, b) : x;
+  }
   // factor[head] on the lanes of vector b.
   Vec<T> expand(const T* factor, Index b) const {
     if constexpr (kPacked) {
       return two_halves(factor + 2 * b);
     } else {
       return splat<T>(factor[head(b)]);
-    }
-  }
-
-  // Inlined always: gcc takes a function that only prefetches for one without effect, and drops it.
-  template <std::size_t kTables>
-  __attribute__((always_inline)) void prefetch(const std::array<Table<S>, kTables>& tables,
-                                               const Gather& pairs, Index i) const {
-    if constexpr (kTables > 0) {
-      if (i + kAhead >= pairs.readable) return;
-      const std::int32_t next = pairs.index[i + kAhead];
-      for (const Table<S>& table : tables) {
-        const char* p = reinterpret_cast<const char*>(table.row(next));
-        for (Index byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(p + byte);
-      }
     }
   }
 
@@ -226,79 +276,5 @@ class Row {
 
   Index heads_, width_, per_head_, vectors_, bytes_;
 };
-
-// Scratch of one task, reused by the thread; 64-byte aligned pieces.
-template <class T>
-class SparseScratch {
- public:
-  explicit SparseScratch(Index numbers) {
-    const auto wanted = static_cast<std::size_t>(numbers) * sizeof(T) + 64;
-    if (memory().size() < wanted) memory().resize(wanted);
-    const auto address = reinterpret_cast<std::uintptr_t>(memory().data());
-    next_ = reinterpret_cast<T*>((address + 63) / 64 * 64);
-  }
-  T* take(Index numbers) {
-    T* p = next_;
-    next_ += padded(numbers);
-    return p;
-  }
-  static Index padded(Index numbers) { return (numbers + 15) / 16 * 16; }
-
- private:
-  static std::vector<char>& memory() {
-    static thread_local std::vector<char> bytes;
-    return bytes;
-  }
-  T* next_;
-};
-
-// Statistics per head, repeated so that whole vectors of flat scores meet their own: position x of
-// the scores belongs to entry x % period(H).
-template <class T>
-inline Index period(Index heads) {
-  return std::lcm(heads, kWidth<T>);
-}
-template <class T>
-inline void repeat(T* statistic, Index heads) {
-  for (Index x = heads; x < period<T>(heads); ++x) statistic[x] = statistic[x - heads];
-}
-
-// f(x, y) for the vectors at x of `total` flat scores and at y = x % length of the statistics.
-template <class T, class F>
-inline void for_each_vector(Index total, Index length, const F& f) {
-  for (Index x = 0, y = 0; x < total; x += kWidth<T>) {
-    f(x, y);
-    y = y + kWidth<T> == length ? 0 : y + kWidth<T>;
-  }
-}
-
-// statistic[h] = op over all scores of head h, starting from `start`; repeated.
-template <class T, class Op>
-inline void reduce_heads(const T* score, Index total, Index heads, T start, T* statistic,
-                         const Op& op) {
-  const Index length = period<T>(heads);
-  if (length == kWidth<T>) {
-    Vec<T> all = splat<T>(start);
-    for (Index x = 0; x < total; x += kWidth<T>) all = op(all, load(score + x));
-    typename Simd<T>::I lane = {};
-    for (int l = 0; l < Simd<T>::kLanes; ++l) lane[l] = l;
-    for (Index shift = kWidth<T> / 2; shift >= heads; shift /= 2) {
-      const typename Simd<T>::I other = (lane + static_cast<int>(shift)) & (Simd<T>::kLanes - 1);
-      all = op(all, __builtin_shuffle(all, other));
-    }
-    store(statistic, all);
-    return;
-  }
-  for (Index y = 0; y < length; y += kWidth<T>) store(statistic + y, splat<T>(start));
-  for_each_vector<T>(total, length, [&](Index x, Index y) {
-    store(statistic + y, op(load(statistic + y), load(score + x)));
-  });
-  for (Index h = 0; h < heads; ++h) {
-    Vec<T> one = splat<T>(statistic[h]);
-    for (Index y = h + heads; y < length; y += heads) one = op(one, splat<T>(statistic[y]));
-    statistic[h] = one[0];
-  }
-  repeat(statistic, heads);
-}
 
 }  // namespace gtrain::ops::GTRAIN_CPU

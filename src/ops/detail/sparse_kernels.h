@@ -52,6 +52,45 @@ struct SparseAttention {
   const std::int64_t* pair = nullptr;
 };
 
+// As above; edge, w and their gradients are [P, H, d] in the pattern's order.
+template <class S>
+struct EdgeAttention {
+  using A = Compute<S>;
+  std::int64_t heads = 1, width = 1;
+  const S *q = nullptr, *k = nullptr, *v = nullptr;
+  std::int64_t q_stride = 0, k_stride = 0, v_stride = 0;
+  const S* edge = nullptr;  // null: 1
+  std::int64_t pairs = 0;
+  const std::int64_t* row_start = nullptr;
+  const std::int32_t* column = nullptr;
+  A scale = 1, clamp = 5, epsilon = 0;
+  S* out = nullptr;
+  S* w = nullptr;        // null: not wanted
+  A* inverse = nullptr;  // [N, H]: 1 / (sum of the row's weights + epsilon), 0 without pairs
+  A* partial = nullptr;
+  // Backward only.
+  const S* dout = nullptr;
+  const S* dw = nullptr;   // null: 0
+  A* statistic = nullptr;  // [N, 2 H]: inverse | dout · out
+  S *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  S* dedge = nullptr;  // null: not wanted
+  const std::int64_t* column_start = nullptr;
+  const std::int32_t* row = nullptr;
+  const std::int64_t* pair = nullptr;
+};
+
+template <class S>
+struct EdgeKernels {
+  using Pass = void (*)(const EdgeAttention<S>&, const SparseRange&);
+  using Merge = void (*)(const EdgeAttention<S>&, const SparseCut&);
+  Pass forward;
+  Merge merge_forward;
+  Pass backward_rows;
+  Merge merge_rows;
+  Pass backward_columns;
+  Merge merge_columns;
+};
+
 template <class S>
 struct SparseKernels {
   using A = Compute<S>;
@@ -66,6 +105,7 @@ struct SparseKernels {
   Merge merge_rows;
   Pass backward_columns;
   Merge merge_columns;
+  EdgeKernels<S> edge;
 };
 
 }  // namespace gtrain::ops::detail
