@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "cuda/tile_case.h"
 #include "ops/cuda/block_pattern.h"
 #include "ops/detail/random.h"
 #include "support/simt/device.h"
@@ -16,33 +17,6 @@ namespace gtrain::ops::cuda {
 namespace {
 
 using simt::Device;
-
-template <class S>
-struct Kind;
-template <>
-struct Kind<float> {
-  static constexpr Storage kStorage = Storage::kFloat;
-  static constexpr double kTolerance = 3e-6;
-};
-template <>
-struct Kind<double> {
-  static constexpr Storage kStorage = Storage::kDouble;
-  static constexpr double kTolerance = 1e-12;
-};
-template <>
-struct Kind<bf16> {
-  static constexpr Storage kStorage = Storage::kBFloat16;
-  static constexpr double kTolerance = 2e-2;
-};
-template <>
-struct Kind<f16> {
-  static constexpr Storage kStorage = Storage::kHalf;
-  static constexpr double kTolerance = 2.5e-3;
-};
-
-double noise(std::uint64_t stream, std::uint64_t i) {
-  return static_cast<double>(ops::detail::row_key(stream, i) >> 11) * 0x1p-52 - 1;
-}
 
 struct Pairs {
   int rows = 0, columns = 0;
@@ -196,16 +170,6 @@ struct Tiles {
   }
 };
 
-template <class T>
-std::vector<double> rows(const simt::Buffer<T>& buffer, int count, int stride, int width) {
-  const std::vector<T> all = buffer.read_any();
-  std::vector<double> out;
-  for (int r = 0; r < count; ++r) {
-    for (int c = 0; c < width; ++c) out.push_back(to_float(all[r * stride + c]));
-  }
-  return out;
-}
-
 template <class S>
 Result run(Device& device, const Case<S>& c, simt::Banks* banks = nullptr) {
   using A = compute_t<S>;
@@ -247,25 +211,11 @@ Result run(Device& device, const Case<S>& c, simt::Banks* banks = nullptr) {
   g.by_column = by_column.view(pairs.data());
   block_sparse_attention_backward(a, g, nullptr);
   if (banks != nullptr) *banks = device.banks();
-  return {rows(out, n, c.stride, c.channels), rows(lse, n, p.heads, p.heads),
-          rows(dq, n, c.stride, c.channels), rows(dk, m, c.stride, c.channels),
-          rows(dv, m, c.stride, c.channels)};
-}
-
-void expect_near(const std::vector<double>& found, const std::vector<double>& expected,
-                 double tolerance, const char* name) {
-  ASSERT_EQ(found.size(), expected.size()) << name;
-  double largest = 0.05;
-  for (const double x : expected) {
-    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));
-  }
-  int wrong = 0;
-  for (std::size_t i = 0; i < found.size() && wrong < 3; ++i) {
-    if (found[i] == expected[i]) continue;
-    const bool near = std::abs(found[i] - expected[i]) <= tolerance * largest;
-    EXPECT_TRUE(near) << name << "[" << i << "] is " << found[i] << "; expected " << expected[i];
-    wrong += !near;
-  }
+  return {rows(out.read_any(), 0, n, c.stride, c.channels),
+          rows(lse.read_any(), 0, n, p.heads, p.heads),
+          rows(dq.read_any(), 0, n, c.stride, c.channels),
+          rows(dk.read_any(), 0, m, c.stride, c.channels),
+          rows(dv.read_any(), 0, m, c.stride, c.channels)};
 }
 
 template <class S>

@@ -8,186 +8,19 @@
 #include <string>
 #include <vector>
 
-#include "ops/detail/random.h"
+#include "cuda/tile_case.h"
+#include "cuda/varlen_case.h"
 #include "support/simt/device.h"
-#include "support/simt/schedule.h"
 
 namespace gtrain::ops::cuda {
 namespace {
 
 using simt::Device;
 
-template <class S>
-struct Kind;
-template <>
-struct Kind<float> {
-  static constexpr Storage kStorage = Storage::kFloat;
-  static constexpr double kTolerance = 3e-6;
-};
-template <>
-struct Kind<double> {
-  static constexpr Storage kStorage = Storage::kDouble;
-  static constexpr double kTolerance = 1e-12;
-};
-template <>
-struct Kind<bf16> {
-  static constexpr Storage kStorage = Storage::kBFloat16;
-  static constexpr double kTolerance = 2e-2;
-};
-template <>
-struct Kind<f16> {
-  static constexpr Storage kStorage = Storage::kHalf;
-  static constexpr double kTolerance = 2.5e-3;
-};
-
-struct Problem {
-  std::vector<int> sizes;
-  int heads = 1, width = 16;
-  int tile_rows = 0;  // 0: as planned
-  bool hops = false, pair_bias = false;
-  int buckets = 5;
-  double dropout = 0;
-  int gap = 0;             // elements between rows of qkv and of out
-  bool offset = false;     // bases off the 16-byte grid
-  double spread = 1;       // of q and k
-  double bias_at_all = 0;  // added to every pair's bias
-};
-
-// Uniform in [-1, 1), a function of the place alone.
-double noise(std::uint64_t stream, std::uint64_t i) {
-  const std::uint64_t key = ops::detail::row_key(stream, i);
-  return static_cast<double>(key >> 11) * 0x1p-52 - 1;
-}
-
-template <class S>
-struct Case {
-  using A = compute_t<S>;
-  Problem problem;
-  std::vector<std::int64_t> start{0}, pair{0};
-  int total = 0, channels = 0, stride = 0, out_stride = 0;
-  std::vector<S> qkv, dout;
-  std::vector<std::uint8_t> hop;
-  std::vector<A> table, pair_bias;
-
-  explicit Case(const Problem& p) : problem(p) {
-    for (const int n : p.sizes) {
-      start.push_back(start.back() + n);
-      pair.push_back(pair.back() + static_cast<std::int64_t>(n) * n);
-    }
-    total = static_cast<int>(start.back());
-    channels = p.heads * p.width;
-    stride = 3 * channels + p.gap;
-    out_stride = channels + p.gap;
-    for (int i = 0; i < total * stride; ++i) {
-      const bool value = i % stride >= 2 * channels;
-      qkv.push_back(from_float<S>(static_cast<A>(noise(1, i) * (value ? 1 : p.spread))));
-    }
-    for (int i = 0; i < total * out_stride; ++i) {
-      dout.push_back(from_float<S>(static_cast<A>(noise(2, i))));
-    }
-    if (p.hops) {
-      for (std::int64_t i = 0; i < pair.back(); ++i) {
-        hop.push_back(static_cast<std::uint8_t>((noise(3, i) + 1) / 2 * p.buckets));
-      }
-      for (int i = 0; i < p.buckets * p.heads; ++i) table.push_back(static_cast<A>(noise(4, i)));
-    }
-    if (p.pair_bias) {
-      for (std::int64_t i = 0; i < pair.back() * p.heads; ++i) {
-        pair_bias.push_back(static_cast<A>(noise(5, i) + p.bias_at_all));
-      }
-    }
-  }
-  double at(int row, int operand, int head, int c) const {
-    return to_float(qkv[row * stride + (operand * problem.heads + head) * problem.width + c]);
-  }
-  double dout_at(int row, int head, int c) const {
-    return to_float(dout[row * out_stride + head * problem.width + c]);
-  }
-  double scale() const { return 1 / std::sqrt(static_cast<double>(problem.width)); }
-};
-
-struct Result {
-  std::vector<double> out, lse, dqkv, dtable, dpair;
-};
-
-// One row of one head: weights, dropout factors, then what the row contributes.
-template <class S>
-void expect_row(const Case<S>& c, int g, int i, int h, Result& r) {
-  const Problem& p = c.problem;
-  const int n = p.sizes[g], first = static_cast<int>(c.start[g]), d = p.width;
-  const std::uint64_t stream = ops::detail::row_key(77, std::uint64_t(first + i) * p.heads + h);
-  std::vector<double> s(n), f(n, 1.0), dp(n, 0.0);
-  double top = -INFINITY, sum = 0, delta = 0;
-  for (int j = 0; j < n; ++j) {
-    for (int x = 0; x < d; ++x)
-      s[j] += c.scale() * c.at(first + i, 0, h, x) * c.at(first + j, 1, h, x);
-    const std::int64_t pair = c.pair[g] + static_cast<std::int64_t>(i) * n + j;
-    if (p.hops) s[j] += c.table[c.hop[pair] * p.heads + h];
-    if (p.pair_bias) s[j] += c.pair_bias[pair * p.heads + h];
-    if (p.dropout > 0) {
-      const bool kept =
-          ops::detail::draw<std::uint32_t>(stream, j) >= ops::detail::drop_threshold(p.dropout);
-      f[j] = kept ? 1 / (1 - p.dropout) : 0;
-    }
-    top = std::max(top, s[j]);
-  }
-  if (top == -INFINITY) top = 0;
-  for (int j = 0; j < n; ++j) sum += std::exp(s[j] - top);
-  r.lse[(first + i) * p.heads + h] = sum > 0 ? (top + std::log(sum)) / std::log(2.0) : INFINITY;
-  for (int j = 0; j < n; ++j) {
-    s[j] = sum > 0 ? std::exp(s[j] - top) / sum : 0;
-    for (int x = 0; x < d; ++x) {
-      const double g_out = c.dout_at(first + i, h, x);
-      r.out[(first + i) * c.channels + h * d + x] += s[j] * f[j] * c.at(first + j, 2, h, x);
-      dp[j] += f[j] * g_out * c.at(first + j, 2, h, x);
-      r.dqkv[(first + j) * 3 * c.channels + (2 * p.heads + h) * d + x] += s[j] * f[j] * g_out;
-    }
-    delta += s[j] * dp[j];
-  }
-  for (int j = 0; j < n; ++j) {
-    const double ds = s[j] * (dp[j] - delta);
-    const std::int64_t pair = c.pair[g] + static_cast<std::int64_t>(i) * n + j;
-    if (p.hops) r.dtable[c.hop[pair] * p.heads + h] += ds;
-    if (p.pair_bias) r.dpair[pair * p.heads + h] = ds;
-    for (int x = 0; x < d; ++x) {
-      r.dqkv[(first + i) * 3 * c.channels + h * d + x] += c.scale() * ds * c.at(first + j, 1, h, x);
-      r.dqkv[(first + j) * 3 * c.channels + (p.heads + h) * d + x] +=
-          c.scale() * ds * c.at(first + i, 0, h, x);
-    }
-  }
-}
-
-template <class S>
-Result expected(const Case<S>& c) {
-  const Problem& p = c.problem;
-  Result r;
-  r.out.resize(c.total * c.channels);
-  r.lse.resize(c.total * p.heads);
-  r.dqkv.resize(c.total * 3 * c.channels);
-  r.dtable.resize(c.table.size());
-  r.dpair.resize(c.pair_bias.size());
-  for (std::size_t g = 0; g < p.sizes.size(); ++g) {
-    for (int i = 0; i < p.sizes[g]; ++i) {
-      for (int h = 0; h < p.heads; ++h) expect_row(c, static_cast<int>(g), i, h, r);
-    }
-  }
-  return r;
-}
-
 template <class T>
 std::vector<T> shifted(const std::vector<T>& values, int by) {
   std::vector<T> out(by, T{});
   out.insert(out.end(), values.begin(), values.end());
-  return out;
-}
-
-// Rows of `width` of a buffer with gaps; the gaps must still be poison (never written).
-template <class T>
-std::vector<double> rows(const std::vector<T>& all, int from, int count, int stride, int width) {
-  std::vector<double> out;
-  for (int r = 0; r < count; ++r) {
-    for (int c = 0; c < width; ++c) out.push_back(to_float(all[from + r * stride + c]));
-  }
   return out;
 }
 
@@ -272,23 +105,7 @@ Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
   return r;
 }
 
-void expect_near(const std::vector<double>& found, const std::vector<double>& expected,
-                 double tolerance, const char* name) {
-  ASSERT_EQ(found.size(), expected.size()) << name;
-  double largest = 0.05;
-  for (const double x : expected) {
-    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));
-  }
-  int wrong = 0;
-  for (std::size_t i = 0; i < found.size() && wrong < 3; ++i) {
-    if (found[i] == expected[i]) continue;
-    const bool near = std::abs(found[i] - expected[i]) <= tolerance * largest;
-    EXPECT_TRUE(near) << name << "[" << i << "] is " << found[i] << "; expected " << expected[i];
-    wrong += !near;
-  }
-}
-
-void expect_near(const Result& found, const Result& expected, double tolerance) {
+void expect_all(const Result& found, const Result& expected, double tolerance) {
   expect_near(found.out, expected.out, tolerance, "out");
   expect_near(found.lse, expected.lse, tolerance, "lse");
   expect_near(found.dqkv, expected.dqkv, tolerance, "dqkv");
@@ -302,7 +119,7 @@ void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2) {
   const Result reference = expected(c);
   for (int i = 0; i < schedules; ++i) {
     Device device(seed + i);
-    expect_near(run(device, c), reference, Kind<S>::kTolerance);
+    expect_all(run(device, c), reference, Kind<S>::kTolerance);
     EXPECT_TRUE(device.findings().empty()) << device.report();
     if (::testing::Test::HasFailure()) return;
   }
@@ -409,7 +226,7 @@ TYPED_TEST(VarlenAttentionCuda, LeavesTheScoresScaleToTheRow) {
     Case<TypeParam> c(p);
     Device device(3);
     // The added constant costs digits of the bias itself, not of the weights of its rounded value.
-    expect_near(run(device, c), expected(c), std::max(Kind<TypeParam>::kTolerance, 2e-5) * 1.5);
+    expect_all(run(device, c), expected(c), std::max(Kind<TypeParam>::kTolerance, 2e-5) * 1.5);
     EXPECT_TRUE(device.findings().empty()) << device.report();
   }
 }
@@ -435,7 +252,7 @@ TYPED_TEST(VarlenAttentionCuda, RowWithoutAFiniteScoreGivesZero) {
   }
   Device device(4);
   const Result found = run(device, c);
-  expect_near(found, expected(c), Kind<TypeParam>::kTolerance);
+  expect_all(found, expected(c), Kind<TypeParam>::kTolerance);
   EXPECT_TRUE(device.findings().empty()) << device.report();
   EXPECT_EQ(found.lse[0], INFINITY);
   for (int x = 0; x < 8; ++x) EXPECT_EQ(found.out[x], 0);
