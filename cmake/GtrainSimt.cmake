@@ -3,8 +3,10 @@
 # tests/support/simt -> simt_NAME, a ctest of the same name. Nothing of it needs torch or CUDA.
 #
 # Only the kernels' object is instrumented: -fsanitize=thread makes each load and store call a
-# __tsan_* function, and those are the emulator's, so nothing links the sanitizer itself. -O1 and no
-# vectorisation keep one access of the source one access.
+# __tsan_* function, and those are the emulator's, so nothing links the sanitizer itself; the same
+# holds of the checks of a thread's own arrays and integers. -O1 and no vectorisation keep one access
+# of the source one access. Tests include the launchers' headers only, never a .cuh: of an inline
+# function in both objects the linker keeps one, perhaps the one without instrumentation.
 #
 # By hand, in seconds:
 #   g++ -std=c++20 -O2 -g1 -Isrc -Itests -c tests/support/simt/*.cpp        # once, in a scratch folder
@@ -12,7 +14,8 @@
 #       -fno-exceptions -fno-thread-jumps -Wno-unknown-pragmas -Isrc -Itests -c src/ops/cuda/X.cu -o X.o
 #   g++ -std=c++20 -g1 -Isrc -Itests tests/cuda/X_test.cpp X.o *.o -lboost_context -lgtest -lgtest_main
 
-set(gtrain_simt_kernel_options -fno-sanitize=all -fsanitize=thread
+set(gtrain_simt_kernel_options -fno-sanitize=all
+    -fsanitize=thread,bounds,signed-integer-overflow,shift-exponent,integer-divide-by-zero
     --param=tsan-instrument-func-entry-exit=0 -O1 -g1 -fno-exceptions -fno-thread-jumps
     -fno-tree-vectorize -Wno-unknown-pragmas)
 

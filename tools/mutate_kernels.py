@@ -33,7 +33,9 @@ import mutation_operators
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CUDA = ROOT / "src/ops/cuda"
 CXX = os.environ.get("CXX", "g++")
-KERNEL_FLAGS = ["-x", "c++", "-std=c++17", "-O1", "-fsanitize=thread",
+KERNEL_FLAGS = ["-x", "c++", "-std=c++17", "-O1",
+                "-fsanitize=thread,bounds,signed-integer-overflow,shift-exponent,"
+                "integer-divide-by-zero",
                 "--param=tsan-instrument-func-entry-exit=0", "-fno-exceptions", "-fno-thread-jumps",
                 "-fno-tree-vectorize", "-w"]
 HOST_FLAGS = ["-std=c++20", "-O1", "-w"]

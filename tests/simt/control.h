@@ -40,9 +40,7 @@ void loop_for_ever(int* flag);
 void wrong_space(bool load, const float* in, float* out);
 void touch_on_host(float* data);
 
-void strided_load(const float* in, float* out, int stride);
-void strided_shared(int stride, float* out);
-void column_of_matrices(int stride, const unsigned short* in, float* out);
-void vector_shared(float* out);
+// Sums `terms` of an array of four that each thread holds, times `factor`.
+void sum_own_array(int terms, int factor, const int* in, int* out);
 
 }  // namespace gtrain::simt_control
