@@ -230,8 +230,7 @@ Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
 }
 
 template <class S>
-void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2) {
-  const Case<S> c(problem);
+void expect_case(const Case<S>& c, std::uint64_t seed, int schedules = 1) {
   const Result reference = expected(c);
   const double tolerance = Kind<S>::kTolerance * (sizeof(S) == 2 ? 1 : 4);
   for (int i = 0; i < schedules; ++i) {
@@ -242,6 +241,11 @@ void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2) {
     EXPECT_TRUE(device.findings().empty()) << device.report();
     if (::testing::Test::HasFailure()) return;
   }
+}
+
+template <class S>
+void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2) {
+  expect_case(Case<S>(problem), seed, schedules);
 }
 
 template <class S>
@@ -283,6 +287,21 @@ TYPED_TEST(LinearAttentionCuda, CountsPaddedKeysInTheDenominator) {
   p.padded = 9;
   p.heads = 2;
   check<TypeParam>(p);
+}
+
+TYPED_TEST(LinearAttentionCuda, PaddedKeysHoldTheMaximumAtZero) {
+  Problem p;
+  p.sizes = {3, 2};
+  p.width = 1;
+  p.features = 2;
+  p.padded = 5;
+  p.eps = 0.5;
+  Case<TypeParam> c(p);
+  for (auto& w : c.projection) w = -std::abs(w) - 1;
+  for (int i = 0; i < c.total; ++i) {  // every k positive: all u below 0
+    c.qkv[i * c.stride + 1] = from_float<TypeParam>(static_cast<compute_t<TypeParam>>(1 + i));
+  }
+  expect_case(c, 2);
 }
 
 TYPED_TEST(LinearAttentionCuda, IsTheSameUnderFiftySchedules) {

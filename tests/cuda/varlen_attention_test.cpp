@@ -288,7 +288,7 @@ TEST(VarlenAttentionCudaBits, AreThoseOfEverySchedule) {
 }
 
 template <class S>
-void expect_whole_sectors(int width, double conflicts) {
+void expect_whole_sectors(int width, double conflicts) {  // conflicts: per ideal wavefront
   SCOPED_TRACE(width);
   Problem p;
   p.sizes = {32, 16};
@@ -301,6 +301,8 @@ void expect_whole_sectors(int width, double conflicts) {
   EXPECT_EQ(m.qkv.sectors, m.qkv.ideal);
   EXPECT_EQ(m.out.sectors, m.out.ideal);
   EXPECT_EQ(m.dqkv.sectors, m.dqkv.ideal);
+  EXPECT_GE(m.dqkv.sectors, 12 * m.dqkv.requests);  // 16 bytes a lane
+  EXPECT_GE(m.qkv.sectors, 12 * m.qkv.requests);
   EXPECT_LE(static_cast<double>(m.banks.conflicts()),
             conflicts * static_cast<double>(m.banks.ideal))
       << device.traffic_report();
