@@ -186,6 +186,7 @@ TEST(SegmentKernelFloat, MergesLongSegments) {
                                                                   {1025, 9},
                                                                   {1, 1024, 40},
                                                                   {16, 1040, 0, 1200},
+                                                                  {1024, 1100},
                                                                   {1030, 1030, 1030}}) {
     const Case<float> c(starts_of(sizes), 2);
     simt::for_each_schedule(3, [&](simt::Device& device) { run_all(c, device); });
