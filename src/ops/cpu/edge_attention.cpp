@@ -57,6 +57,11 @@ class Edges : SparsePass<S, kChannels> {
       return;
     }
     for (Index i = r.first; i < r.last; ++i) {
+      if (const Index next = i + kRowsAhead; next < r.last) {
+        row_.prefetch(a_.q + next * a_.q_stride);
+        row_.prefetch(a_.dout + next * size_);
+        row_.prefetch(a_.out + next * size_);
+      }
       differentiate_row(i, a_.row_start[i], a_.row_start[i + 1]);
       this->finish_scaled(sum_, a_.scale, a_.dq + i * size_);
     }
@@ -74,6 +79,10 @@ class Edges : SparsePass<S, kChannels> {
       return;
     }
     for (Index j = r.first; j < r.last; ++j) {
+      if (const Index next = j + kRowsAhead; next < r.last) {
+        row_.prefetch(a_.k + next * a_.k_stride);
+        row_.prefetch(a_.v + next * a_.v_stride);
+      }
       differentiate_column(j, a_.column_start[j], a_.column_start[j + 1]);
       finish_column(j);
     }
@@ -99,6 +108,9 @@ class Edges : SparsePass<S, kChannels> {
                 const Number& number) {
     for (Index x = 0; x < pairs.count; ++x) {
       row_.prefetch(std::array<Table<S>, 2>{table, next}, pairs, x);
+      if (a_.edge != nullptr && x + kAhead < pairs.readable) {
+        row_.prefetch(edge(number(x + kAhead)));
+      }
       row_.multiply(own_, table.row(pairs.index[x]), edge(number(x)), products_ + x * padded_);
     }
     row_.head_sums(products_, pairs.count, score_);

@@ -37,6 +37,7 @@ class Forward : SparsePass<S, kChannels> {
       return;
     }
     for (Index i = r.first; i < r.last; ++i) {
+      if (i + kRowsAhead < r.last) row_.prefetch(a_.q + (i + kRowsAhead) * a_.q_stride);
       attend(i, a_.row_start[i], a_.row_start[i + 1]);
       finish(i);
     }

@@ -34,6 +34,11 @@ class Backward : SparsePass<S, kChannels> {
       return;
     }
     for (Index i = r.first; i < r.last; ++i) {
+      if (const Index next = i + kRowsAhead; next < r.last) {
+        row_.prefetch(a_.q + next * a_.q_stride);
+        row_.prefetch(a_.dout + next * size_);
+        row_.prefetch(a_.out + next * size_);
+      }
       differentiate_row(i, a_.row_start[i], a_.row_start[i + 1], dtype_bias);
       this->finish_scaled(sum_, a_.scale, a_.dq + i * size_);
     }
@@ -51,6 +56,10 @@ class Backward : SparsePass<S, kChannels> {
       return;
     }
     for (Index j = r.first; j < r.last; ++j) {
+      if (const Index next = j + kRowsAhead; next < r.last) {
+        row_.prefetch(a_.k + next * a_.k_stride);
+        row_.prefetch(a_.v + next * a_.v_stride);
+      }
       differentiate_column(j, a_.column_start[j], a_.column_start[j + 1]);
       finish_column(j);
     }

@@ -42,7 +42,8 @@ struct Gather {
   Index readable;
 };
 
-constexpr Index kAhead = 16;  // pairs between a prefetch and the use
+constexpr Index kAhead = 16;     // pairs between a prefetch and the use
+constexpr Index kRowsAhead = 2;  // the same for what is read once per row
 
 template <class S, Channels kChannels>
 class Row {
@@ -59,7 +60,7 @@ class Row {
         vectors_(kChannels == Channels::kEightByFour ? 4
                  : kPacked                           ? heads / 2
                                                      : heads * per_head_),
-        bytes_(heads * width * static_cast<Index>(sizeof(S))) {}
+        size_(heads * width) {}
 
   // Numbers of a row as laid out here, every vector full.
   Index padded() const { return vectors_ * kLanes; }
@@ -128,18 +129,20 @@ class Row {
     }
   }
 
+  // Asks for a row. Inlined always: gcc takes a function that only prefetches for one without
+  // effect, and drops it.
+  __attribute__((always_inline)) void prefetch(const S* row) const {
+    const char* p = reinterpret_cast<const char*>(row);
+    for (Index byte = 0; byte < bytes(); byte += 64) __builtin_prefetch(p + byte);
+  }
   // Asks for the rows of `tables` that the pair kAhead further on will need.
-  // Inlined always: gcc takes a function that only prefetches for one without effect, and drops it.
   template <std::size_t kTables>
   __attribute__((always_inline)) void prefetch(const std::array<Table<S>, kTables>& tables,
                                                const Gather& pairs, Index i) const {
     if constexpr (kTables > 0) {
       if (i + kAhead >= pairs.readable) return;
       const std::int32_t next = pairs.index[i + kAhead];
-      for (const Table<S>& table : tables) {
-        const char* p = reinterpret_cast<const char*>(table.row(next));
-        for (Index byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(p + byte);
-      }
+      for (const Table<S>& table : tables) prefetch(table.row(next));
     }
   }
 
@@ -167,6 +170,10 @@ class Row {
   }
 
  private:
+  Index bytes() const {
+    const Index size = kChannels == Channels::kEightByFour ? 64 : size_;
+    return size * static_cast<Index>(sizeof(S));
+  }
   Index head(Index b) const { return b / per_head_; }
   Index offset(Index b) const {
     if constexpr (kChannels == Channels::kAny) {
@@ -274,7 +281,7 @@ class Row {
     for (int c = 0; c < kCount; ++c) store(sum + (first + c) * kLanes, acc[c]);
   }
 
-  Index heads_, width_, per_head_, vectors_, bytes_;
+  Index heads_, width_, per_head_, vectors_, size_;
 };
 
 }  // namespace gtrain::ops::GTRAIN_CPU
