@@ -296,8 +296,9 @@ TEST(EdgeAttention, PassesNanOn) {
   EXPECT_TRUE(std::isnan(r.out[1]) && std::isnan(r.w[0]) && std::isnan(r.dk[1]));
 }
 
+// And 16 bytes a lane: a row of 64 channels is one request of half a warp.
 TEST(EdgeAttention, ReadsWholeSectors) {
-  const Case c = with(some_pairs(), 8, 8);
+  const Case c = with(some_pairs(), 8, 8, 0);
   const Inputs x = inputs_of<float>(c);
   simt::DeviceOptions options;
   options.measure = true;
@@ -307,9 +308,27 @@ TEST(EdgeAttention, ReadsWholeSectors) {
   for (const auto* m : {&call.p.q, &call.p.k, &call.p.v, &call.edge, &call.dw, &call.dout}) {
     EXPECT_EQ(device.loads(m->buffer).ratio(), 1);
   }
-  for (const auto* m : {&call.p.dq, &call.p.dk, &call.p.dv, &call.w, &call.dedge, &call.out}) {
+  for (const auto* m : {&call.p.dq, &call.p.dk, &call.p.dv, &call.out}) {
     EXPECT_EQ(device.stores(m->buffer).ratio(), 1);
+    EXPECT_EQ(device.stores(m->buffer).requests, static_cast<std::uint64_t>(m->rows));
   }
+  for (const auto* m : {&call.w, &call.dedge}) {
+    EXPECT_EQ(device.stores(m->buffer).ratio(), 1);
+    EXPECT_LT(device.stores(m->buffer).requests, static_cast<std::uint64_t>(m->rows));
+  }
+}
+
+TEST(EdgeAttention, KeepsZeroForTheInverseOfAnEmptySum) {
+  Case c = with(pairs_of({{}, {0}}, 1), 2, 8);
+  c.epsilon = 0;
+  const Inputs x = inputs_of<float>(c);
+  simt::Device device;
+  Call<float> call(device, c, x);
+  edge_attention_forward(call.a, nullptr);
+  const std::vector<float> inverse = call.inverse.read();
+  EXPECT_EQ(inverse[0], 0);
+  EXPECT_EQ(inverse[1], 0);
+  EXPECT_GT(inverse[2], 0);
 }
 
 TEST(EdgeAttention, IsTheSameUnderFiftySchedules) {
@@ -317,19 +336,24 @@ TEST(EdgeAttention, IsTheSameUnderFiftySchedules) {
 }
 
 TEST(EdgeAttention, StatesWhichWidthsItTakes) {
-  alignas(16) static float memory[8];
   EdgeAttention<float> a;
-  a.q_stride = a.k_stride = a.v_stride = 512;
-  a.q = a.k = a.v = a.edge = memory;
-  for (const auto& [width, taken] : {std::pair{0, false}, {1, true}, {512, true}, {516, false}}) {
+  for (const auto& [width, taken] : {std::pair{0, false}, {1, true}, {512, true}, {513, false}}) {
     a.width = width;
     EXPECT_EQ(edge_attention_takes(a), taken) << width;
   }
-  a.edge = memory + 1;
-  for (const auto& [width, taken] : {std::pair{256, true}, {257, false}, {512, false}}) {
-    a.width = width;
-    EXPECT_EQ(edge_attention_takes(a), taken) << width;
-  }
+  a.width = 4;
+  a.heads = 0;
+  EXPECT_FALSE(edge_attention_takes(a));
+}
+
+TEST(EdgeAttention, TakesTheWidestHeadsOfEitherAlignment) {
+  Case c = with(random_pairs(8, 5, 4, 3), 1, 512);
+  c.clamp = 50;
+  expect_law<float>(c, 1);
+  c.layout.shifted = "dout";  // aligned forward, not so backward
+  expect_law<float>(c, 1);
+  c.width = 255;
+  expect_law<double>(c, 1);
 }
 
 }  // namespace

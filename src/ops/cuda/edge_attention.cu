@@ -123,7 +123,7 @@ __global__ void merge_kernel(EdgeAttention<S> a) {
 
 template <class S>
 bool edge_attention_takes(const EdgeAttention<S>& a) {
-  return a.heads > 0 && a.width > 0 && a.width <= width_limit<S>(takes_packs(a));
+  return a.heads > 0 && a.width > 0 && a.width <= kWidthLimit<S>;
 }
 
 template <class S>
@@ -132,7 +132,7 @@ void edge_attention_forward(const EdgeAttention<S>& a, Stream stream) {
   if (work.tasks() == 0) return;
   with_tile<S>(takes_packs(a), a.width, [&](auto tile) {
     using T = decltype(tile);
-    const LaneShape shape = lane_shape(a.heads, a.width, T::V * T::R);
+    const LaneShape shape = lane_shape(a.heads, a.width, T::V);
     const dim3 grid(warp_blocks(work.tasks()), static_cast<unsigned>(shape.head_blocks()));
     launch(forward_kernel<S, T>, grid, dim3(32 * kWarps), 0, stream, a, shape);
   });

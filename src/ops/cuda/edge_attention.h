@@ -43,7 +43,7 @@ struct EdgeAttentionGradient {
   Work column_work;                    // over column_start. partial: A [parts, 2 H d]
 };
 
-// Whether the kernels take heads of `width` channels: as sparse_attention_takes.
+// Whether the kernels take heads of this width: 512 channels at most, 256 of double.
 template <class S>
 bool edge_attention_takes(const EdgeAttention<S>& a);
 

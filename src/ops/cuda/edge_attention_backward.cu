@@ -176,7 +176,7 @@ bool gradient_takes_packs(const EdgeAttention<S>& a, const EdgeAttentionGradient
 
 template <class S, class T>
 void launch_gradients(const EdgeAttention<S>& a, const EdgeAttentionGradient<S>& g, Stream stream) {
-  const LaneShape shape = lane_shape(a.heads, a.width, T::V * T::R);
+  const LaneShape shape = lane_shape(a.heads, a.width, T::V);
   const auto head_blocks = static_cast<unsigned>(shape.head_blocks());
   const dim3 block(32 * kWarps);
   if (a.row_work.tasks() > 0) {

@@ -26,10 +26,10 @@ struct LaneShape {
   int head_blocks() const { return (heads + warp_heads() - 1) / warp_heads(); }
 };
 
-// `per_lane` channels a lane.
-inline LaneShape lane_shape(int heads, int width, int per_lane) {
+// As many lanes for a head as loads of `per_load` channels reach its width with.
+inline LaneShape lane_shape(int heads, int width, int per_load) {
   LaneShape shape{heads, width, 0, 0};
-  while (shape.log_lanes < 5 && (per_lane << shape.log_lanes) < width) ++shape.log_lanes;
+  while (shape.log_lanes < 5 && (per_load << shape.log_lanes) < width) ++shape.log_lanes;
   while (shape.log_lanes + shape.log_heads < 5 && shape.warp_heads() < heads) ++shape.log_heads;
   return shape;
 }
@@ -191,24 +191,25 @@ struct Tile {
   static constexpr int V = V_, R = R_;
 };
 
-// Most channels of a head.
+// Channels of a lane where heads are wider than one load of each lane: as many as registers hold.
 template <class S>
-constexpr int width_limit(bool packs) {
-  return packs ? 32 * 16 / (sizeof(S) == 8 ? 2 : 1) : 256;
-}
+constexpr int kWide = sizeof(S) == 8 ? 8 : 16;
 
-// body(Tile<V, R>{}) with the narrowest lanes that span `width` channels.
+template <class S>
+constexpr int kWidthLimit = 32 * kWide<S>;
+
+// body(Tile<V, R>{}) with lanes that span `width` channels, kWidthLimit at most.
 template <class S, class Body>
 void with_tile(bool packs, int width, const Body& body) {
-  constexpr int kPack = Pack<S>::kSize, kWide = sizeof(S) == 8 ? 8 : 16;
+  constexpr int kPack = Pack<S>::kSize;
   if (packs && width <= 32 * kPack) {
     body(Tile<kPack, 1>{});
   } else if (packs) {
-    body(Tile<kPack, kWide / kPack>{});
+    body(Tile<kPack, kWide<S> / kPack>{});
   } else if (width <= 32) {
     body(Tile<1, 1>{});
   } else {
-    body(Tile<1, 8>{});
+    body(Tile<1, kWide<S>>{});
   }
 }
 

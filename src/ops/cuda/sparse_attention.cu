@@ -152,7 +152,7 @@ __global__ void merge_kernel(SparseAttention<S> a) {
 
 template <class S>
 bool sparse_attention_takes(const SparseAttention<S>& a) {
-  return a.heads > 0 && a.width > 0 && a.width <= width_limit<S>(takes_packs(a));
+  return a.heads > 0 && a.width > 0 && a.width <= kWidthLimit<S>;
 }
 
 template <class S>
@@ -161,7 +161,7 @@ void sparse_attention_forward(const SparseAttention<S>& a, Stream stream) {
   if (work.tasks() == 0) return;
   with_tile<S>(takes_packs(a), a.width, [&](auto tile) {
     using T = decltype(tile);
-    const LaneShape shape = lane_shape(a.heads, a.width, T::V * T::R);
+    const LaneShape shape = lane_shape(a.heads, a.width, T::V);
     const dim3 grid(warp_blocks(work.tasks()), static_cast<unsigned>(shape.head_blocks()));
     launch(forward_kernel<S, T>, grid, dim3(32 * kWarps), 0, stream, a, shape);
   });

@@ -56,8 +56,7 @@ struct SparseAttentionGradient {
   Work column_work;                    // over column_start. partial: A [parts, 2 H d]
 };
 
-// Whether the kernels take heads of `width` channels, with these pointers and strides. 512 at most
-// (double: 256); 256 where 16-byte loads are not possible.
+// Whether the kernels take heads of this width: 512 channels at most, 256 of double.
 template <class S>
 bool sparse_attention_takes(const SparseAttention<S>& a);
 

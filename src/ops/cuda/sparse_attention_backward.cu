@@ -233,7 +233,7 @@ template <class S, class T>
 void launch_gradients(const SparseAttention<S>& a, const SparseAttentionGradient<S>& g,
                       Stream stream) {
   const Work &rows = a.row_work, &columns = g.column_work;
-  const LaneShape shape = lane_shape(a.heads, a.width, T::V * T::R);
+  const LaneShape shape = lane_shape(a.heads, a.width, T::V);
   const auto head_blocks = static_cast<unsigned>(shape.head_blocks());
   const bool typed = g.dtype_bias != nullptr;
   const dim3 block(32 * kWarps);
