@@ -18,33 +18,41 @@ using detail::Product;
 constexpr int kTileRows = 6, kTileVectors = 4, kLanes = 16;
 constexpr Index kDepth = 1024;  // of k: a panel of B of this depth stays in L2
 
+// Every loop over the accumulators is unrolled early: else each step of k would store all of them.
 template <int R, int V>
 void tile(const Product& p, Index row, Index column, Index first, Index last, __mmask16 tail) {
+  const Index a_row = p.a_row, a_column = p.a_column, b_row = p.b_row, c_row = p.c_row;
+  const float* a = p.a + row * a_row + first * a_column;
+  const float* b = p.b + first * b_row + column;
+  float* c = p.c + row * c_row + column;
+  const auto mask = [&](int v) { return v + 1 == V ? tail : static_cast<__mmask16>(0xffff); };
   __m512 acc[R][V];
-  float* c = p.c + row * p.c_row + column;
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      const __mmask16 mask = v + 1 == V ? tail : static_cast<__mmask16>(0xffff);
       acc[r][v] = first == 0 ? _mm512_setzero_ps()
-                             : _mm512_maskz_loadu_ps(mask, c + r * p.c_row + v * kLanes);
+                             : _mm512_maskz_loadu_ps(mask(v), c + r * c_row + v * kLanes);
     }
   }
   for (Index k = first; k < last; ++k) {
-    const float* b = p.b + k * p.b_row + column;
-    __m512 rows[V];
-    for (int v = 0; v < V; ++v) {
-      const __mmask16 mask = v + 1 == V ? tail : static_cast<__mmask16>(0xffff);
-      rows[v] = _mm512_maskz_loadu_ps(mask, b + v * kLanes);
-    }
+    __m512 right[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) right[v] = _mm512_maskz_loadu_ps(mask(v), b + v * kLanes);
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const __m512 a = _mm512_set1_ps(p.a[(row + r) * p.a_row + k * p.a_column]);
-      for (int v = 0; v < V; ++v) acc[r][v] = _mm512_fmadd_ps(a, rows[v], acc[r][v]);
+      const __m512 left = _mm512_set1_ps(a[r * a_row]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[r][v] = _mm512_fmadd_ps(left, right[v], acc[r][v]);
     }
+    a += a_column;
+    b += b_row;
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      const __mmask16 mask = v + 1 == V ? tail : static_cast<__mmask16>(0xffff);
-      _mm512_mask_storeu_ps(c + r * p.c_row + v * kLanes, mask, acc[r][v]);
+      _mm512_mask_storeu_ps(c + r * c_row + v * kLanes, mask(v), acc[r][v]);
     }
   }
 }
