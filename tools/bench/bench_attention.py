@@ -165,8 +165,9 @@ class Side:
     """A process that answers each line with the figures of one run."""
 
     def __init__(self, command, data=b"", greets=True, **options):
+        self.errors = tempfile.TemporaryFile()  # shown only if the process fails: peers warn a lot
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        **options)
+                                        stderr=self.errors, **options)
         self.process.stdin.write(data)
         self.process.stdin.flush()
         self.facts = self.answer() if greets else {}
@@ -174,7 +175,9 @@ class Side:
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.process.args} ended with exit code {self.process.wait()}")
+            code = self.process.wait()
+            self.errors.seek(0)
+            sys.exit(f"{self.errors.read().decode()}\n{self.process.args} ended with exit code {code}")
         return json.loads(line)
 
     def run(self, what):
