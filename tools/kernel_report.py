@@ -6,7 +6,7 @@
                                       has a stack frame, is not in the report or takes more registers
                                       than it says
     tools/kernel_report.py --control  show that every gate closes on a kernel made to offend
-    FILE.cu …                         only these
+    FILE.cu …                         only these; without --check their part of the report is written
 
 nvcc is $NVCC, the one of tools/cuda_build.sh, or the one in PATH; without one this exits with 77.
 The gates on instructions need cuobjdump beside nvcc and are left out, with a message, without it.
@@ -128,7 +128,6 @@ def compile_kernels(nvcc, cuobjdump, source, architecture):
             gates.update(FORBIDDEN_SINGLE)
         figures["offences"] = sorted(what for what, pattern in gates.items()
                                      if pattern.search(opcodes))
-        figures["wide"] = bool(re.search(r"LDG\.E\.(EF\.|LU\.)?128|LDGSTS\.E\S*128", opcodes))
         result[name] = figures
     return result
 
@@ -182,36 +181,34 @@ def compare(report, committed):
     return lines
 
 
-def page(report, version):
+def page(table, version):
     lines = ["# Kernels: registers, spills, instructions", "",
              "Written by `tools/kernel_report.py` from " + version + "; every instance of every",
              "kernel stands in [kernel_report.json](kernel_report.json) as [registers, bytes of static",
-             "shared memory]. `tools/kernel_report.py --check` holds the sources to it. All shared",
-             "memory is dynamic, sized by the launchers (docs/ops.md). No kernel has been run on",
-             "hardware: these are the compiler's figures.", "",
-             "| source | kernel | instances | registers sm_80 | sm_90 | spills | 16-byte loads |",
-             "|---|---|---|---|---|---|---|"]
-    for source, kernels in sorted(report.items()):
+             "shared memory]. `tools/kernel_report.py --check` holds the sources to it. No kernel spills or",
+             "has a stack frame. All shared memory is dynamic, sized by the launchers (docs/ops.md). No",
+             "kernel has been run on hardware: these are the compiler's figures.", "",
+             "| source | kernel | instances | registers sm_80 | sm_90 |", "|---|---|---|---|---|"]
+    for source, kernels in table.items():
         groups = {}
         for name, by_architecture in kernels.items():
             groups.setdefault(name.split("<")[0], []).append(by_architecture)
         for base, instances in sorted(groups.items()):
             spread = []
             for architecture in ARCHITECTURES:
-                values = [i[architecture]["registers"] for i in instances]
+                values = [i[architecture][0] for i in instances]
                 low, high = min(values), max(values)
                 spread.append(str(low) if low == high else f"{low}–{high}")
-            spills = sum(f["spills"] for i in instances for f in i.values())
-            wide = sum(i["sm_80"]["wide"] for i in instances)
-            lines.append(f"| {source} | {base} | {len(instances)} | {spread[0]} | {spread[1]} | "
-                         f"{spills} | {wide} |")
+            lines.append(f"| {source} | {base} | {len(instances)} | {spread[0]} | {spread[1]} |")
     return "\n".join(lines) + "\n"
 
 
-def write(report, version):
+def write(report, version, keep):
+    """Writes the report; of `keep`, the figures of sources that were not compiled now."""
     table = {source: {name: {a: [f["registers"], f["shared"]] for a, f in sorted(figures.items())}
                       for name, figures in sorted(kernels.items())}
              for source, kernels in sorted(report.items())}
+    table = dict(sorted({**keep, **table}.items()))
     lines = ["{", f' "compiler": {json.dumps(version)},', ' "kernels": {']
     for s, (source, kernels) in enumerate(table.items()):
         lines.append(f"  {json.dumps(source)}: {{")
@@ -222,7 +219,18 @@ def write(report, version):
     with open(REPORT, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(page(report, version))
+        file.write(page(table, version))
+
+
+def committed_kernels(sources):
+    """The report's figures of the sources that exist and are not among these."""
+    if not os.path.exists(REPORT):
+        return {}
+    with open(REPORT, encoding="utf-8") as file:
+        kernels = json.load(file)["kernels"]
+    compiled = {os.path.basename(source) for source in sources}
+    return {source: table for source, table in kernels.items()
+            if source not in compiled and os.path.exists(os.path.join(KERNELS, source))}
 
 
 def control(nvcc, jobs):
@@ -269,14 +277,10 @@ def main():
     if arguments.check:
         with open(REPORT, encoding="utf-8") as file:
             lines += compare(report, json.load(file)["kernels"])
-    elif arguments.sources:
-        for source, kernels in report.items():
-            for name, figures in sorted(kernels.items()):
-                print(source, name, {a: f["registers"] for a, f in figures.items()})
     else:
         version = subprocess.run([nvcc, "--version"], capture_output=True, text=True,
                                  check=True).stdout
-        write(report, "nvcc " + re.search(r"V([\d.]+)", version)[1])
+        write(report, "nvcc " + re.search(r"V([\d.]+)", version)[1], committed_kernels(sources))
     print("\n".join(lines) if lines else
           f"{sum(map(len, report.values()))} kernels of {len(report)} files: no spills, no offences")
     return 1 if lines else 0
