@@ -79,13 +79,14 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
-  for (std::int64_t t = task_begin(); t < a.row_work.tasks(); t += task_step()) {
+  const std::int64_t t = task_begin();
+  if (t < a.row_work.tasks()) {
     const WorkItem item = item_of(a.row_work, t);
     RowSums<S, T> sums;
     attend<S, T>(a, lane, item, sums);
     sums.total = sum_groups(sums.total, lane);
     sum_groups(sums.out, lane);
-    if (lane.group != 0) continue;
+    if (lane.group != 0) return;
     if (item.part < 0) {
       const std::int64_t row = static_cast<std::int64_t>(item.row) * a.heads;
       const A inverse = inverse_of(a, sums.total);

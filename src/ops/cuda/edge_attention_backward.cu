@@ -76,12 +76,13 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
   using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
-  for (std::int64_t t = task_begin(); t < a.row_work.tasks(); t += task_step()) {
+  const std::int64_t t = task_begin();
+  if (t < a.row_work.tasks()) {
     const WorkItem item = item_of(a.row_work, t);
     A dq[T::V * T::R] = {};
     row_gradient<S, T>(a, g, lane, item, dq);
     sum_groups(dq, lane);
-    if (lane.group != 0) continue;
+    if (lane.group != 0) return;
     if (item.part < 0) {
       store_row<T::V>(g.dq + item.row * g.dq_stride + head_offset, lane, dq, a.scale);
     } else {
@@ -148,13 +149,14 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
   const Lane lane = lane_of(shape, T::V);
   const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
   const std::int64_t width = static_cast<std::int64_t>(a.heads) * a.width;
-  for (std::int64_t t = task_begin(); t < g.column_work.tasks(); t += task_step()) {
+  const std::int64_t t = task_begin();
+  if (t < g.column_work.tasks()) {
     const WorkItem item = item_of(g.column_work, t);
     A dk[T::V * T::R] = {}, dv[T::V * T::R] = {};
     column_gradient<S, T>(a, g, lane, item, dk, dv);
     sum_groups(dk, lane);
     sum_groups(dv, lane);
-    if (lane.group != 0) continue;
+    if (lane.group != 0) return;
     if (item.part < 0) {
       store_row<T::V>(g.dk + item.row * g.dk_stride + head_offset, lane, dk);
       store_row<T::V>(g.dv + item.row * g.dv_stride + head_offset, lane, dv);

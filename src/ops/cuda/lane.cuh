@@ -168,7 +168,7 @@ __device__ __forceinline__ ops::detail::WorkItem item_of(const Work& work, std::
   return {work.start[task], work.start[task + 1], static_cast<std::int32_t>(task), -1};
 }
 
-// A warp takes every task_step-th task from task_begin on.
+// The task of a warp; where blocks are fewer than tasks, every task_step-th from there on.
 __device__ __forceinline__ std::int64_t task_begin() {
   return static_cast<std::int64_t>(blockIdx.x) * kWarps + (threadIdx.x >> 5);
 }
@@ -177,7 +177,7 @@ __device__ __forceinline__ std::int64_t task_step() {
 }
 
 // Blocks along x for that many tasks of a warp each, at most `most`.
-inline unsigned warp_blocks(std::int64_t tasks, std::int64_t most = 1 << 20) {
+inline unsigned warp_blocks(std::int64_t tasks, std::int64_t most = INT32_MAX) {
   const std::int64_t blocks = (tasks + kWarps - 1) / kWarps;
   return static_cast<unsigned>(blocks < most ? blocks : most);
 }

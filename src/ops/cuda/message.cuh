@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
   constexpr int U = sizeof(A) * V > 16 ? 2 : 4, kSums = Operation::kSums;
   const Lane lane = channel_lane(shape, V);
   const bool has_channel = lane.first < lane.end;
-  for (std::int64_t t = task_begin(); t < work.tasks(); t += task_step()) {
+  const std::int64_t t = task_begin();
+  if (t < work.tasks()) {
     const ops::detail::WorkItem item = item_of(work, t);
     typename Operation::Own own{};
     A sums[kSums][V] = {};
@@ -73,7 +74,7 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks)
     }
 #pragma unroll
     for (int s = 0; s < kSums; ++s) sum_groups(sums[s], lane);
-    if (lane.group != 0 || !has_channel) continue;
+    if (lane.group != 0 || !has_channel) return;
     if (item.part < 0) {
       operation.template finish<V>(item.row, lane.first, sums);
     } else {
