@@ -24,6 +24,12 @@ if(TARGET gtrain_ops)
 endif()
 
 if(TARGET gtrain_ops)
+  add_executable(gtrain_bench_row ${PROJECT_SOURCE_DIR}/tools/bench/row_bench.cpp)
+  target_link_libraries(gtrain_bench_row PRIVATE gtrain_ops)
+  gtrain_use_pch(gtrain_bench_row)
+endif()
+
+if(TARGET gtrain_ops)
   add_executable(gtrain_bench_sparse ${PROJECT_SOURCE_DIR}/tools/bench/attention_bench.cpp)
   target_link_libraries(gtrain_bench_sparse PRIVATE gtrain_ops)
   gtrain_use_pch(gtrain_bench_sparse)
