@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/favor_large.h"
 #include "ops/detail/parallel.h"
@@ -185,6 +186,9 @@ at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
   TORCH_CHECK(options.eps > 0 && options.padded_length >= 0, "[linear_attention] eps is ",
               options.eps, " and padded_length ", options.padded_length,
               "; expected more than 0, and at least 0");
+  if (detail::on_device("linear_attention", qkv)) {
+    return device::linear_attention(qkv, projection, graph_start, heads, options);
+  }
   return LinearAttention::apply(qkv, projection.detach(), graph_start, heads, options.eps,
                                 options.padded_length);
 }
