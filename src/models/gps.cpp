@@ -117,10 +117,11 @@ std::pair<at::Tensor, at::Tensor> GpsLayer::forward(const at::Tensor& x, const a
     const at::Tensor global = p.norm_global->forward(h, x, graph_start, p.options.dropout, context);
     y = y.defined() ? y + global : global;
   }
-  const bool relu = p.activation == nn::Activation::kRelu;
-  at::Tensor h = p.in->forward(y, relu);
-  if (!relu) h = nn::activate(h, p.activation);
-  h = p.out->forward(nn::drop(h, p.options.dropout, context));
+  const double dropout = context.training ? p.options.dropout : 0.0;
+  const bool rectified = p.activation == nn::Activation::kRelu && dropout == 0;
+  at::Tensor h = p.in->forward(y, rectified);
+  if (!rectified) h = nn::activate(h, p.activation, dropout, context);
+  h = p.out->forward(h);
   return {p.norm_out->forward(h, y, graph_start, p.options.dropout, context), e};
 }
 

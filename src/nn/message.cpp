@@ -49,10 +49,9 @@ std::pair<at::Tensor, at::Tensor> GatedGcn::forward(const at::Tensor& x, const a
   const at::Tensor weight = at::cat({a_->weight, b_->weight, d_->weight, e_->weight});
   const at::Tensor bias = at::cat({a_->bias, b_->bias, d_->bias, e_->bias});
   const auto [h, ehat] = ops::gated_gcn(ops::linear(x, weight, bias), c_->forward(e), edges);
-  const at::Tensor hx = activate(norm_x_->forward(h, context), activation_);
-  const at::Tensor he = activate(norm_e_->forward(ehat, context), activation_);
-  const at::Tensor out_x = drop(hx, dropout_, context, x);
-  return {out_x, drop(he, dropout_, context, e)};
+  const at::Tensor hx = norm_x_->forward(h, context), he = norm_e_->forward(ehat, context);
+  const at::Tensor out_x = activate(hx, activation_, dropout_, context, x);
+  return {out_x, activate(he, activation_, dropout_, context, e)};
 }
 
 std::string GatedGcn::script() const {
