@@ -197,8 +197,9 @@ class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
     t.lse = saved[7];
     t.dout = grads[0].to(type).contiguous();
     t.dqkv = at::empty_like(t.qkv);
-    if (t.table.defined() && ctx->needs_input_grad(1)) t.dtable = at::zeros_like(t.table);
-    if (t.pair.defined() && ctx->needs_input_grad(2)) t.dpair = at::empty_like(t.pair);
+    std::size_t input = 1;  // absent biases are not counted
+    if (t.table.defined() && ctx->needs_input_grad(input++)) t.dtable = at::zeros_like(t.table);
+    if (t.pair.defined() && ctx->needs_input_grad(input)) t.dpair = at::empty_like(t.pair);
     run(t, {ctx->saved_data["heads"].toInt(), ctx->saved_data["p"].toDouble(),
             static_cast<std::uint64_t>(ctx->saved_data["key"].toInt())});
     const at::Tensor none;

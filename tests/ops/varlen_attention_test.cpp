@@ -195,6 +195,27 @@ TEST(VarlenAttention, OneGradientAloneEqualsTheSameAmongAll) {
   }
 }
 
+TEST(VarlenAttention, EachBiasAloneTakesItsGradient) {
+  at::manual_seed(16);
+  const EdgeBatch batch = pack_sizes({5, 40});
+  const Problem p = biased(batch, 8, 2, 6);
+  const auto only = [&](bool hops, const at::Tensor& bias) {
+    return hops ? ops::AttentionBias{p.hops, bias, {}, {}} : ops::AttentionBias{{}, {}, bias, {}};
+  };
+  for (const bool hops : {true, false}) {
+    SCOPED_TRACE(hops);
+    support::expect_kernel_law(
+        [&](const std::vector<at::Tensor>& in) -> std::vector<at::Tensor> {
+          return {ops::varlen_attention(in[0], batch.graph_start, 2, {0.0, 0, only(hops, in[1])})};
+        },
+        [&](const std::vector<at::Tensor>& in) -> std::vector<at::Tensor> {
+          return {ops::reference::varlen_attention(in[0], batch.graph_start, 2, 0.0, {},
+                                                   only(hops, in[1]))};
+        },
+        {p.inputs[0], p.inputs[hops ? 1 : 2]});
+  }
+}
+
 TEST(VarlenAttention, LargeScoresStayFinite) {
   const EdgeBatch b = pack_sizes({9, 70});
   for (const double size : {300.0, 1e9}) {
