@@ -10,6 +10,7 @@
 #include "ops/detail/optional.h"
 #include "ops/detail/residual_dropout.h"
 
+#include "ops/detail/start_check.h"
 namespace gtrain::ops {
 namespace {
 
@@ -196,11 +197,8 @@ at::Tensor graph_norm(const at::Tensor& x, const at::Tensor& residual, const at:
                       const at::Tensor& bias, const at::Tensor& graph_start,
                       const LayerNormOptions& options) {
   check("graph_norm", x, residual, weight, bias, options);
-  TORCH_CHECK(graph_start.dim() == 1 && graph_start.size(0) >= 1 &&
-                  graph_start.scalar_type() == at::kLong && graph_start.is_contiguous(),
-              "[graph_norm] graph_start has shape ", graph_start.sizes(), " and type ",
-              graph_start.scalar_type(), "; expected contiguous int64 [G+1]");
-  const Index end = detail::data<Index>(graph_start)[graph_start.size(0) - 1];
+  const Index* start = detail::check_start("graph_norm", "graph_start", graph_start);
+  const Index end = start[graph_start.size(0) - 1];
   TORCH_CHECK(end == x.size(0), "[graph_norm] graph_start ends at ", end, "; expected ", x.size(0),
               " rows of x");
   if (detail::on_device("graph_norm", x)) {

@@ -12,6 +12,7 @@
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
 
+#include "ops/detail/start_check.h"
 namespace gtrain::ops {
 namespace {
 
@@ -176,11 +177,8 @@ at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
   TORCH_CHECK(projection.dim() == 2 && projection.size(0) > 0 && projection.size(1) == d,
               "[linear_attention] projection has shape ", projection.sizes(), "; expected [m, ", d,
               "]");
-  TORCH_CHECK(graph_start.scalar_type() == at::kLong && graph_start.dim() == 1 &&
-                  graph_start.size(0) >= 1 && graph_start.is_contiguous(),
-              "[linear_attention] graph_start has shape ", graph_start.sizes(), " and type ",
-              graph_start.scalar_type(), "; expected contiguous int64 [G+1]");
-  const Index end = detail::data<Index>(graph_start)[graph_start.size(0) - 1];
+  const Index* start = detail::check_start("linear_attention", "graph_start", graph_start);
+  const Index end = start[graph_start.size(0) - 1];
   TORCH_CHECK(end == qkv.size(0), "[linear_attention] graph_start ends at ", end, "; expected ",
               qkv.size(0), " rows of qkv");
   TORCH_CHECK(options.eps > 0 && options.padded_length >= 0, "[linear_attention] eps is ",

@@ -8,6 +8,7 @@
 #include "ops/detail/device.h"
 #include "ops/detail/segment_sum.h"
 
+#include "ops/detail/start_check.h"
 namespace gtrain::ops {
 namespace {
 
@@ -203,11 +204,7 @@ class SegmentSoftmax : public torch::autograd::Function<SegmentSoftmax> {
 
 void check(const char* op, const at::Tensor& x, const at::Tensor& start) {
   TORCH_CHECK(x.dim() == 2, "[", op, "] x has shape ", x.sizes(), "; expected [N, D]");
-  TORCH_CHECK(start.dim() == 1 && start.size(0) >= 1 && start.scalar_type() == at::kLong &&
-                  start.is_contiguous(),
-              "[", op, "] start has shape ", start.sizes(), " and type ", start.scalar_type(),
-              "; expected contiguous int64 [G+1]");
-  const Index* s = detail::data<Index>(start);
+  const Index* s = detail::check_start(op, "start", start);
   TORCH_CHECK(s[0] == 0 && s[start.size(0) - 1] == x.size(0), "[", op, "] start runs from ", s[0],
               " to ", s[start.size(0) - 1], "; expected from 0 to ", x.size(0), " rows of x");
 }

@@ -9,6 +9,7 @@
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/parallel.h"
+#include "ops/detail/start_check.h"
 
 namespace gtrain::ops {
 namespace {
@@ -40,12 +41,9 @@ Selection select_all(const char* op, const at::Tensor& score_in, const at::Tenso
                      const Kept& kept) {
   TORCH_CHECK(score_in.dim() == 1 || (score_in.dim() == 2 && score_in.size(1) == 1), "[", op,
               "] score has shape ", score_in.sizes(), "; expected [P] or [P, 1]");
-  TORCH_CHECK(start.dim() == 1 && start.size(0) >= 1 && start.scalar_type() == at::kLong &&
-                  start.is_contiguous(),
-              "[", op, "] start has shape ", start.sizes(), " and type ", start.scalar_type(),
-              "; expected contiguous int64 [R+1]");
+  const Index* s = detail::check_start(op, "start", start, "R");
   const at::Tensor score = score_in.contiguous();
-  const Index rows = start.size(0) - 1, *s = detail::data<Index>(start);
+  const Index rows = start.size(0) - 1;
   TORCH_CHECK(s[0] == 0 && s[rows] == score.size(0), "[", op, "] start runs from ", s[0], " to ",
               s[rows], "; expected from 0 to ", score.size(0), " scores");
   Selection result{at::empty({rows + 1}, at::kLong), at::Tensor()};

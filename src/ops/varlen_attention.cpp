@@ -13,6 +13,7 @@
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
 
+#include "ops/detail/start_check.h"
 namespace gtrain::ops {
 namespace {
 
@@ -214,11 +215,8 @@ void check_shapes(const at::Tensor& qkv, const at::Tensor& graph_start, std::int
               " heads dividing D");
   TORCH_CHECK(at::isFloatingType(qkv.scalar_type()), "[varlen_attention] qkv has type ",
               qkv.scalar_type(), "; expected float, double, bfloat16 or half");
-  TORCH_CHECK(graph_start.scalar_type() == at::kLong && graph_start.dim() == 1 &&
-                  graph_start.size(0) >= 1 && graph_start.is_contiguous(),
-              "[varlen_attention] graph_start has shape ", graph_start.sizes(), " and type ",
-              graph_start.scalar_type(), "; expected contiguous int64 [G+1]");
-  const std::int64_t rows = graph_start.const_data_ptr<std::int64_t>()[graph_start.size(0) - 1];
+  const std::int64_t* start = detail::check_start("varlen_attention", "graph_start", graph_start);
+  const std::int64_t rows = start[graph_start.size(0) - 1];
   TORCH_CHECK(rows == qkv.size(0), "[varlen_attention] graph_start ends at ", rows, "; expected ",
               qkv.size(0), " rows of qkv");
   TORCH_CHECK(dropout >= 0 && dropout < 1, "[varlen_attention] dropout is ", dropout,
@@ -227,10 +225,9 @@ void check_shapes(const at::Tensor& qkv, const at::Tensor& graph_start, std::int
 
 void check_bias(const AttentionBias& b, std::int64_t graphs, std::int64_t pairs,
                 std::int64_t heads) {
-  TORCH_CHECK(b.pair_start.scalar_type() == at::kLong && b.pair_start.is_contiguous() &&
-                  b.pair_start.dim() == 1 && b.pair_start.size(0) == graphs + 1,
-              "[varlen_attention] bias.pair_start has shape ", b.pair_start.sizes(), " and type ",
-              b.pair_start.scalar_type(), "; expected contiguous int64 [", graphs + 1, "]");
+  detail::check_start("varlen_attention", "bias.pair_start", b.pair_start);
+  TORCH_CHECK(b.pair_start.size(0) == graphs + 1, "[varlen_attention] bias.pair_start has shape ",
+              b.pair_start.sizes(), "; expected [", graphs + 1, "]");
   TORCH_CHECK(b.hops.defined() == b.table.defined(),
               "[varlen_attention] bias.hops and bias.table are given together or not at all");
   if (b.hops.defined()) {

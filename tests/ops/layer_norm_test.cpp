@@ -106,5 +106,11 @@ TEST(LayerNorm, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(ops::graph_norm(at::zeros({2, 4}), {}, w, w, start), c10::Error);
 }
 
+TEST(GraphNorm, RefusesStartsItCannotReadAsTheyAre) {
+  support::expect_start_checked("graph_start", [](const at::Tensor& start) {
+    ops::graph_norm(at::zeros({3, 4}), {}, at::ones({4}), at::ones({4}), start);
+  });
+}
+
 }  // namespace
 }  // namespace gtrain

@@ -147,5 +147,11 @@ TEST(LinearAttention, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(ops::orthogonal_features(0, 3, 1), c10::Error);
 }
 
+TEST(LinearAttention, RefusesStartsItCannotReadAsTheyAre) {
+  support::expect_start_checked("graph_start", [](const at::Tensor& start) {
+    ops::linear_attention(at::zeros({3, 6}), at::ones({4, 2}), start, 1);
+  });
+}
+
 }  // namespace
 }  // namespace gtrain

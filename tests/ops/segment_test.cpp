@@ -137,5 +137,13 @@ TEST(Segment, RefusesShapesThatDoNotFit) {
   }
 }
 
+TEST(Segment, RefusesStartsItCannotReadAsTheyAre) {
+  for (const Pair& p : kPairs) {
+    support::expect_start_checked("start", [&](const at::Tensor& s) {
+      p.kernel(at::zeros({3, 1}), s);
+    });
+  }
+}
+
 }  // namespace
 }  // namespace gtrain

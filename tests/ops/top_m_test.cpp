@@ -94,5 +94,12 @@ TEST(TopM, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(ops::top_ratio(at::zeros({3}), starts({0, 3}), 1.5), c10::Error);
 }
 
+TEST(TopM, RefusesStartsItCannotReadAsTheyAre) {
+  support::expect_start_checked("start",
+                                [](const at::Tensor& s) { ops::top_m(at::zeros({3}), s, 1); });
+  support::expect_start_checked("start",
+                                [](const at::Tensor& s) { ops::top_ratio(at::zeros({3}), s, 1); });
+}
+
 }  // namespace
 }  // namespace gtrain

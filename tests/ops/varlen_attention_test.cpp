@@ -332,6 +332,12 @@ TEST(VarlenAttention, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(ops::varlen_attention(at::zeros({4, 12}, at::kLong), start, 2), c10::Error);
 }
 
+TEST(VarlenAttention, RefusesStartsItCannotReadAsTheyAre) {
+  support::expect_start_checked("graph_start", [](const at::Tensor& start) {
+    ops::varlen_attention(at::zeros({3, 12}), start, 2);
+  });
+}
+
 TEST(VarlenAttention, RefusesBiasesThatDoNotFit) {
   const at::Tensor start = at::tensor(std::vector<std::int64_t>{0, 4}, at::kLong);
   const at::Tensor qkv = at::zeros({4, 12});
@@ -349,6 +355,7 @@ TEST(VarlenAttention, RefusesBiasesThatDoNotFit) {
   EXPECT_THROW(run({hops.to(at::kLong), table, {}, {}}), c10::Error);
   EXPECT_THROW(run({{}, {}, at::zeros({15, 2}), {}}), c10::Error);
   EXPECT_THROW(run({hops, table, {}, at::zeros({2}, at::kLong)}), c10::Error);
+  EXPECT_THROW(run({hops, table, {}, start.to(at::kMeta)}), c10::Error);
 }
 
 }  // namespace
