@@ -198,6 +198,25 @@ inline void expect_gradients(const Operation& op, const std::vector<at::Tensor>&
   }
 }
 
+// run(start), for three rows and a parameter `name`, accepts starts of int64 on the CPU and refuses
+// others in the house form before it reads them.
+template <class Run>
+inline void expect_start_checked(const std::string& name, const Run& run) {
+  const at::Tensor good = at::tensor(std::vector<std::int64_t>{0, 3}, at::kLong);
+  EXPECT_NO_THROW(run(good));
+  const auto elsewhere = at::TensorOptions().dtype(at::kLong).device(at::kMeta);
+  for (const at::Tensor& bad : {at::empty({2}, elsewhere), good.to(at::kInt), good.view({1, 2}),
+                                good.slice(0, 0, 0), at::stack({good, good}, 1).select(1, 0)}) {
+    try {
+      run(bad);
+      ADD_FAILURE() << name << " of shape " << bad.sizes() << " was accepted";
+    } catch (const c10::Error& e) {
+      EXPECT_NE(std::string(e.what()).find("] " + name + " has shape "), std::string::npos)
+          << e.what();
+    }
+  }
+}
+
 // The same bits with 1, 2 and 4 threads, whatever the machine has.
 inline void expect_thread_independent(const Operation& op, const std::vector<at::Tensor>& inputs) {
   std::vector<at::Tensor> first;
