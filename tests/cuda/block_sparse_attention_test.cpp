@@ -327,5 +327,33 @@ TEST(BlockPattern, PacksTheColumnsOfAWindow) {
   }
 }
 
+bool useful(const Pairs& p) {
+  return useful_block_pattern(p.start.data(), p.column.data(), p.rows).has_value();
+}
+
+TEST(BlockPattern, IsUsefulWhereRowsOfAWindowShareColumns) {
+  const auto band = [](int i, int j) { return std::abs(i - j) <= 12; };  // 40 columns a window
+  EXPECT_TRUE(useful(pairs_where(64, 64, band)));
+  EXPECT_TRUE(useful(pairs_where(20, 20, [](int, int) { return true; })));
+  EXPECT_FALSE(useful(pairs_where(64, 64, [](int i, int j) { return std::abs(i - j) <= 1; })));
+  EXPECT_FALSE(useful(pairs_where(64, 4096, [](int i, int j) { return j / 32 == i; })));
+  EXPECT_FALSE(useful(pairs_where(0, 0, band)));
+  EXPECT_FALSE(useful(pairs_where(5, 5, [](int, int) { return false; })));
+  Pairs repeated = pairs_where(20, 20, [](int, int) { return true; });
+  repeated.column[1] = 0;
+  EXPECT_FALSE(useful(repeated));
+}
+
+TEST(BlockPattern, NeverFillsMoreThanItsRowLengthsAllow) {
+  for (const int rows : {1, 16, 33, 70}) {
+    for (const Pairs& p : {odd_pairs(rows, 9), odd_pairs(rows, 40), odd_pairs(rows, 200)}) {
+      const BlockPattern blocks = block_pattern(p.start.data(), p.column.data(), rows);
+      EXPECT_LE(blocks.fill(p.start[rows]), block_fill_bound(p.start.data(), rows));
+    }
+  }
+  const Pairs full = pairs_where(32, 64, [](int, int) { return true; });
+  EXPECT_EQ(block_fill_bound(full.start.data(), 32), 1);
+}
+
 }  // namespace
 }  // namespace gtrain::ops::cuda

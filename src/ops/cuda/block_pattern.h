@@ -1,12 +1,14 @@
 // A CSR pattern as dense tiles: 16 rows form a window, the columns that any of them uses are packed
 // 32 to a tile in ascending order, and a bit says which pairs exist (the format of Fused3S, Li et
 // al. 2025, with one word a row). Worth it where a window's rows share columns, as on reordered
-// graphs: fill() says. Built on the host, once per pattern; the transpose is a pattern of its own.
+// graphs: fill() says, and useful_block_pattern() decides. Built on the host, once per pattern; the
+// transpose is a pattern of its own.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace gtrain::ops::cuda {
@@ -65,6 +67,35 @@ inline BlockPattern block_pattern(const std::int64_t* start, const std::int32_t*
     }
   }
   return out;
+}
+
+// At this fill tiles cost 3.3 times the arithmetic of their pairs, for a fifth of the gathered
+// rows.
+constexpr double kBlockFill = 0.3;
+
+// No pattern with these row lengths fills more of its tiles: a window has at least the columns of
+// its longest row. Rejects sparse patterns without a look at their columns.
+inline double block_fill_bound(const std::int64_t* start, std::int64_t rows) {
+  std::int64_t tiles = 0;
+  for (std::int64_t first = 0; first < rows; first += 16) {
+    std::int64_t longest = 0;
+    for (std::int64_t row = first; row < std::min<std::int64_t>(first + 16, rows); ++row) {
+      longest = std::max(longest, start[row + 1] - start[row]);
+    }
+    tiles += (longest + 31) / 32;
+  }
+  return tiles == 0 ? 0 : static_cast<double>(start[rows]) / static_cast<double>(tiles * 512);
+}
+
+// The pattern as tiles where that is possible and they are filled to kBlockFill, else nothing.
+inline std::optional<BlockPattern> useful_block_pattern(const std::int64_t* start,
+                                                        const std::int32_t* column,
+                                                        std::int64_t rows) {
+  if (block_fill_bound(start, rows) < kBlockFill) return std::nullopt;
+  if (!block_pattern_possible(start, column, rows)) return std::nullopt;
+  BlockPattern blocks = block_pattern(start, column, rows);
+  if (blocks.fill(start[rows]) < kBlockFill) return std::nullopt;
+  return blocks;
 }
 
 }  // namespace gtrain::ops::cuda

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/cuda/block_attention.h"
 #include "ops/cuda/edge_attention.h"
 #include "ops/cuda/tensor.h"
 #include "ops/cuda/work_tensor.h"
@@ -271,6 +272,7 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::
                             const AttentionPattern& pattern,
                             const SparseAttentionOptions& options) {
   return SparseAttention::apply(
+  if (const auto out = cuda::attention_by_tiles(q, k, v, pattern, options)) return *out;
       q, k, v, detail::optional(options.pair_bias), detail::optional(options.type_bias),
       pattern_on(pattern, q),
       Softmax{options.scale, options.dropout, static_cast<Index>(options.key)});

@@ -12,11 +12,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <typeindex>
 #include <vector>
 
 #include "ops/cuda/element.h"
 #include "ops/cuda/row.h"
+#include "ops/cuda/storage.h"
 #include "ops/detail/random.h"
 
 namespace gtrain::ops::cuda {
@@ -42,6 +44,21 @@ auto with_element(const char* op, at::ScalarType type, const Body& body) {
       TORCH_CHECK(false, "[", op, "] element type is ", type,
                   "; expected float, double, bfloat16 or half");
   }
+}
+
+// The same for launchers that take untyped pointers.
+inline Storage storage_of(const char* op, at::ScalarType type) {
+  return with_element(op, type, []<class S>(Element<S>) {
+    if constexpr (std::is_same_v<S, float>) {
+      return Storage::kFloat;
+    } else if constexpr (std::is_same_v<S, double>) {
+      return Storage::kDouble;
+    } else if constexpr (std::is_same_v<S, bf16>) {
+      return Storage::kBFloat16;
+    } else {
+      return Storage::kHalf;
+    }
+  });
 }
 
 // The address of t, or null where t is undefined.

@@ -19,22 +19,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Index = std::int64_t;
 
-cuda::Storage storage_of(const char* op, const at::Tensor& x) {
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return cuda::Storage::kFloat;
-    case at::kDouble:
-      return cuda::Storage::kDouble;
-    case at::kBFloat16:
-      return cuda::Storage::kBFloat16;
-    case at::kHalf:
-      return cuda::Storage::kHalf;
-    default:
-      TORCH_CHECK(false, "[", op, "] qkv has type ", x.scalar_type(),
-                  "; expected float, double, bfloat16 or half");
-  }
-}
-
 // The batch's graphs on the device: the tiles of softmax attention and the pieces of linear
 // attention, and the prefix sums of n².
 struct Graphs {
@@ -144,7 +128,7 @@ class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
     const auto graphs = graphs_on(saved[1], qkv);
     const Index d = qkv.size(1) / 3 / shape.heads;
     cuda::VarlenAttention a;
-    a.storage = storage_of("varlen_attention", qkv);
+    a.storage = cuda::storage_of("varlen_attention", qkv.scalar_type());
     a.heads = static_cast<int>(shape.heads);
     a.width = static_cast<int>(d);
     a.qkv = data<const void>(qkv);
@@ -234,7 +218,7 @@ class LinearAttention : public torch::autograd::Function<LinearAttention> {
     partial =
         at::empty({graphs->piece_count * heads * (m * (d + 3) + d)}, cuda::compute_options(qkv));
     cuda::LinearAttention a;
-    a.storage = storage_of("linear_attention", qkv);
+    a.storage = cuda::storage_of("linear_attention", qkv.scalar_type());
     a.heads = static_cast<int>(heads);
     a.width = static_cast<int>(d);
     a.features = static_cast<int>(m);
@@ -267,16 +251,17 @@ namespace device {
 at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start,
                             std::int64_t heads, const VarlenOptions& options) {
   const Index d = qkv.size(1) / 3 / heads;
-  TORCH_CHECK(cuda::varlen_attention_runs(storage_of("varlen_attention", qkv), static_cast<int>(d)),
+  TORCH_CHECK(cuda::varlen_attention_runs(cuda::storage_of("varlen_attention", qkv.scalar_type()),
+                                          static_cast<int>(d)),
               "[varlen_attention] heads have ", d,
               " channels; expected at most 128, of double 64, on CUDA");
   // Differentiable: the kernels read the bias in the type they compute in.
   const auto wide = cuda::compute_options(qkv);
   const AttentionBias& b = options.bias;
   const at::Tensor table = b.table.defined() ? b.table.to(wide).contiguous() : at::Tensor();
-  const at::Tensor pair = b.pair.defined() ? b.pair.to(wide).contiguous() : at::Tensor();
+  const at::Tensor pair = b.pair.defined() ? b.pair.t().to(wide).contiguous() : at::Tensor();
   return VarlenAttention::apply(qkv, detail::optional(table), detail::optional(pair), graph_start,
-                                detail::optional(cuda::index_on(b.hops, qkv)),
+                                detail::optional(hops_on(b.hops, table, qkv)),
                                 Shape{heads, options.dropout, static_cast<Index>(options.key)});
 }
 
@@ -284,7 +269,8 @@ at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
                             const at::Tensor& graph_start, std::int64_t heads,
                             const LinearAttentionOptions& options) {
   const Index d = qkv.size(1) / 3 / heads;
-  TORCH_CHECK(cuda::linear_attention_runs(storage_of("linear_attention", qkv), static_cast<int>(d)),
+  TORCH_CHECK(cuda::linear_attention_runs(cuda::storage_of("linear_attention", qkv.scalar_type()),
+                                          static_cast<int>(d)),
               "[linear_attention] heads have ", d,
               " channels; expected at most 128, of double 64, on CUDA");
   return LinearAttention::apply(qkv, cuda::as_parameter(projection, qkv), graph_start, heads,
