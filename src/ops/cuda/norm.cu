@@ -193,13 +193,15 @@ template <class S>
 void graph_norm_backward(const Segments& segments, const NormGradient<S>& gradient,
                          compute_t<S>* scratch, void* workspace, Stream stream) {
   using A = compute_t<S>;
-  if (segments.count == 0 || segments.width == 0) return;
+  if (segments.width == 0) return;
   const bool wide = aligned(gradient, segments.width);
   A* const means = scratch + 2 * segments.count * segments.width;
   const GradientArguments<S> a{gradient, segments.width, Scope::kSegment, scratch, 0, means};
   run_fold<GradientFold, S>(segments, a, wide, workspace, stream);
-  launch(graph_means<A>, blocks_for(segments.count, kGraphThreads / 32), dim3(kGraphThreads), 0,
-         stream, segments, static_cast<const A*>(scratch), gradient.weight, means);
+  if (segments.count > 0) {
+    launch(graph_means<A>, blocks_for(segments.count, kGraphThreads / 32), dim3(kGraphThreads), 0,
+           stream, segments, static_cast<const A*>(scratch), gradient.weight, means);
+  }
   const PairArguments<A> pairs{scratch, gradient.dweight, gradient.dbias, segments.width};
   run_fold<PairFold, S>({segments.count, 1, segments.width, nullptr}, pairs, false, workspace,
                         stream);
