@@ -322,13 +322,15 @@ TYPED_TEST(NormKernel, LaunchesNothingWithoutRows) {
 TYPED_TEST(NormKernel, GradientsOfParametersAreZeroWithoutRows) {
   const std::vector<compute_t<TypeParam>> zeros(8, 0);
   for (const Kind kind : {Kind::kLayer, Kind::kGraph}) {
-    simt::Device device;
-    const Case<TypeParam> c({0, 0, 0}, 8, {kind, true, 0});
-    const auto b = c.buffers(device);
-    c.backward(b, true);
-    EXPECT_EQ(b.dweight.read(), zeros);
-    EXPECT_EQ(b.dbias.read(), zeros);
-    EXPECT_EQ(device.report(), "");
+    for (const Starts& start : {Starts{0}, Starts{0, 0, 0}}) {
+      simt::Device device;
+      const Case<TypeParam> c(start, 8, {kind, true, 0});
+      const auto b = c.buffers(device);
+      c.backward(b, true);
+      EXPECT_EQ(b.dweight.read(), zeros);
+      EXPECT_EQ(b.dbias.read(), zeros);
+      EXPECT_EQ(device.report(), "");
+    }
   }
 }
 
@@ -350,7 +352,9 @@ TEST(NormKernelFloat, KeepsTheVarianceFarFromZero) {
 }
 
 TEST(NormKernelFloat, NormalisesWideRowsInFewerWarps) {
-  for (const std::size_t width : {3100, 6200, 12300}) {
+  const auto largest = static_cast<std::size_t>(kLayerNormWidth<float>);
+  for (const std::size_t width :
+       {std::size_t{3100}, std::size_t{6200}, std::size_t{12300}, largest}) {
     const Case<float> c({0, 5}, width, {Kind::kLayer, true, 0});
     simt::for_each_schedule(1, [&](simt::Device& device) { c.run(device); });
   }

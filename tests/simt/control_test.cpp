@@ -339,7 +339,7 @@ void run_shape(Device& device, int grid_y, int threads, unsigned long shared, bo
 }
 
 TEST(Launch, TheLargestShapesAreSilent) {
-  expect_silence([](Device& d) { run_shape(d, 1, 1024, 227 * 1024, true); });
+  expect_silence([](Device& d) { run_shape(d, 1, 1024, 163 * 1024, true); });
   expect_silence([](Device& d) { run_shape(d, 2, 32, 48 * 1024, false); });
 }
 TEST(Launch, AnEmptyGridIsFound) {
@@ -355,7 +355,7 @@ TEST(Launch, SharedMemoryAboveTheDefaultNeedsOptIn) {
   expect_finding("launch", [](Device& d) { run_shape(d, 1, 32, 48 * 1024 + 1, false); });
 }
 TEST(Launch, SharedMemoryAboveTheHardwaresIsFound) {
-  expect_finding("launch", [](Device& d) { run_shape(d, 1, 32, 227 * 1024 + 1, true); });
+  expect_finding("launch", [](Device& d) { run_shape(d, 1, 32, 163 * 1024 + 1, true); });
 }
 TEST(Launch, AKernelThatDoesNotEndIsFound) {
   DeviceOptions options;

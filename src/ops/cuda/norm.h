@@ -70,9 +70,9 @@ template <class S>
 void batch_norm_backward(std::int64_t rows, std::int64_t width, const NormGradient<S>& gradient,
                          bool training, void* workspace, Stream stream);
 
-// A row stays in shared memory between its three passes.
+// A row stays in shared memory between its three passes: what a block of sm_80 may have.
 template <class A>
-constexpr std::int64_t kLayerNormWidth = 224 * 1024 / static_cast<std::int64_t>(sizeof(A));
+constexpr std::int64_t kLayerNormWidth = 163 * 1024 / static_cast<std::int64_t>(sizeof(A));
 
 // Each row's own statistics: 1 launch forward, 3 backward.
 template <class S>

@@ -232,7 +232,7 @@ void run_blocks(State& s) {
   }
 }
 
-// Empty where the shape is within the limits of sm_80 and sm_90.
+// Empty where the shape is within the limits of both sm_80 and sm_90.
 std::string limits_broken(const LaunchShape& shape) {
   const dim3 &g = shape.grid, &b = shape.block;
   if (g.x == 0 || g.y == 0 || g.z == 0 || b.x == 0 || b.y == 0 || b.z == 0)
