@@ -25,7 +25,7 @@ std::vector<T> shifted(const std::vector<T>& values, int by) {
 }
 
 struct Measured {
-  simt::Traffic qkv, out, dqkv, hop;
+  simt::Traffic qkv, out, dqkv, hop, pair_bias, dpair_bias;
   simt::Banks banks;
 };
 
@@ -93,7 +93,8 @@ Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
   varlen_attention_backward(a, g, nullptr);
 
   if (measured != nullptr) {
-    *measured = {device.loads(qkv), device.stores(out), device.stores(dqkv), device.loads(hop),
+    *measured = {device.loads(qkv), device.stores(out),      device.stores(dqkv),
+                 device.loads(hop), device.loads(pair_bias), device.stores(dpair),
                  device.banks()};
   }
   Result r;
@@ -152,6 +153,7 @@ TYPED_TEST(VarlenAttentionCuda, WalksOverTheTilesOfLargerGraphs) {
   p.width = 8;
   check<TypeParam>(p);
   p.sizes = {65, 3, 100};
+  p.heads = 2;
   p.hops = p.pair_bias = true;
   p.dropout = 0.5;
   check<TypeParam>(p);
@@ -315,6 +317,32 @@ TEST(VarlenAttentionCudaMemory, MovesWholeSectorsWithoutBankConflicts) {
   // Rows of less than 128 bytes: copies to and from shared memory go twice, products do not.
   expect_whole_sectors<bf16>(16, 0.6);
   expect_whole_sectors<float>(16, 0.6);
+}
+
+// Lanes have every second number of a sector, and the next access the others.
+TEST(VarlenAttentionCudaMemory, NeighboursShareTheSectorsOfThePairBias) {
+  Problem p;
+  p.sizes = {32};
+  p.heads = 3;
+  p.pair_bias = true;
+  const Case<bf16> c(p);
+  Device device(0, {true});
+  Measured m;
+  run(device, c, &m);
+  EXPECT_LE(m.pair_bias.ratio(), 2.0);
+  EXPECT_LE(m.dpair_bias.ratio(), 2.0);
+}
+
+// The most shared memory that a width and its buckets ask for: a block of sm_80 has it.
+TEST(VarlenAttentionCudaMemory, WidestHeadsFitIntoABlock) {
+  Problem p;
+  p.sizes = {65};
+  p.width = 64;
+  p.hops = true;
+  p.buckets = 256;
+  check<double>(p);
+  p.width = 128;
+  check<float>(p);
 }
 
 TEST(VarlenPlan, PutsTheLongestGraphsFirst) {

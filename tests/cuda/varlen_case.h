@@ -67,6 +67,10 @@ struct Case {
   double dout_at(int row, int head, int c) const {
     return to_float(dout[row * out_stride + head * problem.width + c]);
   }
+  // Of the pair's bias [H, pairs].
+  std::int64_t bias_at(std::int64_t pair_number, int head) const {
+    return head * pair.back() + pair_number;
+  }
   double scale() const { return 1 / std::sqrt(static_cast<double>(problem.width)); }
 };
 
@@ -87,7 +91,7 @@ void expect_row(const Case<S>& c, int g, int i, int h, Result& r) {
       s[j] += c.scale() * c.at(first + i, 0, h, x) * c.at(first + j, 1, h, x);
     const std::int64_t pair = c.pair[g] + static_cast<std::int64_t>(i) * n + j;
     if (p.hops) s[j] += c.table[c.hop[pair] * p.heads + h];
-    if (p.pair_bias) s[j] += c.pair_bias[pair * p.heads + h];
+    if (p.pair_bias) s[j] += c.pair_bias[c.bias_at(pair, h)];
     if (p.dropout > 0) {
       const bool kept =
           ops::detail::draw<std::uint32_t>(stream, j) >= ops::detail::drop_threshold(p.dropout);
@@ -112,7 +116,7 @@ void expect_row(const Case<S>& c, int g, int i, int h, Result& r) {
     const double ds = s[j] * (dp[j] - delta);
     const std::int64_t pair = c.pair[g] + static_cast<std::int64_t>(i) * n + j;
     if (p.hops) r.dtable[c.hop[pair] * p.heads + h] += ds;
-    if (p.pair_bias) r.dpair[pair * p.heads + h] = ds;
+    if (p.pair_bias) r.dpair[c.bias_at(pair, h)] = ds;
     for (int x = 0; x < d; ++x) {
       r.dqkv[(first + i) * 3 * c.channels + h * d + x] += c.scale() * ds * c.at(first + j, 1, h, x);
       r.dqkv[(first + j) * 3 * c.channels + (p.heads + h) * d + x] +=

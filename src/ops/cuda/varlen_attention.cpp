@@ -259,7 +259,7 @@ at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start
   const auto wide = cuda::compute_options(qkv);
   const AttentionBias& b = options.bias;
   const at::Tensor table = b.table.defined() ? b.table.to(wide).contiguous() : at::Tensor();
-  const at::Tensor pair = b.pair.defined() ? b.pair.to(wide).contiguous() : at::Tensor();
+  const at::Tensor pair = b.pair.defined() ? b.pair.t().to(wide).contiguous() : at::Tensor();
   return VarlenAttention::apply(qkv, detail::optional(table), detail::optional(pair), graph_start,
                                 detail::optional(cuda::index_on(b.hops, qkv)),
                                 Shape{heads, options.dropout, static_cast<Index>(options.key)});

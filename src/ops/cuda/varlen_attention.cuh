@@ -128,8 +128,9 @@ struct VarlenPairs {
     return kByKey ? hops[Tile::column(j) * (kTileRows + 4) + Tile::row(i)]
                   : hops[Tile::row(i) * (kTileColumns + 4) + Tile::column(j)];
   }
+  // Neighbouring keys are neighbours in memory: each head has its own stretch.
   __device__ std::int64_t bias_index(int i, int j) const {
-    return (p.pair + static_cast<std::int64_t>(query(i, j)) * p.n + key(i, j)) * a.heads + p.head;
+    return p.head * a.pairs + p.pair + static_cast<std::int64_t>(query(i, j)) * p.n + key(i, j);
   }
   __device__ bool keeps(std::uint64_t stream, int i, int j) const {
     return ops::detail::draw<std::uint32_t>(stream, static_cast<std::uint32_t>(key(i, j))) >=

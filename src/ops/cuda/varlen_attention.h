@@ -37,7 +37,7 @@ struct VarlenAttention {
   const std::uint8_t* hop = nullptr;          // [pairs], base 4-byte aligned, values < buckets
   const void* table = nullptr;                // A [buckets, H], with hop
   int buckets = 0;                            // at most 256
-  const void* pair_bias = nullptr;            // A [pairs, H]
+  const void* pair_bias = nullptr;            // A [H, pairs]
   std::uint32_t threshold = 0;                // of dropout; 0: none
   double keep_scale = 1;                      // 1/(1-p)
   std::uint64_t key = 0;
@@ -55,7 +55,7 @@ struct VarlenAttentionGradient {
   std::int64_t dqkv_stride = 0;
   void* dtable = nullptr;         // A [buckets, H], or null: not wanted
   void* table_partial = nullptr;  // A [item_count, H, buckets], workspace with dtable
-  void* dpair_bias = nullptr;     // A [pairs, H], written everywhere, or null: not wanted
+  void* dpair_bias = nullptr;     // A [H, pairs], written everywhere, or null: not wanted
 };
 
 // Whether the kernels take this width: d <= 128, for double d <= 64.
