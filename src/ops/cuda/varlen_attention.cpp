@@ -57,6 +57,20 @@ std::shared_ptr<Graphs> graphs_on(const at::Tensor& graph_start, const at::Tenso
   });
 }
 
+// The hops on the device of qkv, where the kernels read them as words of four. Hops that are there
+// already have not been looked at, and looking waits for the device: once a tensor.
+at::Tensor hops_on(const at::Tensor& hops, const at::Tensor& table, const at::Tensor& qkv) {
+  if (!hops.defined()) return hops;
+  if (hops.is_cuda() && hops.numel() > 0) {
+    const Index largest = *cuda::kept<Index>(
+        hops, hops.device(), [&] { return std::make_shared<Index>(hops.max().item<Index>()); });
+    TORCH_CHECK(largest < table.size(0), "[varlen_attention] bias.hops has the entry ", largest,
+                "; expected entries below the ", table.size(0), " buckets of bias.table");
+  }
+  const at::Tensor there = cuda::index_on(hops, qkv);
+  return reinterpret_cast<std::uintptr_t>(there.const_data_ptr()) % 4 == 0 ? there : there.clone();
+}
+
 struct Shape {
   Index heads;
   double p;
@@ -261,7 +275,7 @@ at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start
   const at::Tensor table = b.table.defined() ? b.table.to(wide).contiguous() : at::Tensor();
   const at::Tensor pair = b.pair.defined() ? b.pair.t().to(wide).contiguous() : at::Tensor();
   return VarlenAttention::apply(qkv, detail::optional(table), detail::optional(pair), graph_start,
-                                detail::optional(cuda::index_on(b.hops, qkv)),
+                                detail::optional(hops_on(b.hops, table, qkv)),
                                 Shape{heads, options.dropout, static_cast<Index>(options.key)});
 }
 
