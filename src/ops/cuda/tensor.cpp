@@ -12,9 +12,15 @@ struct Entry {
   c10::weak_intrusive_ptr<c10::TensorImpl> key;
   std::uint32_t version;
   at::Device device;
+  void* stream;
   std::type_index kind;
   std::shared_ptr<void> value;
 };
+
+// Of a CUDA device, torch's current one.
+void* stream_on(at::Device device) {
+  return device.is_cuda() ? c10::cuda::getCurrentCUDAStream(device.index()).stream() : nullptr;
+}
 
 std::uint32_t version_of(const at::Tensor& t) {
   return t.is_inference() ? 0 : static_cast<std::uint32_t>(t._version());
@@ -27,13 +33,15 @@ std::shared_ptr<void> kept(const at::Tensor& key, at::Device device, std::type_i
   static std::recursive_mutex mutex;             // make may ask for another entry
   static auto* entries = new std::deque<Entry>;  // outlives the CUDA context's own statics
   const std::lock_guard<std::recursive_mutex> lock(mutex);
+  void* const stream = stream_on(device);
   for (auto e = entries->begin(); e != entries->end();) {
     const auto alive = e->key.lock();
     if (!alive) {
       e = entries->erase(e);
       continue;
     }
-    if (alive.get() == key.unsafeGetTensorImpl() && e->device == device && e->kind == kind) {
+    if (alive.get() == key.unsafeGetTensorImpl() && e->device == device && e->stream == stream &&
+        e->kind == kind) {
       if (e->version == version_of(key)) return e->value;
       e = entries->erase(e);
       continue;
@@ -42,7 +50,7 @@ std::shared_ptr<void> kept(const at::Tensor& key, at::Device device, std::type_i
   }
   std::shared_ptr<void> value = make();
   entries->push_back({c10::weak_intrusive_ptr<c10::TensorImpl>(key.getIntrusivePtr()),
-                      version_of(key), device, kind, value});
+                      version_of(key), device, stream, kind, value});
   if (entries->size() > kEntries) entries->pop_front();
   return value;
 }

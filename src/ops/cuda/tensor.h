@@ -100,8 +100,8 @@ class Launches {
   c10::cuda::CUDAGuard guard_;
 };
 
-// What was made of `key` on `device`, made again when key has changed; kept until key is gone and
-// the entry is needed for another one.
+// What was made of `key` on `device` for its current stream, made again when key has changed; kept
+// until key is gone and the entry is needed for another one.
 std::shared_ptr<void> kept(const at::Tensor& key, at::Device device, std::type_index kind,
                            const std::function<std::shared_ptr<void>()>& make);
 template <class T>
