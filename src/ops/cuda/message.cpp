@@ -117,6 +117,7 @@ class GatedGcn : public torch::autograd::Function<GatedGcn> {
     variable_list saved{abde, c, h, ehat, denominator, mean};
     saved.insert(saved.end(), index.begin(), index.end());
     ctx->save_for_backward(saved);
+    ctx->set_materialize_grads(false);  // where ê goes nowhere, no zeros [E, D] are made and read
     return {h, ehat};
   }
 

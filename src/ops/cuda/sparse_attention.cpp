@@ -210,6 +210,7 @@ class EdgeAttention : public torch::autograd::Function<EdgeAttention> {
     ctx->saved_data["clamp"] = form.clamp;
     ctx->saved_data["epsilon"] = form.epsilon;
     ctx->saved_data["edge_gradient"] = edge_in && edge_in->requires_grad();
+    ctx->set_materialize_grads(false);  // where w goes nowhere, no zeros [P, D] are made and read
     if (!w.defined()) return {saved[4]};
     return {saved[4], w};
   }
@@ -271,8 +272,8 @@ namespace device {
 at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const AttentionPattern& pattern,
                             const SparseAttentionOptions& options) {
-  return SparseAttention::apply(
   if (const auto out = cuda::attention_by_tiles(q, k, v, pattern, options)) return *out;
+  return SparseAttention::apply(
       q, k, v, detail::optional(options.pair_bias), detail::optional(options.type_bias),
       pattern_on(pattern, q),
       Softmax{options.scale, options.dropout, static_cast<Index>(options.key)});
