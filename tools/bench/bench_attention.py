@@ -127,10 +127,10 @@ def pyg_attention(target, source, nodes, scale):
     import torch_geometric
     from torch_geometric.utils import scatter, softmax
 
-    def attend(q, k, v):
-        score = (q[target] * k[source]).sum(-1) * scale
-        weight = softmax(score, target, num_nodes=nodes)
-        return scatter(v[source] * weight.unsqueeze(-1), target, 0, nodes, "sum")
+    def attend(q, k, v):  # index_select as PyG's MessagePassing: indexing costs more backward
+        score = (q.index_select(0, target) * k.index_select(0, source)).sum(-1) * scale
+        weight = softmax(score, target, num_nodes=nodes).unsqueeze(-1)
+        return scatter(v.index_select(0, source) * weight, target, 0, nodes, "sum")
     return attend, torch_geometric.__version__
 
 
