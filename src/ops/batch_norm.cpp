@@ -203,7 +203,7 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
   if (x.size(0) == 0) {  // there are no statistics to take
     return residual.defined() ? at::add(x, residual) : x;
   }
-  if (detail::on_device("batch_norm", x)) {
+  if (detail::on_device("batch_norm", x, residual)) {
     return device::batch_norm(x, residual, state, training, dropout, key);
   }
   return BatchNorm::apply(x, detail::optional(residual), state.weight, state.bias,

@@ -54,7 +54,7 @@ at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::T
               " as x");
   TORCH_CHECK(p >= 0 && p < 1, "[dropout] p is ", p, "; expected [0, 1)");
   if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
-  if (detail::on_device("dropout", x)) {
+  if (detail::on_device("dropout", x, residual)) {
     return device::activate_rows(x, at::Tensor(), {RowActivation::kNone, p, key}, residual);
   }
   return ResidualDropout::apply(x, detail::optional(residual), p, static_cast<std::int64_t>(key));

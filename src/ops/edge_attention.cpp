@@ -200,7 +200,7 @@ std::pair<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at::
   const auto shaped = [&](const at::Tensor& out, const at::Tensor& w) {
     return std::pair(out.view(q.sizes()), w.defined() ? w.view(edge.sizes()) : w);
   };
-  if (detail::on_device("edge_attention", q)) {
+  if (detail::on_device("edge_attention", q, {k, v, edge})) {
     const auto [out, w] =
         device::edge_attention(rows.q, rows.k, rows.v, edge_rows, problem.pattern, problem.options);
     return shaped(out, w);

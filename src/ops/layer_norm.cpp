@@ -186,7 +186,7 @@ void check(const char* op, const at::Tensor& x, const at::Tensor& residual,
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
                       const at::Tensor& bias, const LayerNormOptions& options) {
   check("layer_norm", x, residual, weight, bias, options);
-  if (detail::on_device("layer_norm", x)) {
+  if (detail::on_device("layer_norm", x, residual)) {
     return device::layer_norm(x, residual, weight, bias, options);
   }
   return RowNormFunction::apply(x, detail::optional(residual), weight, bias, std::nullopt,
@@ -201,7 +201,7 @@ at::Tensor graph_norm(const at::Tensor& x, const at::Tensor& residual, const at:
   const Index end = start[graph_start.size(0) - 1];
   TORCH_CHECK(end == x.size(0), "[graph_norm] graph_start ends at ", end, "; expected ", x.size(0),
               " rows of x");
-  if (detail::on_device("graph_norm", x)) {
+  if (detail::on_device("graph_norm", x, residual)) {
     return device::graph_norm(x, residual, weight, bias, graph_start, options);
   }
   return RowNormFunction::apply(x, detail::optional(residual), weight, bias,

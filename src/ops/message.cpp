@@ -201,7 +201,9 @@ at::Tensor gine_aggregate(const at::Tensor& x, const at::Tensor& edge, const Edg
               "[gine_aggregate] edge has shape ", edge.sizes(), "; expected [", edges.count(), ", ",
               x.size(1), "]");
   check_type("gine_aggregate", "edge", edge, x);
-  if (detail::on_device("gine_aggregate", x)) return device::gine_aggregate(x, edge, edges);
+  if (detail::on_device("gine_aggregate", x, edge)) {
+    return device::gine_aggregate(x, edge, edges);
+  }
   return Gine::apply(x, edge, edges.source, edges.target, edges.in_start, edges.out_start,
                      edges.out_edge);
 }
@@ -213,7 +215,7 @@ std::pair<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Te
               "[gated_gcn] c has shape ", c.sizes(), "; expected [", edges.count(), ", ",
               abde.size(1) / 4, "]");
   check_type("gated_gcn", "c", c, abde);
-  if (detail::on_device("gated_gcn", abde)) return device::gated_gcn(abde, c, edges);
+  if (detail::on_device("gated_gcn", abde, c)) return device::gated_gcn(abde, c, edges);
   const variable_list out = GatedGcn::apply(abde, c, edges.source, edges.target, edges.in_start,
                                             edges.out_start, edges.out_edge);
   return {out[0], out[1]};

@@ -103,7 +103,7 @@ at::Tensor activate_rows(const at::Tensor& x, const at::Tensor& bias, const RowO
               residual.scalar_type(), "; expected ", x.sizes(), " and ", x.scalar_type(), " as x");
   TORCH_CHECK(options.dropout >= 0 && options.dropout < 1, "[activate_rows] dropout is ",
               options.dropout, "; expected [0, 1)");
-  if (detail::on_device("activate_rows", x)) {
+  if (detail::on_device("activate_rows", x, residual)) {
     return device::activate_rows(x, bias, options, residual);
   }
   return ActivateRows::apply(x, detail::optional(bias), detail::optional(residual),

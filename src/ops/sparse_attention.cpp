@@ -229,7 +229,7 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::
       options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(rows.q.size(2)));
   problem.dropout = options.dropout;
   problem.key = options.key;
-  if (detail::on_device("sparse_attention", q)) {
+  if (detail::on_device("sparse_attention", q, {k, v, options.pair_bias, options.type_bias})) {
     SparseAttentionOptions resolved = options;
     resolved.scale = problem.scale;
     return device::sparse_attention(rows.q, rows.k, rows.v, problem.pattern, resolved)

@@ -26,8 +26,9 @@
 namespace gtrain::ops {
 namespace detail {
 
-// Whether x lies on a CUDA device. Throws c10::Error for one where this build has no kernels.
-bool on_device(const char* op, const at::Tensor& x);
+// Whether x lies on a CUDA device. Throws c10::Error for one where this build has no kernels, and
+// for operands (undefined ones aside) that are not where x is: kernels read them by address.
+bool on_device(const char* op, const at::Tensor& x, at::TensorList operands = {});
 
 }  // namespace detail
 
