@@ -186,12 +186,20 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
   }
 };
 
+void check_columns(const char* name, const at::Tensor& t, const at::Tensor& x) {
+  TORCH_CHECK(t.dim() == 1 && t.size(0) == x.size(1), "[batch_norm] ", name, " has shape ",
+              t.sizes(), "; expected [", x.size(1), "] as the columns of x");
+}
+
 }  // namespace
 
 at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const BatchNormState& state,
                       bool training, double dropout, std::uint64_t key) {
-  TORCH_CHECK(x.dim() == 2 && x.size(1) == state.weight.size(0), "[batch_norm] x has shape ",
-              x.sizes(), "; expected [N, ", state.weight.size(0), "] as weight");
+  TORCH_CHECK(x.dim() == 2, "[batch_norm] x has shape ", x.sizes(), "; expected [N, D]");
+  check_columns("weight", state.weight, x);
+  check_columns("bias", state.bias, x);
+  check_columns("running_mean", state.running_mean, x);
+  check_columns("running_var", state.running_var, x);
   TORCH_CHECK(!residual.defined() || residual.sizes() == x.sizes(),
               "[batch_norm] residual has shape ", residual.sizes(), "; expected ", x.sizes(),
               " as x");

@@ -115,6 +115,13 @@ TEST(BatchNorm, RefusesShapesThatDoNotFit) {
   const ops::BatchNormState s = state(at::ones({4}), at::zeros({4}));
   EXPECT_THROW(ops::batch_norm(at::zeros({2, 3}), {}, s, true), c10::Error);
   EXPECT_THROW(ops::batch_norm(at::zeros({2, 4}), at::zeros({3, 4}), s, true), c10::Error);
+  for (at::Tensor ops::BatchNormState::*part :
+       {&ops::BatchNormState::weight, &ops::BatchNormState::bias,
+        &ops::BatchNormState::running_mean, &ops::BatchNormState::running_var}) {
+    ops::BatchNormState other = s;
+    other.*part = at::ones({1});
+    EXPECT_THROW(ops::batch_norm(at::zeros({2, 4}), {}, other, true), c10::Error);
+  }
 }
 
 }  // namespace
