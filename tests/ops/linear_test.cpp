@@ -30,6 +30,29 @@ TEST(Linear, WorksWithoutBias) {
   EXPECT_LT(support::distance(ops::linear(x, w, {}), at::matmul(x, w.t())), 1e-13);
 }
 
+TEST(Linear, GradientsEqualFiniteDifferences) {
+  at::manual_seed(5);
+  for (const bool relu : {false, true}) {
+    support::expect_gradients(
+        [&](const Tensors& in) -> Tensors { return {ops::linear(in[0], in[1], in[2], relu)}; },
+        {at::randn({4, 3}, at::kDouble), at::randn({2, 3}, at::kDouble),
+         at::randn({2}, at::kDouble)});
+  }
+}
+
+TEST(Linear, NoInputChannelsGiveTheBiasAndItsGradient) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    const at::Tensor x = at::zeros({3, 0}, type).requires_grad_();
+    const at::Tensor w = at::zeros({2, 0}, type).requires_grad_();
+    const at::Tensor b = at::randn({2}, type).requires_grad_();
+    const at::Tensor y = ops::linear(x, w, b);
+    EXPECT_EQ(support::distance(y, b.detach().expand({3, 2})), 0);
+    y.sum().backward();
+    EXPECT_EQ(support::distance(b.grad(), at::full({2}, 3, type)), 0);
+    EXPECT_EQ(x.grad().sizes(), x.sizes());
+  }
+}
+
 TEST(Linear, BitsDoNotDependOnTheThreadCount) {
   support::expect_thread_independent(
       [](const Tensors& in) -> Tensors { return {ops::linear(in[0], in[1], in[2], true)}; },

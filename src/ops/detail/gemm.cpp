@@ -43,6 +43,9 @@ void gemm(char ta, char tb, int m, int n, int k, const double* a, int lda, const
   dgemm_(&ta, &tb, &m, &n, &k, &one, a, &lda, b, &ldb, &zero, c, &ldc);
 }
 
+// BLAS refuses a leading dimension of 0, which a matrix without columns has.
+int leading(std::int64_t columns) { return columns > 0 ? static_cast<int>(columns) : 1; }
+
 // True where our own kernel did the work. All extents fit an int: the callers' blocks are small.
 template <class T>
 bool own_product(std::int64_t m, std::int64_t n, std::int64_t k, const T* a, std::int64_t a_row,
@@ -70,22 +73,23 @@ void product_nt(std::int64_t m, std::int64_t o, std::int64_t k, const T* x, cons
   if (wt != nullptr && own_product(m, o, k, x, k, std::int64_t{1}, wt, y)) return;
   const SingleThreaded guard;
   const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
-  gemm('T', 'N', oi, mi, ki, w, ki, x, ki, y, oi);
+  gemm('T', 'N', oi, mi, ki, w, leading(k), x, leading(k), y, leading(o));
 }
 template <class T>
 void product_nn(std::int64_t m, std::int64_t k, std::int64_t o, const T* dy, const T* w, T* dx) {
   if (own_product(m, k, o, dy, o, std::int64_t{1}, w, dx)) return;
   const SingleThreaded guard;
   const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
-  gemm('N', 'N', ki, mi, oi, w, ki, dy, oi, dx, ki);
+  gemm('N', 'N', ki, mi, oi, w, leading(k), dy, leading(o), dx, leading(k));
 }
 template <class T>
 void product_tn(std::int64_t m, std::int64_t o, std::int64_t k, std::int64_t first,
                 std::int64_t last, const T* dy, const T* x, T* dw) {
   if (own_product(last - first, k, m, dy + first, std::int64_t{1}, o, x, dw + first * k)) return;
   const SingleThreaded guard;
-  const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
-  gemm('N', 'T', ki, static_cast<int>(last - first), mi, x, ki, dy + first, oi, dw + first * k, ki);
+  const int mi = static_cast<int>(m), ki = static_cast<int>(k);
+  gemm('N', 'T', ki, static_cast<int>(last - first), mi, x, leading(k), dy + first, leading(o),
+       dw + first * k, leading(k));
 }
 
 template bool wants_transposed<float>();
