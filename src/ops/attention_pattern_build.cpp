@@ -7,6 +7,7 @@
 #include "gtrain/ops/attention_pattern.h"
 #include "gtrain/ops/top_m.h"
 #include "ops/detail/counter_random.h"
+#include "ops/detail/edge_check.h"
 #include "ops/detail/pattern_builder.h"
 
 namespace gtrain::ops {
@@ -43,6 +44,7 @@ void check_at_least(const char* pattern, const char* option, Index value, Index 
 }
 
 void check_edges(const char* pattern, const Graphs& graphs, const EdgeIndex& edges) {
+  detail::check_edge_index((std::string(pattern) + "_pattern").c_str(), edges);
   TORCH_CHECK(edges.nodes() == graphs.nodes(), "[", pattern, "_pattern] edges have ", edges.nodes(),
               " nodes; expected ", graphs.nodes(), " as graph_start");
 }

@@ -5,6 +5,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
+#include "ops/detail/edge_check.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/segment_plan.h"
@@ -184,6 +185,7 @@ class WeightedAggregate : public torch::autograd::Function<WeightedAggregate> {
 };
 
 void check_edges(const char* op, const at::Tensor& x, const EdgeIndex& edges) {
+  detail::check_edge_index(op, edges);
   TORCH_CHECK(x.dim() == 2 && x.size(0) == edges.nodes(), "[", op, "] x has shape ", x.sizes(),
               "; expected [", edges.nodes(), ", D] as the edge index");
 }
@@ -224,7 +226,8 @@ std::pair<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Te
 at::Tensor weighted_aggregate(const at::Tensor& x, const at::Tensor& self, const at::Tensor& weight,
                               const EdgeIndex& edges) {
   check_edges("weighted_aggregate", x, edges);
-  TORCH_CHECK(self.size(0) == edges.nodes() && weight.size(0) == edges.count(),
+  TORCH_CHECK(self.dim() == 1 && self.size(0) == edges.nodes() && weight.dim() == 1 &&
+                  weight.size(0) == edges.count(),
               "[weighted_aggregate] self and weight have shapes ", self.sizes(), " and ",
               weight.sizes(), "; expected [", edges.nodes(), "] and [", edges.count(), "]");
   check_type("weighted_aggregate", "self", self, x);

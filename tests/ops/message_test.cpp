@@ -110,11 +110,44 @@ TEST(Message, BitsDoNotDependOnTheThreadCount) {
   support::expect_thread_independent(gated(b), a);
 }
 
+TEST(GatedGcn, OneOutputAloneTakesItsGradient) {
+  at::manual_seed(3);
+  const EdgeBatch b = support::pack({support::star(4), support::cycle(3)});
+  for (const std::size_t which : {0, 1}) {
+    const auto one = [which](const support::Operation& f) {
+      return [=](const Tensors& in) -> Tensors { return {f(in)[which]}; };
+    };
+    support::expect_kernel_law(one(gated(b)), one(composed_gated(b)), gated_inputs(b, 5));
+  }
+}
+
+TEST(Message, RefusesEdgesThatItCannotReadAsTheyAre) {
+  const EdgeBatch b = support::pack({support::path(3)});
+  for (at::Tensor ops::EdgeIndex::*part :
+       {&ops::EdgeIndex::source, &ops::EdgeIndex::target, &ops::EdgeIndex::in_start,
+        &ops::EdgeIndex::out_start, &ops::EdgeIndex::out_edge}) {
+    const at::Tensor good = b.edges.*part;
+    for (const at::Tensor& bad :
+         {good.to(at::kInt), good.slice(0, 1), good + 1, at::stack({good, good}, 1).select(1, 0)}) {
+      if (part != &ops::EdgeIndex::in_start && part != &ops::EdgeIndex::out_start &&
+          bad.is_contiguous() && bad.sizes() == good.sizes() && bad.scalar_type() == at::kLong) {
+        continue;  // the ends themselves are not looked at
+      }
+      ops::EdgeIndex edges = b.edges;
+      edges.*part = bad;
+      EXPECT_THROW(ops::gine_aggregate(at::zeros({3, 2}), at::zeros({4, 2}), edges), c10::Error);
+    }
+  }
+}
+
 TEST(Message, RefusesShapesThatDoNotFit) {
   const EdgeBatch b = support::pack({support::path(3)});
   EXPECT_THROW(ops::gine_aggregate(at::zeros({4, 2}), at::zeros({4, 2}), b.edges), c10::Error);
   EXPECT_THROW(ops::gine_aggregate(at::zeros({3, 2}), at::zeros({4, 3}), b.edges), c10::Error);
   EXPECT_THROW(ops::gated_gcn(at::zeros({3, 8}), at::zeros({4, 3}), b.edges), c10::Error);
+  EXPECT_THROW(
+      ops::weighted_aggregate(at::zeros({3, 2}), at::zeros({3, 2}), at::zeros({4}), b.edges),
+      c10::Error);
 }
 
 }  // namespace
