@@ -124,6 +124,7 @@ class EdgeAttentionFunction : public torch::autograd::Function<EdgeAttentionFunc
     ctx->save_for_backward({problem.q, problem.k, problem.v, problem.edge, out, inverse,
                             pattern.row_start, pattern.column, pattern.column_start, pattern.row,
                             pattern.pair});
+    ctx->set_materialize_grads(false);  // of the output that nobody reads: [P, D] zeros
     ctx->saved_data["scale"] = problem.options.scale;
     ctx->saved_data["clamp"] = problem.options.clamp;
     if (!w.defined()) return {out};
