@@ -8,6 +8,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
@@ -124,6 +125,7 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("batch_norm");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &z = saved[0], &weight = saved[1];
     const at::Tensor g = grads[0].contiguous();

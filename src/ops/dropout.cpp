@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/random.h"
 #include "ops/detail/residual_dropout.h"
@@ -26,6 +27,7 @@ class ResidualDropout : public torch::autograd::Function<ResidualDropout> {
     return z;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("dropout");
     const at::Tensor g = grads[0].contiguous();
     at::Tensor dx = at::empty_like(g);
     apply_mask(g, at::Tensor(), ctx->saved_data["p"].toDouble(), ctx->saved_data["key"].toInt(),

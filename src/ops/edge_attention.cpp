@@ -7,6 +7,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/pattern_check.h"
 #include "ops/detail/sparse_run.h"
@@ -132,6 +133,7 @@ class EdgeAttentionFunction : public torch::autograd::Function<EdgeAttentionFunc
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("edge_attention");
     const variable_list saved = ctx->get_saved_variables();
     Problem problem;
     problem.q = saved[0];

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/segment_sum.h"
 
 namespace gtrain::ops {
@@ -39,6 +40,7 @@ class Gather : public torch::autograd::Function<Gather> {
     return take_rows(x.contiguous(), index);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("gather");
     const at::Tensor none;
     return {sum_rows(grads[0].contiguous(), ctx->get_saved_variables()), none, none, none};
   }
@@ -53,6 +55,7 @@ class ScatterAdd : public torch::autograd::Function<ScatterAdd> {
     return sum_rows(x.contiguous(), saved);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("scatter_add");
     const at::Tensor none;
     return {take_rows(grads[0].contiguous(), ctx->get_saved_variables()[0]), none, none, none};
   }

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/residual_dropout.h"
-
 #include "ops/detail/start_check.h"
+
 namespace gtrain::ops {
 namespace {
 
@@ -115,6 +116,7 @@ class RowNormFunction : public torch::autograd::Function<RowNormFunction> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("layer_norm");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &z = saved[0], &weight = saved[1];
     const at::Tensor g = grads[0].contiguous();

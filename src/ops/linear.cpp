@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/gemm.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
@@ -75,6 +76,7 @@ class Linear : public torch::autograd::Function<Linear> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("linear");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &w = saved[1], &y = saved[2];
     at::Tensor dy = grads[0].contiguous();

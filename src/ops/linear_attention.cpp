@@ -9,10 +9,11 @@
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/favor_large.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
-
 #include "ops/detail/start_check.h"
+
 namespace gtrain::ops {
 namespace {
 
@@ -118,6 +119,7 @@ class LinearAttention : public torch::autograd::Function<LinearAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("linear_attention");
     const variable_list s = ctx->get_saved_variables();
     const Tensors t{
         s[0], s[1], s[2], s[3], s[4], s[5], grads[0].contiguous(), at::empty_like(s[0])};

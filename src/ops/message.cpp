@@ -6,6 +6,7 @@
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/edge_check.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/segment_plan.h"
@@ -61,6 +62,7 @@ class Gine : public torch::autograd::Function<Gine> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("gine_aggregate");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &edge = saved[1];
     const EdgeIndex edges = restore(saved, 2);
@@ -115,6 +117,7 @@ class GatedGcn : public torch::autograd::Function<GatedGcn> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("gated_gcn");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &abde = saved[0], &sigma = saved[1];
     const EdgeIndex edges = restore(saved, 4);
@@ -157,6 +160,7 @@ class WeightedAggregate : public torch::autograd::Function<WeightedAggregate> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("weighted_aggregate");
     const variable_list saved = ctx->get_saved_variables();
     const EdgeIndex edges = restore(saved, 2);
     const at::Tensor none;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/residual_dropout.h"
 
@@ -45,6 +46,7 @@ class ActivateRows : public torch::autograd::Function<ActivateRows> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("activate_rows");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &bias = saved[1], wide = widened(bias, x);
     const at::Tensor g = grads[0].contiguous();

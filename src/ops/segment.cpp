@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/segment_sum.h"
-
 #include "ops/detail/start_check.h"
+
 namespace gtrain::ops {
 namespace {
 
@@ -27,6 +28,7 @@ class SegmentSum : public torch::autograd::Function<SegmentSum> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("segment_sum");
     const at::Tensor start = ctx->get_saved_variables()[0], g = grads[0].contiguous();
     const bool mean = ctx->saved_data["mean"].toBool();
     const Index* s = detail::data<Index>(start);
@@ -73,6 +75,7 @@ class SegmentMax : public torch::autograd::Function<SegmentMax> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("segment_max");
     const at::Tensor argmax = ctx->get_saved_variables()[0], g = grads[0].contiguous();
     const Index d = g.size(1);
     at::Tensor dx = at::zeros({ctx->saved_data["rows"].toInt(), d}, g.options());
@@ -130,6 +133,7 @@ class SegmentSoftmax : public torch::autograd::Function<SegmentSoftmax> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("segment_softmax");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor g = grads[0].contiguous();
     at::Tensor dx = at::empty_like(g);

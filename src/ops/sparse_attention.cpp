@@ -7,6 +7,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/pattern_check.h"
@@ -159,6 +160,7 @@ class SparseAttentionFunction : public torch::autograd::Function<SparseAttention
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("sparse_attention");
     const variable_list saved = ctx->get_saved_variables();
     Problem problem;
     problem.q = saved[0];

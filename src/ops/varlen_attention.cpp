@@ -8,12 +8,13 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
-
 #include "ops/detail/start_check.h"
+
 namespace gtrain::ops {
 namespace {
 
@@ -184,6 +185,7 @@ class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("varlen_attention");
     const variable_list saved = ctx->get_saved_variables();
     const at::ScalarType storage = saved[0].scalar_type();
     const at::ScalarType type = detail::compute_type(storage);

@@ -168,6 +168,16 @@ inline void expect_kernel_law(const Operation& op, const Operation& reference,
   for (const at::ScalarType type : types) expect_kernel_law_in(type, op, reference, inputs64);
 }
 
+// Kernels differentiate once: asked for a graph of its gradients, the op throws.
+inline void expect_first_derivative_only(const Operation& op,
+                                         const std::vector<at::Tensor>& inputs) {
+  std::vector<at::Tensor> leaves, weights;
+  for (const at::Tensor& x : inputs) leaves.push_back(x.detach().clone().requires_grad_());
+  const std::vector<at::Tensor> outputs = op(leaves);
+  for (const at::Tensor& out : outputs) weights.push_back(at::ones_like(out));
+  EXPECT_THROW(torch::autograd::grad(outputs, leaves, weights, true, true), c10::Error);
+}
+
 // Central differences in double of sum(op · fixed weights), for every input entry.
 inline void expect_gradients(const Operation& op, const std::vector<at::Tensor>& inputs,
                              double tolerance = 1e-6) {
@@ -196,6 +206,7 @@ inline void expect_gradients(const Operation& op, const std::vector<at::Tensor>&
       ASSERT_NEAR(got, want, tolerance * (1 + std::abs(want))) << "input " << i << " entry " << e;
     }
   }
+  expect_first_derivative_only(op, inputs);
 }
 
 // run(start), for three rows and a parameter `name`, accepts starts of int64 on the CPU and refuses
