@@ -27,7 +27,7 @@ void pack(Index n, Index d, const S* x, Index stride, Compute<S> scale, Compute<
   }
 }
 
-// NaN wins over numbers: what is wrong in the input has to show in the output.
+// NaN may lose to a number: what is wrong in the input shows through its own feature.
 template <class T>
 T maximum(Index count, const T* u) {
   constexpr Index w = Simd<T>::kLanes;
