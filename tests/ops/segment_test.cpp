@@ -133,6 +133,8 @@ TEST(Segment, RefusesShapesThatDoNotFit) {
     EXPECT_THROW(p.kernel(at::zeros({3}), starts({0, 3})), c10::Error);
     EXPECT_THROW(p.kernel(at::zeros({3, 1}), at::zeros({2})), c10::Error);
     EXPECT_THROW(p.kernel(at::zeros({3, 1}), starts({0, 2})), c10::Error);
+    EXPECT_THROW(p.kernel(at::zeros({3, 1}), starts({1, 3})), c10::Error);
+    EXPECT_THROW(p.kernel(at::zeros({3, 1}), starts({0, 7, 3})), c10::Error);
     EXPECT_THROW(p.kernel(at::zeros({3, 1}, at::kInt), starts({0, 3})), c10::Error);
   }
 }

@@ -336,6 +336,11 @@ TEST(VarlenAttention, RefusesStartsItCannotReadAsTheyAre) {
   support::expect_start_checked("graph_start", [](const at::Tensor& start) {
     ops::varlen_attention(at::zeros({3, 12}), start, 2);
   });
+  using Starts = std::vector<std::int64_t>;
+  for (const Starts& start : {Starts{2, 3}, Starts{0, 70000, 3}}) {
+    EXPECT_THROW(ops::varlen_attention(at::zeros({3, 12}), at::tensor(start, at::kLong), 2),
+                 c10::Error);
+  }
 }
 
 TEST(VarlenAttention, RefusesBiasesThatDoNotFit) {
