@@ -123,7 +123,7 @@ TEST(SparseAttention, EqualsItsCompositeOnHubsCutIntoPieces) {
   const Form form{true, true, 0.2};
   for (const auto& [heads, width] : {std::pair{8, 8}, {2, 5}}) {
     support::expect_kernel_law(op(pattern, form), composite(pattern, form),
-                               inputs(pattern, heads, width, form));
+                               inputs(pattern, heads, width, form), support::all_types());
   }
 }
 

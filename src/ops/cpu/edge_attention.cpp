@@ -21,8 +21,8 @@ class Edges : SparsePass<S, kChannels> {
   using T = Compute<S>;
 
   explicit Edges(const EdgeAttention<S>& a)
-      : Pass(a.heads, a.width, a.partial, {4 + block_pairs<S>(a.heads, a.width), 3, 4}), a_(a) {
-    for (T** p : {&own_, &other_, &sum_, &sum2_}) *p = this->take_row();
+      : Pass(a.heads, a.width, a.partial, {5 + block_pairs<S>(a.heads, a.width), 3, 4}), a_(a) {
+    for (T** p : {&own_, &other_, &sum_, &sum2_, &part_}) *p = this->take_row();
     for (T** p : {&total_, &inverse_, &delta_}) *p = this->take_statistic();
     for (T** p : {&score_, &value_, &inverses_, &deltas_}) *p = this->take_scores();
     products_ = this->take_row();  // block_ rows
@@ -169,6 +169,18 @@ class Edges : SparsePass<S, kChannels> {
     return (score > top) | (score < -top) ? Vec<T>{} : d;
   }
 
+  // Where a block adds up: its own sum, so that those of long rows stay exact; the first block's is
+  // the row's.
+  T* open_part(bool first) {
+    if (first) return sum_;
+    std::fill_n(part_, padded_, T{0});
+    return part_;
+  }
+  void close_part(const T* part) {
+    if (part == sum_) return;
+    for (Index x = 0; x < padded_; ++x) sum_[x] += part[x];
+  }
+
   // sum_ = the gradient of scale q_i over pairs [begin, end); writes theirs of edge.
   void differentiate_row(Index i, Index begin, Index end) {
     std::fill_n(sum_, padded_, T{0});
@@ -185,14 +197,16 @@ class Edges : SparsePass<S, kChannels> {
         const Vec<T> share = exp<T>(clamped(score)) * load(inverse_ + y);
         store(score_ + x, dscore(score, share, load(value_ + x) - load(delta_ + y)));
       });
+      T* part = open_part(p == begin);
       for (Index x = 0; x < pairs.count; ++x) {
         const S* other = k.row(pairs.index[x]);
-        row_.differentiate(score_ + x * heads_, dw(p + x), other, edge(p + x), sum_);
+        row_.differentiate(score_ + x * heads_, dw(p + x), other, edge(p + x), part);
         if (a_.dedge != nullptr) {
           row_.product_of_gradient(score_ + x * heads_, dw(p + x), own_, other,
                                    a_.dedge + (p + x) * size_);
         }
       }
+      close_part(part);
     }
   }
 
@@ -215,10 +229,12 @@ class Edges : SparsePass<S, kChannels> {
         store(score_ + x, dscore(score, share, load(value_ + x) - load(deltas_ + x)));
         store(value_ + x, share);
       }
+      T* part = open_part(p == begin);
       for (Index x = 0; x < pairs.count; ++x) {
         row_.differentiate(score_ + x * heads_, dw(number[x]), q.row(pairs.index[x]),
-                           edge(number[x]), sum_);
+                           edge(number[x]), part);
       }
+      close_part(part);
       row_.weigh(value_, dout, pairs, sum2_);
     }
   }
@@ -231,7 +247,7 @@ class Edges : SparsePass<S, kChannels> {
   }
 
   const EdgeAttention<S>& a_;
-  T *own_, *other_, *sum_, *sum2_;
+  T *own_, *other_, *sum_, *sum2_, *part_;
   T *total_, *inverse_, *delta_;
   T *score_, *value_, *inverses_, *deltas_, *products_;
 };

@@ -67,47 +67,43 @@ class Row {
 
   // scale · row, widened, lanes beyond a head 0.
   void spread(const S* row, T scale, T* own) const {
-    for (Index b = 0; b < vectors_; ++b) store(own + b * kLanes, vector(row, b) * scale);
+    for_places([&](const Place& p) { store(own + p.own, vector(row, p) * scale); });
   }
   // row = own ⊙ factor[head].
   void gather(const T* own, const T* factor, S* row) const {
-    for (Index b = 0; b < vectors_; ++b) {
-      put(row, b, load(own + b * kLanes) * expand(factor, b));
-    }
+    for_places([&](const Place& p) { put(row, p, load(own + p.own) * expand(factor, p)); });
   }
   // own = own ⊙ factor[head].
   void rescale(const T* factor, T* own) const {
-    for (Index b = 0; b < vectors_; ++b) {
-      store(own + b * kLanes, load(own + b * kLanes) * expand(factor, b));
-    }
+    for_places([&](const Place& p) { store(own + p.own, load(own + p.own) * expand(factor, p)); });
   }
 
   // row = own, lanes beyond a head left out.
   void write(const T* own, S* row) const {
-    for (Index b = 0; b < vectors_; ++b) put(row, b, load(own + b * kLanes));
+    for_places([&](const Place& p) { put(row, p, load(own + p.own)); });
   }
   // product = own ⊙ row ⊙ edge; edge may be null: 1.
   void multiply(const T* own, const S* row, const S* edge, T* product) const {
-    for (Index b = 0; b < vectors_; ++b) {
-      Vec<T> x = load(own + b * kLanes) * vector(row, b);
-      if (edge != nullptr) x *= vector(edge, b);
-      store(product + b * kLanes, x);
-    }
+    for_places([&](const Place& p) {
+      Vec<T> x = load(own + p.own) * vector(row, p);
+      if (edge != nullptr) x *= vector(edge, p);
+      store(product + p.own, x);
+    });
   }
   // sum += (d[head] + extra) ⊙ row ⊙ edge; extra may be null: 0, edge null: 1.
   void differentiate(const T* d, const S* extra, const S* row, const S* edge, T* sum) const {
-    for (Index b = 0; b < vectors_; ++b) {
-      Vec<T> x = total(d, extra, b) * vector(row, b);
-      if (edge != nullptr) x *= vector(edge, b);
-      store(sum + b * kLanes, load(sum + b * kLanes) + x);
-    }
+    for_places([&](const Place& p) {
+      Vec<T> x = total(d, extra, p) * vector(row, p);
+      if (edge != nullptr) x *= vector(edge, p);
+      store(sum + p.own, load(sum + p.own) + x);
+    });
   }
   // product = (d[head] + extra) ⊙ own ⊙ row.
   void product_of_gradient(const T* d, const S* extra, const T* own, const S* row,
                            S* product) const {
-    for (Index b = 0; b < vectors_; ++b) {
-      put(product, b, total(d, extra, b) * load(own + b * kLanes) * vector(row, b));
-    }
+    for_places([&](const Place& p) {
+      put(product, p, total(d, extra, p) * load(own + p.own) * vector(row, p));
+    });
   }
   // Sums per head of rows laid out as here.
   void head_sums(const T* products, Index count, T* score) const {
@@ -174,39 +170,46 @@ class Row {
     const Index size = kChannels == Channels::kEightByFour ? 64 : size_;
     return size * static_cast<Index>(sizeof(S));
   }
-  Index head(Index b) const { return b / per_head_; }
-  Index offset(Index b) const {
-    if constexpr (kChannels == Channels::kAny) {
-      return head(b) * width_ + b % per_head_ * kLanes;
-    } else {
-      return b * kLanes;
-    }
+  // Where a vector lies: its first lane in rows laid out as here and in rows [H, d], its (first)
+  // head, and the channels from there to the head's end. Never worked out inside a loop over pairs,
+  // for that takes divisions.
+  struct Place {
+    Index own, row, head, rest;
+  };
+  Place place(Index head, Index of_head) const {
+    const Index b = head * per_head_ + of_head;
+    return {b * kLanes, head * width_ + of_head * kLanes, head, width_ - of_head * kLanes};
   }
-  Vec<T> vector(const S* row, Index b) const {
-    if constexpr (kChannels == Channels::kAny) {
-      return load(row + offset(b), width_ - b % per_head_ * kLanes);
-    } else {
-      return load(row + b * kLanes);
-    }
+  Place place(Index b) const {
+    if constexpr (kPacked) return {b * kLanes, b * kLanes, 2 * b, kLanes};
+    return place(b / per_head_, b % per_head_);
   }
-  void put(S* row, Index b, Vec<T> v) const {
-    if constexpr (kChannels == Channels::kAny) {
-      store(row + offset(b), v, width_ - b % per_head_ * kLanes);
-    } else {
-      store(row + b * kLanes, v);
-    }
-  }
-  Vec<T> total(const T* d, const S* extra, Index b) const {
-    const Vec<T> x = expand(d, b);
-    return extra != nullptr ? x + vector(extra, b) : x;
-  }
-  // factor[head] on the lanes of vector b.
-  Vec<T> expand(const T* factor, Index b) const {
+  template <class F>
+  void for_places(const F& f) const {
     if constexpr (kPacked) {
-      return two_halves(factor + 2 * b);
+      for (Index b = 0; b < vectors_; ++b) f(place(b));
     } else {
-      return splat<T>(factor[head(b)]);
+      for (Index h = 0; h < heads_; ++h) {
+        for (Index b = 0; b < per_head_; ++b) f(place(h, b));
+      }
     }
+  }
+  Vec<T> vector(const S* row, const Place& p) const {
+    if constexpr (kChannels == Channels::kAny) return load(row + p.row, p.rest);
+    return load(row + p.row);
+  }
+  void put(S* row, const Place& p, Vec<T> v) const {
+    if constexpr (kChannels == Channels::kAny) return store(row + p.row, v, p.rest);
+    store(row + p.row, v);
+  }
+  Vec<T> total(const T* d, const S* extra, const Place& p) const {
+    const Vec<T> x = expand(d, p);
+    return extra != nullptr ? x + vector(extra, p) : x;
+  }
+  // factor[head] on the lanes of a vector.
+  Vec<T> expand(const T* factor, const Place& p) const {
+    if constexpr (kPacked) return two_halves(factor + p.head);
+    return splat<T>(factor[p.head]);
   }
 
   template <std::size_t kTables>
@@ -260,25 +263,37 @@ class Row {
       return load(own + unit * kLanes) * load(row + unit * kLanes);
     } else {
       Vec<T> sum = {};
-      for (Index b = unit * per_head_; b < (unit + 1) * per_head_; ++b) {
-        sum += load(own + b * kLanes) * vector(row, b);
+      for (Index b = 0; b < per_head_; ++b) {
+        const Place p = place(unit, b);
+        sum += load(own + p.own) * vector(row, p);
       }
       return sum;
     }
   }
 
-  // Vectors [first, first + kCount) of the sum, held in registers.
+  // Adds to vectors [first, first + kCount) of the sum what these pairs give. That is summed apart,
+  // in registers: a row of thousands of pairs loses what its blocks lose, and little more.
   template <int kCount>
   void strip(const T* score, const Table<S>& table, const Gather& pairs, Index first,
              T* sum) const {
     Vec<T> acc[kCount];
-    for (int c = 0; c < kCount; ++c) acc[c] = load(sum + (first + c) * kLanes);
+    Place at[kCount];
+#pragma GCC unroll 4  // early: else the sums go to the stack for every pair
+    for (int c = 0; c < kCount; ++c) {
+      acc[c] = Vec<T>{};
+      at[c] = place(first + c);
+    }
     for (Index i = 0; i < pairs.count; ++i) {
       const S* row = table.row(pairs.index[i]);
       const T* s = score + i * (kChannels == Channels::kEightByFour ? 8 : heads_);
-      for (int c = 0; c < kCount; ++c) acc[c] += expand(s, first + c) * vector(row, first + c);
+#pragma GCC unroll 4
+      for (int c = 0; c < kCount; ++c) acc[c] += expand(s, at[c]) * vector(row, at[c]);
     }
-    for (int c = 0; c < kCount; ++c) store(sum + (first + c) * kLanes, acc[c]);
+#pragma GCC unroll 4
+    for (int c = 0; c < kCount; ++c) {
+      T* to = sum + at[c].own;
+      store(to, load(to) + acc[c]);
+    }
   }
 
   Index heads_, width_, per_head_, vectors_, size_;
