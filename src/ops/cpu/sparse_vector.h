@@ -32,10 +32,7 @@ inline Vec<Compute<S>> load(const S* p, Index count) {
   } else if constexpr (std::is_same_v<S, double>) {
     return _mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), p);
   } else {
-    S buffer[16];
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(buffer),
-                        _mm256_maskz_loadu_epi16(static_cast<__mmask16>(mask), p));
-    return load(static_cast<const S*>(buffer));
+    return load_some(p, static_cast<int>(count));
   }
 #else
   S buffer[static_cast<std::size_t>(kWidth<Compute<S>>)] = {};
@@ -46,9 +43,20 @@ inline Vec<Compute<S>> load(const S* p, Index count) {
 template <class S>
 inline void store(S* p, Vec<Compute<S>> v, Index count) {
   if (count >= kWidth<Compute<S>>) return store(p, v);
+#ifdef __AVX512F__
+  const auto mask = static_cast<std::uint32_t>((1u << count) - 1u);
+  if constexpr (std::is_same_v<S, float>) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), v);
+  } else if constexpr (std::is_same_v<S, double>) {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), v);
+  } else {
+    store_some(p, v, static_cast<int>(count));
+  }
+#else
   S buffer[static_cast<std::size_t>(kWidth<Compute<S>>)];
   store(buffer, v);
   std::memcpy(p, buffer, static_cast<std::size_t>(count) * sizeof(S));
+#endif
 }
 
 // out[i] = the sum of the lanes of x[i], for one vector's worth of vectors.

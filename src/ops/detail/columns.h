@@ -39,6 +39,10 @@ inline Vec<double> load_part(const double* p, int count) {
 inline void store_part(double* p, Vec<double> x, int count) {
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << count) - 1), x);
 }
+inline Vec<float> load_part(const detail::Bf16* p, int count) { return load_some(p, count); }
+inline void store_part(detail::Bf16* p, Vec<float> x, int count) { store_some(p, x, count); }
+inline Vec<float> load_part(const detail::Half* p, int count) { return load_some(p, count); }
+inline void store_part(detail::Half* p, Vec<float> x, int count) { store_some(p, x, count); }
 #endif
 
 template <int V, bool kPart, class T>

@@ -63,30 +63,51 @@ inline void store(T* p, Vec<T> v) {
 typedef std::uint16_t Bits16 __attribute__((vector_size(32)));
 typedef std::uint16_t UnalignedBits16 __attribute__((vector_size(32), aligned(2), may_alias));
 
-inline Vec<float> load(const detail::Bf16* p) {
+inline Vec<float> widened(detail::Bf16, Bits16 bits) {
   using U = Simd<float>::U;
-  const Bits16 bits = *reinterpret_cast<const UnalignedBits16*>(p);
   const U wide = __builtin_convertvector(bits, U) << 16;
   Vec<float> x;
   std::memcpy(&x, &wide, sizeof(x));
   return x;
 }
-inline void store(detail::Bf16* p, Vec<float> x) {
+inline Bits16 narrowed(detail::Bf16, Vec<float> x) {
   using U = Simd<float>::U;
   U u;
   std::memcpy(&u, &x, sizeof(u));
   const U rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   const U bits = x != x ? U{} + 0x7fc0u : rounded;
-  *reinterpret_cast<UnalignedBits16*>(p) = __builtin_convertvector(bits, Bits16);
+  return __builtin_convertvector(bits, Bits16);
+}
+inline Vec<float> load(const detail::Bf16* p) {
+  return widened(detail::Bf16{}, *reinterpret_cast<const UnalignedBits16*>(p));
+}
+inline void store(detail::Bf16* p, Vec<float> x) {
+  *reinterpret_cast<UnalignedBits16*>(p) = narrowed(detail::Bf16{}, x);
 }
 #ifdef __AVX512F__  // the masked forms: GCC 12 warns about the plain ones
+inline Vec<float> widened(detail::Half, Bits16 bits) {
+  return _mm512_maskz_cvtph_ps(0xffff, reinterpret_cast<__m256i>(bits));
+}
+inline Bits16 narrowed(detail::Half, Vec<float> x) {
+  return reinterpret_cast<Bits16>(
+      _mm512_maskz_cvtps_ph(0xffff, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 inline Vec<float> load(const detail::Half* p) {
-  return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return widened(detail::Half{}, *reinterpret_cast<const UnalignedBits16*>(p));
 }
 inline void store(detail::Half* p, Vec<float> x) {
-  _mm256_storeu_si256(
-      reinterpret_cast<__m256i*>(p),
-      _mm512_maskz_cvtps_ph(0xffff, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  *reinterpret_cast<UnalignedBits16*>(p) = narrowed(detail::Half{}, x);
+}
+// The first `count` of 16; the rest 0 or left alone, and not touched in memory.
+template <class S>
+inline Vec<float> load_some(const S* p, int count) {
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  return widened(S{}, reinterpret_cast<Bits16>(_mm256_maskz_loadu_epi16(mask, p)));
+}
+template <class S>
+inline void store_some(S* p, Vec<float> x, int count) {
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  _mm256_mask_storeu_epi16(p, mask, reinterpret_cast<__m256i>(narrowed(S{}, x)));
 }
 #else
 inline Vec<float> load(const detail::Half* p) {
