@@ -7,6 +7,7 @@
 #include "ops/cuda/block_pattern.h"
 #include "ops/cuda/block_sparse_attention.h"
 #include "ops/cuda/tensor.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/pattern_check.h"
 
 namespace gtrain::ops::cuda {
@@ -110,6 +111,7 @@ class BlockAttention : public torch::autograd::Function<BlockAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    ops::detail::first_derivative_only("sparse_attention");
     const variable_list saved = ctx->get_saved_variables();
     const Softmax softmax{ctx->saved_data["scale"].toDouble(), ctx->saved_data["p"].toDouble(),
                           ctx->saved_data["key"].toInt()};

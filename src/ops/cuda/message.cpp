@@ -7,6 +7,7 @@
 #include "ops/cuda/tensor.h"
 #include "ops/cuda/work_tensor.h"
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 
 namespace gtrain::ops {
 namespace {
@@ -68,6 +69,7 @@ class Gine : public torch::autograd::Function<Gine> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("gine_aggregate");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &edge = saved[1], g = grads[0].contiguous();
     at::Tensor dx = at::empty_like(x), dedge = at::empty_like(edge);
@@ -122,6 +124,7 @@ class GatedGcn : public torch::autograd::Function<GatedGcn> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("gated_gcn");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &abde = saved[0], &c = saved[1];
     const Index d = c.size(1);
@@ -185,6 +188,7 @@ class WeightedAggregate : public torch::autograd::Function<WeightedAggregate> {
     return sweep(x.contiguous(), self, weight, index[3], index[0], at::Tensor());
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("weighted_aggregate");
     const variable_list s = ctx->get_saved_variables();
     const at::Tensor none;
     return {sweep(grads[0].contiguous(), s[0], s[1], s[6], s[3], s[4]), none, none, none};

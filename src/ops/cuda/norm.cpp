@@ -6,6 +6,7 @@
 
 #include "ops/cuda/tensor.h"
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 
 namespace gtrain::ops {
@@ -131,6 +132,7 @@ class NormFunction : public torch::autograd::Function<NormFunction> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("norm");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &z = saved[0], &weight = saved[1], &mean = saved[2], &rstd = saved[3];
     const at::Tensor g = grads[0].contiguous(), w = cuda::as_parameter(weight, z);

@@ -7,6 +7,7 @@
 #include "ops/cuda/segment.h"
 #include "ops/cuda/tensor.h"
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 
 namespace gtrain::ops {
@@ -56,6 +57,7 @@ class ActivateRows : public torch::autograd::Function<ActivateRows> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("activate_rows");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &bias = saved[1], g = grads[0].contiguous();
     const at::Tensor wide = cuda::as_parameter(bias, x);

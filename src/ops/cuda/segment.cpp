@@ -7,6 +7,7 @@
 #include "ops/cuda/tensor.h"
 #include "ops/cuda/top_m.h"
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 
 namespace gtrain::ops {
 namespace {
@@ -58,6 +59,7 @@ class SegmentSum : public torch::autograd::Function<SegmentSum> {
     return sum_rows(x.contiguous(), start, at::Tensor(), mean);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("segment_sum");
     const at::Tensor start = ctx->get_saved_variables()[0], g = grads[0].contiguous();
     const Index rows = ctx->saved_data["rows"].toInt(), d = g.size(1);
     at::Tensor dx = at::empty({rows, d}, g.options());
@@ -91,6 +93,7 @@ class SegmentMax : public torch::autograd::Function<SegmentMax> {
     return out;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("segment_max");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor g = grads[0].contiguous();
     const Index rows = ctx->saved_data["rows"].toInt(), d = g.size(1);
@@ -124,6 +127,7 @@ class SegmentSoftmax : public torch::autograd::Function<SegmentSoftmax> {
     return y;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("segment_softmax");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &y = saved[0], &start = saved[1], g = grads[0].contiguous();
     const Index rows = y.size(0), d = y.size(1);
@@ -151,6 +155,7 @@ class Gather : public torch::autograd::Function<Gather> {
     return take_rows(x.contiguous(), index);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("gather");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor none;
     return {sum_rows(grads[0].contiguous(), saved[0], saved[1], false), none, none, none};
@@ -165,6 +170,7 @@ class ScatterAdd : public torch::autograd::Function<ScatterAdd> {
     return sum_rows(x.contiguous(), start, position, false);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("scatter_add");
     const at::Tensor none;
     return {take_rows(grads[0].contiguous(), ctx->get_saved_variables()[0]), none, none, none};
   }

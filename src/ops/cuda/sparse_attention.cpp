@@ -9,6 +9,7 @@
 #include "ops/cuda/tensor.h"
 #include "ops/cuda/work_tensor.h"
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/pattern_check.h"
 
@@ -116,6 +117,7 @@ class SparseAttention : public torch::autograd::Function<SparseAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("sparse_attention");
     const variable_list saved = ctx->get_saved_variables();
     const Softmax softmax{ctx->saved_data["scale"].toDouble(), ctx->saved_data["p"].toDouble(),
                           ctx->saved_data["key"].toInt()};
@@ -216,6 +218,7 @@ class EdgeAttention : public torch::autograd::Function<EdgeAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("edge_attention");
     const variable_list saved = ctx->get_saved_variables();
     const Clamped form{ctx->saved_data["scale"].toDouble(), ctx->saved_data["clamp"].toDouble(),
                        ctx->saved_data["epsilon"].toDouble(), false};

@@ -9,6 +9,7 @@
 #include "ops/cuda/linear_attention.h"
 #include "ops/cuda/tensor.h"
 #include "ops/detail/device.h"
+#include "ops/detail/first_derivative.h"
 #include "ops/detail/optional.h"
 
 namespace gtrain::ops {
@@ -106,6 +107,7 @@ class VarlenAttention : public torch::autograd::Function<VarlenAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("varlen_attention");
     const variable_list saved = ctx->get_saved_variables();
     const Shape shape{ctx->saved_data["heads"].toInt(), ctx->saved_data["p"].toDouble(),
                       ctx->saved_data["key"].toInt()};
@@ -200,6 +202,7 @@ class LinearAttention : public torch::autograd::Function<LinearAttention> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    detail::first_derivative_only("linear_attention");
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &qkv = saved[0], dout = grads[0].contiguous();
     const at::Tensor dqkv = at::empty_like(qkv), dsum = at::empty_like(saved[7]);
