@@ -117,7 +117,11 @@ std::string doctor_text(const std::string& version) {
   line("threads", fmt::format("{} of {} processors may be used", available_threads(),
                               std::thread::hardware_concurrency()));
   line("memory", memory());
+#ifdef GTRAIN_CUDA
+  line("cuda", "kernels for sm_80, sm_90 and PTX; training runs on the CPU");
+#else
   line("cuda", "not in this build");
+#endif
   line("shipped", base::resource_root().string());
   line("cache", folder(data::cache_folder()));
   line("runs", folder(fs::current_path()));
