@@ -47,6 +47,12 @@ void check_edges(const char* pattern, const Graphs& graphs, const EdgeIndex& edg
   detail::check_edge_index((std::string(pattern) + "_pattern").c_str(), edges);
   TORCH_CHECK(edges.nodes() == graphs.nodes(), "[", pattern, "_pattern] edges have ", edges.nodes(),
               " nodes; expected ", graphs.nodes(), " as graph_start");
+  // Once a batch, and what is built from them is written through.
+  const Index* source = edges.source.const_data_ptr<Index>();
+  for (Index e = 0; e < edges.count(); ++e) {
+    TORCH_CHECK(source[e] >= 0 && source[e] < graphs.nodes(), "[", pattern, "_pattern] edge ", e,
+                " comes from node ", source[e], "; expected [0, ", graphs.nodes(), ")");
+  }
 }
 
 // The streams of random numbers of the graphs.

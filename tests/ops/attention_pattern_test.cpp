@@ -320,6 +320,9 @@ TEST(AttentionPattern, EmptyBatchesHaveEmptyPatterns) {
 TEST(AttentionPattern, RefusesWhatDoesNotFit) {
   const EdgeBatch b = support::pack({support::path(3)});
   EXPECT_THROW(ops::neighbour_pattern(starts({0, 4}), b.edges), c10::Error);
+  EdgeBatch stray = b;
+  stray.edges.source = b.edges.source + 2;
+  EXPECT_THROW(ops::k_hop_pattern(b.graph_start, stray.edges), c10::Error);
   EXPECT_THROW(ops::full_pattern(starts({1, 4})), c10::Error);
   EXPECT_THROW(ops::full_pattern(starts({0, 4, 3})), c10::Error);
   EXPECT_THROW(ops::window_pattern(starts({0, 4}), {.dilation = 0}), c10::Error);
