@@ -2,7 +2,7 @@
 // are made once, in the first-level cache, with vectors laid out as Row has them; their sums per
 // head are the scores. Weights are clamped exponentials, so no maximum is needed and the parts of a
 // long row only add up.
-#include "ops/cpu/sparse_pass.h"
+#include "ops/cpu/sparse_gradient.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
 namespace {
@@ -12,17 +12,17 @@ using detail::SparseCut;
 using detail::SparseRange;
 
 template <class S, Channels kChannels>
-class Edges : SparsePass<S, kChannels> {
-  using Pass = SparsePass<S, kChannels>;
-  using Pass::block_, Pass::heads_, Pass::length_, Pass::padded_, Pass::partial, Pass::row_,
-      Pass::size_;
+class Edges : public SparseGradient<S, kChannels, EdgeAttention<S>> {
+  using Walk = SparseGradient<S, kChannels, EdgeAttention<S>>;
+  using Walk::a_, Walk::block_, Walk::heads_, Walk::length_, Walk::padded_, Walk::partial,
+      Walk::row_, Walk::size_, Walk::sum_, Walk::sum2_;
 
  public:
   using T = Compute<S>;
 
   explicit Edges(const EdgeAttention<S>& a)
-      : Pass(a.heads, a.width, a.partial, {5 + block_pairs<S>(a.heads, a.width), 3, 4}), a_(a) {
-    for (T** p : {&own_, &other_, &sum_, &sum2_, &part_}) *p = this->take_row();
+      : Walk(a, {5 + block_pairs<S>(a.heads, a.width), 3, 4}) {
+    for (T** p : {&own_, &other_, &part_}) *p = this->take_row();
     for (T** p : {&total_, &inverse_, &delta_}) *p = this->take_statistic();
     for (T** p : {&score_, &value_, &inverses_, &deltas_}) *p = this->take_scores();
     products_ = this->take_row();  // block_ rows
@@ -51,46 +51,11 @@ class Edges : SparsePass<S, kChannels> {
   }
 
   void rows(const SparseRange& r) {
-    if (r.part >= 0) {
-      differentiate_row(r.first, r.begin, r.end);
-      std::copy_n(sum_, padded_, partial(r.part));
-      return;
-    }
-    for (Index i = r.first; i < r.last; ++i) {
-      if (const Index next = i + kRowsAhead; next < r.last) {
-        row_.prefetch(a_.q + next * a_.q_stride);
-        row_.prefetch(a_.dout + next * size_);
-        row_.prefetch(a_.out + next * size_);
-      }
-      differentiate_row(i, a_.row_start[i], a_.row_start[i + 1]);
-      this->finish_scaled(sum_, a_.scale, a_.dq + i * size_);
-    }
+    this->walk_rows(r, [&](Index i, Index begin, Index end) { differentiate_row(i, begin, end); });
   }
-  void merge_rows(const SparseCut& cut) {
-    this->add_parts(cut, 0, sum_);
-    this->finish_scaled(sum_, a_.scale, a_.dq + cut.row * size_);
-  }
-
   void columns(const SparseRange& r) {
-    if (r.part >= 0) {
-      differentiate_column(r.first, r.begin, r.end);
-      std::copy_n(sum_, padded_, partial(r.part));
-      std::copy_n(sum2_, padded_, partial(r.part) + padded_);
-      return;
-    }
-    for (Index j = r.first; j < r.last; ++j) {
-      if (const Index next = j + kRowsAhead; next < r.last) {
-        row_.prefetch(a_.k + next * a_.k_stride);
-        row_.prefetch(a_.v + next * a_.v_stride);
-      }
-      differentiate_column(j, a_.column_start[j], a_.column_start[j + 1]);
-      finish_column(j);
-    }
-  }
-  void merge_columns(const SparseCut& cut) {
-    this->add_parts(cut, 0, sum_);
-    this->add_parts(cut, padded_, sum2_);
-    finish_column(cut.row);
+    this->walk_columns(
+        r, [&](Index j, Index begin, Index end) { differentiate_column(j, begin, end); });
   }
 
  private:
@@ -146,10 +111,6 @@ class Edges : SparsePass<S, kChannels> {
     }
     std::copy_n(inverse_, heads_, a_.inverse + i * heads_);
     row_.gather(sum_, inverse_, a_.out + i * size_);
-  }
-  void finish_column(Index j) {
-    this->finish_scaled(sum_, a_.scale, a_.dk + j * size_);
-    this->finish_scaled(sum2_, T{1}, a_.dv + j * size_);
   }
 
   void open_row(Index i, bool writes) {
@@ -246,8 +207,7 @@ class Edges : SparsePass<S, kChannels> {
     }
   }
 
-  const EdgeAttention<S>& a_;
-  T *own_, *other_, *sum_, *sum2_, *part_;
+  T *own_, *other_, *part_;
   T *total_, *inverse_, *delta_;
   T *score_, *value_, *inverses_, *deltas_, *products_;
 };

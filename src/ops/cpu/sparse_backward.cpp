@@ -2,7 +2,7 @@
 // to rows, one over the transpose what belongs to columns. Both compute the weights again from the
 // rows' log-sum-exp, so nothing is stored per pair.
 #include "ops/cpu/sparse_bias.h"
-#include "ops/cpu/sparse_pass.h"
+#include "ops/cpu/sparse_gradient.h"
 
 namespace gtrain::ops::GTRAIN_CPU {
 namespace {
@@ -12,69 +12,30 @@ using detail::SparseCut;
 using detail::SparseRange;
 
 template <class S, Channels kChannels>
-class Backward : SparsePass<S, kChannels> {
-  using Pass = SparsePass<S, kChannels>;
-  using Pass::block_, Pass::heads_, Pass::length_, Pass::padded_, Pass::row_, Pass::size_;
-  using Pass::partial;
+class Backward : public SparseGradient<S, kChannels, SparseAttention<S>> {
+  using Walk = SparseGradient<S, kChannels, SparseAttention<S>>;
+  using Walk::a_, Walk::block_, Walk::heads_, Walk::length_, Walk::padded_, Walk::row_, Walk::size_,
+      Walk::sum_, Walk::sum2_;
 
  public:
   using T = Compute<S>;
 
-  explicit Backward(const SparseAttention<S>& a)
-      : Pass(a.heads, a.width, a.partial, {4, 2, 5}), a_(a), bias_(a) {
-    for (T** p : {&own_, &other_, &sum_, &sum2_}) *p = this->take_row();
+  explicit Backward(const SparseAttention<S>& a) : Walk(a, {4, 2, 5}), bias_(a) {
+    for (T** p : {&own_, &other_}) *p = this->take_row();
     for (T** p : {&lse_, &delta_}) *p = this->take_statistic();
     for (T** p : {&score_, &value_, &factor_, &lses_, &deltas_}) *p = this->take_scores();
   }
 
   void rows(const SparseRange& r, T* dtype_bias) {
-    if (r.part >= 0) {
-      differentiate_row(r.first, r.begin, r.end, dtype_bias);
-      std::copy_n(sum_, padded_, partial(r.part));
-      return;
-    }
-    for (Index i = r.first; i < r.last; ++i) {
-      if (const Index next = i + kRowsAhead; next < r.last) {
-        row_.prefetch(a_.q + next * a_.q_stride);
-        row_.prefetch(a_.dout + next * size_);
-        row_.prefetch(a_.out + next * size_);
-      }
-      differentiate_row(i, a_.row_start[i], a_.row_start[i + 1], dtype_bias);
-      this->finish_scaled(sum_, a_.scale, a_.dq + i * size_);
-    }
+    this->walk_rows(
+        r, [&](Index i, Index begin, Index end) { differentiate_row(i, begin, end, dtype_bias); });
   }
-  void merge_rows(const SparseCut& cut) {
-    this->add_parts(cut, 0, sum_);
-    this->finish_scaled(sum_, a_.scale, a_.dq + cut.row * size_);
-  }
-
   void columns(const SparseRange& r) {
-    if (r.part >= 0) {
-      differentiate_column(r.first, r.begin, r.end);
-      std::copy_n(sum_, padded_, partial(r.part));
-      std::copy_n(sum2_, padded_, partial(r.part) + padded_);
-      return;
-    }
-    for (Index j = r.first; j < r.last; ++j) {
-      if (const Index next = j + kRowsAhead; next < r.last) {
-        row_.prefetch(a_.k + next * a_.k_stride);
-        row_.prefetch(a_.v + next * a_.v_stride);
-      }
-      differentiate_column(j, a_.column_start[j], a_.column_start[j + 1]);
-      finish_column(j);
-    }
-  }
-  void merge_columns(const SparseCut& cut) {
-    this->add_parts(cut, 0, sum_);
-    this->add_parts(cut, padded_, sum2_);
-    finish_column(cut.row);
+    this->walk_columns(
+        r, [&](Index j, Index begin, Index end) { differentiate_column(j, begin, end); });
   }
 
  private:
-  void finish_column(Index j) {
-    this->finish_scaled(sum_, a_.scale, a_.dk + j * size_);
-    this->finish_scaled(sum2_, T{1}, a_.dv + j * size_);
-  }
   // dout · out of row i per head, and the row's entry in the statistics.
   void open_row(Index i, bool writes) {
     const auto row = static_cast<std::int32_t>(i);
@@ -157,9 +118,8 @@ class Backward : SparsePass<S, kChannels> {
     }
   }
 
-  const SparseAttention<S>& a_;
   SparseBias<S> bias_;
-  T *own_, *other_, *sum_, *sum2_;
+  T *own_, *other_;
   T *lse_, *delta_;
   T *score_, *value_, *factor_, *lses_, *deltas_;
 };
