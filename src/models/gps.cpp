@@ -217,7 +217,7 @@ class Gps final : public Model {
 
 }  // namespace
 
-std::shared_ptr<Model> build_gps(const GpsOptions& options, const Signature& signature) {
+std::shared_ptr<Model> build_model(const GpsOptions& options, const Signature& signature) {
   return std::make_shared<Gps>(options, signature);
 }
 

@@ -12,17 +12,22 @@ std::uint64_t path_key(const std::string& path) {
   return h;
 }
 
+template <typename Options>
+Entry entry(std::string_view paper, std::string_view verified) {
+  return {Options::kName, paper, verified};
+}
+
 }  // namespace
 
 const std::vector<Entry>& zoo() {
   static const std::vector<Entry> table{
-      {GpsOptions::kName, "Rampasek et al. 2022", "golden"},
+      entry<GpsOptions>("Rampasek et al. 2022", "golden"),
   };
   return table;
 }
 
 std::shared_ptr<Model> build(const ModelOptions& options, const Signature& signature) {
-  return build_gps(std::get<GpsOptions>(options), signature);
+  return std::visit([&](const auto& o) { return build_model(o, signature); }, options);
 }
 
 void initialise(Model& model, std::uint64_t seed) {

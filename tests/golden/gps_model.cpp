@@ -180,7 +180,7 @@ GpsCase build_gps_case(const Case& c) {
   if (c.has(first + "EigVecs")) {
     s.encodings["laplacian"] = c.input(first + "EigVecs", at::kFloat).size(1);
   }
-  return {models::build_gps(o, s), s.level == data::Level::kNode};
+  return {models::build_model(o, s), s.level == data::Level::kNode};
 }
 
 Batch read_gps_batch(const Case& c, const std::string& prefix, at::ScalarType type) {

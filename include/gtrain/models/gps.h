@@ -58,6 +58,6 @@ class GpsLayer final : public nn::Layer {
   std::unique_ptr<Parts> parts_;
 };
 
-std::shared_ptr<Model> build_gps(const GpsOptions& options, const Signature& signature);
+std::shared_ptr<Model> build_model(const GpsOptions& options, const Signature& signature);
 
 }  // namespace gtrain::models

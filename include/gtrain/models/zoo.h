@@ -1,5 +1,6 @@
 // The table of models: every model gtrain can build, its options and what verifies it. Adding a
-// model is one alternative here and one line in zoo.cpp.
+// model is its header, one alternative here and one line in zoo.cpp; its own file defines
+// build_model(const XOptions&, const Signature&).
 #pragma once
 
 #include <memory>
