@@ -26,6 +26,9 @@ struct Context {
   const std::vector<at::Tensor>* masks = nullptr;
   // Replays the random signs of eigenvector columns [K] instead of drawing them.
   at::Tensor signs;
+  // Adversarial perturbation [N, D] added to the node vectors before the first layer (FLAG);
+  // undefined: none.
+  at::Tensor perturbation;
 
   std::uint64_t next_key();
   const at::Tensor* next_mask();  // nullptr when not replaying
