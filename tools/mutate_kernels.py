@@ -2,6 +2,7 @@
 """Plants faults in the CUDA kernels and asks their emulated tests whether they notice.
 
     tools/mutate_kernels.py --file row.cu                     # every mutant of one source
+    tools/mutate_kernels.py --each operator --jobs 2          # each operator once on every line
     tools/mutate_kernels.py --sample 40 --seed 1 --jobs 2     # 40 mutants of each source
     tools/mutate_kernels.py --resume state.jsonl --table      # only the table of what was run
 
@@ -174,6 +175,24 @@ def equivalents():
     return known
 
 
+def once(found, each, seed):
+    """One mutant, drawn by the seed, for each operator on each line, or for each line. The latter
+    are among the former, so that a run by line is the beginning of a run by operator."""
+    def drawn(groups, key):
+        digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+        return random.Random(digest).choice(groups[key])
+
+    sites = collections.defaultdict(list)
+    for m in found:
+        sites[m.line, m.operator].append(m)
+    by_line = collections.defaultdict(list)
+    for key in sites:
+        by_line[key[0]].append(drawn(sites, key))
+    if each == "line":
+        return [drawn(by_line, line) for line in by_line]
+    return [m for line in by_line.values() for m in line]
+
+
 def chosen(bench, options):
     """(file name, lines, mutant) in a fixed order."""
     files = [p for p in sorted(CUDA.glob("*.cu*")) if p.name not in INTERFACE and bench.tests_of(p.name)]
@@ -183,6 +202,8 @@ def chosen(bench, options):
     for path in files:
         lines = path.read_text().splitlines()
         found = list(mutation_operators.mutants(lines))
+        if options.each:
+            found = once(found, options.each, f"{options.seed} {path.name}")
         if options.sample and options.sample < len(found):
             digest = hashlib.sha256(f"{options.seed} {path.name}".encode()).digest()
             found = sorted(random.Random(digest).sample(found, options.sample))
@@ -214,6 +235,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", action="append", help="a source of src/ops/cuda; may be repeated")
+    parser.add_argument("--each", choices=["line", "operator"],
+                        help="one mutant of each line, or of each operator on each line")
     parser.add_argument("--sample", type=int, help="at most this many mutants of each source")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -271,6 +294,7 @@ def evaluate(bench, work, records, state, options):
                 print(f"{name}:{m.line + 1}: {m.operator}\n  - {m.before}\n  + {m.after.strip()}",
                       flush=True)
 
+    random.Random(options.seed).shuffle(todo)  # what is done when a run is broken off is a sample
     print(f"{len(todo)} mutants of {len({t[1] for t in todo})} sources", file=sys.stderr)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(one, todo))
