@@ -1,5 +1,7 @@
 #include "gtrain/nn/norm.h"
 
+#include <fmt/format.h>
+
 #include "gtrain/ops/batch_norm.h"
 #include "gtrain/ops/layer_norm.h"
 
@@ -80,6 +82,31 @@ std::string GraphNorm::script() const {
 
 void GraphNorm::initialise(base::Random&) { set_affine(weight, bias); }
 
+LayerNorm::LayerNorm(std::int64_t width) {
+  weight = parameter("weight", {width});
+  bias = parameter("bias", {width});
+}
+
+at::Tensor LayerNorm::forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor&,
+                              double dropout, Context& context) {
+  const bool dropping = context.training && dropout > 0;
+  if (dropping && context.masks != nullptr) {
+    return ops::layer_norm(drop(x, dropout, context, residual), {}, weight, bias,
+                           {kEpsilon, 0.0, 0});
+  }
+  return ops::layer_norm(x, residual, weight, bias,
+                         {kEpsilon, dropping ? dropout : 0.0, dropping ? context.next_key() : 0});
+}
+
+std::string LayerNorm::script() const {
+  return fmt::format(
+      "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
+      "    return torch.layer_norm(x, [{}], self.weight, self.bias, 1e-05, False)\n",
+      weight.size(0));
+}
+
+void LayerNorm::initialise(base::Random&) { set_affine(weight, bias); }
+
 at::Tensor NoNorm::forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor&,
                            double dropout, Context& context) {
   return drop(x, dropout, context, residual);
@@ -93,7 +120,8 @@ std::string NoNorm::script() const {
 std::shared_ptr<Norm> make_norm(const std::string& kind, std::int64_t width) {
   if (kind == "batch") return std::make_shared<BatchNorm>(width);
   if (kind == "layer") return std::make_shared<GraphNorm>(width);
-  TORCH_CHECK(kind == "none", "[norm] got ", kind, "; expected batch, layer or none");
+  if (kind == "row") return std::make_shared<LayerNorm>(width);
+  TORCH_CHECK(kind == "none", "[norm] got ", kind, "; expected batch, layer, row or none");
   return std::make_shared<NoNorm>();
 }
 

@@ -30,6 +30,16 @@ TEST(BatchNormLayer, UsesBatchStatisticsInTrainingAndRunningOnesAfter) {
   EXPECT_LT(support::distance(norm->forward(x, evaluation), running), 1e-12);
 }
 
+TEST(LayerNorm, NormalisesTheChannelsOfEachRow) {
+  const auto norm = support::ready(nn::make_norm("row", 6));
+  const at::Tensor x = at::randn({5, 6}, at::kDouble) * 3 + 2,
+                   residual = at::randn({5, 6}, at::kDouble);
+  nn::Context c = support::context(true);
+  const at::Tensor z = x + residual, centred = z - z.mean(1, true);
+  const at::Tensor want = centred / at::sqrt(centred.square().mean(1, true) + 1e-5);
+  EXPECT_LT(support::distance(norm->forward(x, residual, {}, 0.0, c), want), 1e-12);
+}
+
 TEST(NoNorm, IsTheResidualSum) {
   const auto norm = nn::make_norm("none", 3);
   nn::Context c = support::context(true);

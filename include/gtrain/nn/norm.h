@@ -1,6 +1,7 @@
 // Normalisation of packed node or edge rows.
 //   batch: BatchNorm1d over all rows of the batch, eps 1e-5, momentum 0.1 (Ioffe & Szegedy 2015)
 //   layer: PyG's graph-mode LayerNorm: statistics over all nodes and channels of one graph
+//   row:   LayerNorm over the channels of each row (Ba et al. 2016), eps 1e-5
 //   none:  identity
 #pragma once
 
@@ -43,6 +44,17 @@ class GraphNorm final : public Norm {
   at::Tensor weight, bias;
 };
 
+class LayerNorm final : public Norm {
+ public:
+  explicit LayerNorm(std::int64_t width);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& graph_start,
+                     double dropout, Context& context) override;
+  std::string script() const override;
+  void initialise(base::Random& random) override;
+
+  at::Tensor weight, bias;
+};
+
 class NoNorm final : public Norm {
  public:
   at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& graph_start,
@@ -50,8 +62,8 @@ class NoNorm final : public Norm {
   std::string script() const override;
 };
 
-// "batch" | "layer" | "none". Scripted forward: (x: Tensor, batch: Tensor) -> Tensor, batch int64
-// [N].
+// "batch" | "layer" | "row" | "none". Scripted forward: (x: Tensor, batch: Tensor) -> Tensor, batch
+// int64 [N].
 std::shared_ptr<Norm> make_norm(const std::string& kind, std::int64_t width);
 
 }  // namespace gtrain::nn
