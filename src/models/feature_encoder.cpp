@@ -179,6 +179,16 @@ FeatureEncoder::FeatureEncoder(const NodeOptions& node, const EdgeOptions& edge,
     node_ = std::visit([&](const auto& o) { return make_raw(o, raw, own); }, node);
     register_module("node", node_);
   }
+  register_edge(edge, width, signature);
+}
+
+FeatureEncoder::FeatureEncoder(const EdgeOptions& edge, std::int64_t width,
+                               const Signature& signature) {
+  register_edge(edge, width, signature);
+}
+
+void FeatureEncoder::register_edge(const EdgeOptions& edge, std::int64_t width,
+                                   const Signature& signature) {
   const Raw raw{"edge", signature.edge_width, signature.edge_categories};
   edge_ = std::visit([&](const auto& o) { return make_raw(o, raw, width); }, edge);
   if (edge_) register_module("edge", edge_);
@@ -233,7 +243,9 @@ std::string FeatureEncoder::script() const {
   const std::string edge =
       edge_ ? raw_call(*edge_, "edge", "edge_attr")
             : std::string("torch.zeros([edge_attr.size(0), 0], device=edge_attr.device)");
-  return kCheckCategories + node_script() + "def edges(self, edge_attr: Tensor) -> Tensor:\n" +
+  const bool edges_alone = !node_ && encoders_.empty();
+  return kCheckCategories + (edges_alone ? "" : node_script()) +
+         "def edges(self, edge_attr: Tensor) -> Tensor:\n" +
          (edge_ ? raw_check(*edge_, "edge_attr") : "") + "    return " + edge + "\n";
 }
 

@@ -20,6 +20,8 @@ class FeatureEncoder final : public nn::Layer {
   FeatureEncoder(const NodeOptions& node, const EdgeOptions& edge,
                  const std::vector<EncoderOptions>& encoders, std::int64_t width,
                  const Signature& signature);
+  // Edges alone, for models whose layers each have an encoder of their own: nodes is not callable.
+  FeatureEncoder(const EdgeOptions& edge, std::int64_t width, const Signature& signature);
 
   at::Tensor nodes(const data::GraphBatch& batch, nn::Context& context);  // [N, D]
   at::Tensor edges(const data::GraphBatch& batch);  // [E, D]; undefined for edge {name: none}
@@ -31,6 +33,7 @@ class FeatureEncoder final : public nn::Layer {
 
  private:
   struct Encoder;
+  void register_edge(const EdgeOptions& edge, std::int64_t width, const Signature& signature);
   std::string node_script() const;
 
   std::shared_ptr<nn::Layer> node_, edge_;  // "node", "edge"
