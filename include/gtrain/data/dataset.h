@@ -46,9 +46,10 @@ struct DatasetInfo {
   // plain numbers, whatever type they are stored in, and reach a model as floats.
   std::vector<std::int64_t> node_categories;
   std::vector<std::int64_t> edge_categories;
-  bool undirected = true;  // every edge has its reverse
-  std::string split;       // scheme to use when a recipe names none
-  std::string hash;        // of the content: XXH3-128, hex; set by reading a store
+  bool undirected = true;     // every edge has its reverse
+  bool virtual_node = false;  // the last node of every graph was added (data/transform.h)
+  std::string split;          // scheme to use when a recipe names none
+  std::string hash;           // of the content: XXH3-128, hex; set by reading a store
 };
 
 struct Split {
