@@ -1,5 +1,7 @@
 #include "gtrain/models/feature.h"
 
+#include <algorithm>
+
 namespace gtrain::models {
 
 using base::FieldVisitor;
@@ -12,7 +14,27 @@ void TypeOptions::fields(FieldVisitor& f) {
     count);
 }
 
+void CategoricalOptions::fields(FieldVisitor& f) {
+  f({.key = "counts",
+     .doc = "rows of each column's table; absent: the data set's numbers of categories",
+     .min = 1,
+     .max = 1e7},
+    counts);
+  f({.key = "clamp", .doc = "categories beyond a table count as its last row"}, clamp);
+  f({.key = "init",
+     .doc = "xavier: U(+-sqrt(6/(rows + width))), OGB's; normal: N(0, 1)",
+     .one_of = {"xavier", "normal"}},
+    init);
+}
+
+void UnitMlpOptions::fields(FieldVisitor& f) {
+  f({.key = "layers", .doc = "layers", .min = 1, .max = 64}, layers);
+}
+
 namespace {
+
+constexpr const char* kRows =
+    "reads the rows of one column, not eigenpairs; use eigenvectors, deepset or signnet";
 
 void common_fields(FieldVisitor& f, std::string& of, std::int64_t& dim) {
   f({.key = "of", .doc = "name of the computed encoding to learn from", .required = true}, of);
@@ -31,7 +53,26 @@ void norm_field(FieldVisitor& f, std::string& norm) {
 }
 
 void pool_field(FieldVisitor& f, std::string& pool) {
-  f({.key = "pool", .doc = "reduction of a graph's nodes", .one_of = {"sum", "mean", "max"}}, pool);
+  f({.key = "pool",
+     .doc = "reduction of a graph's nodes; graph_token: its first row, the token's",
+     .one_of = {"sum", "mean", "max", "min", "graph_token"}},
+    pool);
+}
+
+void flip_field(FieldVisitor& f, std::string& sign_flip) {
+  f({.key = "sign_flip",
+     .doc = "random signs of eigenvectors in training: one per column and batch, per column and "
+            "graph, or none",
+     .one_of = {"batch", "graph", "none"}},
+    sign_flip);
+}
+
+void mlp_layers_field(FieldVisitor& f, std::int64_t& layers) {
+  f({.key = "layers", .doc = "linear layers in all", .min = 1, .max = 64}, layers);
+}
+
+void require_eigenpairs(FieldVisitor& f, const std::string& of) {
+  f.require(of == "laplacian", "of", "reads eigenpairs; expected laplacian");
 }
 
 }  // namespace
@@ -40,6 +81,7 @@ void LinearEncoderOptions::fields(FieldVisitor& f) {
   common_fields(f, of, dim);
   norm_field(f, norm);
   join_field(f, join);
+  f.require(of != "laplacian", "of", kRows);
 }
 
 void MlpEncoderOptions::fields(FieldVisitor& f) {
@@ -47,6 +89,7 @@ void MlpEncoderOptions::fields(FieldVisitor& f) {
   f({.key = "layers", .doc = "linear layers, each followed by ReLU", .min = 1, .max = 64}, layers);
   norm_field(f, norm);
   join_field(f, join);
+  f.require(of != "laplacian", "of", kRows);
 }
 
 void DeepSetEncoderOptions::fields(FieldVisitor& f) {
@@ -54,13 +97,46 @@ void DeepSetEncoderOptions::fields(FieldVisitor& f) {
   f({.key = "layers", .doc = "linear layers applied to each eigenpair", .min = 1, .max = 64},
     layers);
   f({.key = "post_layers", .doc = "linear layers after the sum", .min = 0, .max = 64}, post_layers);
-  f({.key = "sign_flip",
-     .doc = "random signs of eigenvectors in training: one per column and batch, per column and "
-            "graph, or none",
-     .one_of = {"batch", "graph", "none"}},
-    sign_flip);
+  norm_field(f, norm);
+  flip_field(f, sign_flip);
   join_field(f, join);
-  f.require(of == "laplacian", "of", "deepset reads eigenpairs; expected laplacian");
+  require_eigenpairs(f, of);
+}
+
+void EigenvectorEncoderOptions::fields(FieldVisitor& f) {
+  common_fields(f, of, dim);
+  norm_field(f, norm);
+  flip_field(f, sign_flip);
+  join_field(f, join);
+  require_eigenpairs(f, of);
+}
+
+void StableEncoderOptions::fields(FieldVisitor& f) {
+  f({.key = "of", .doc = "name of the computed encoding to learn from", .required = true}, of);
+  norm_field(f, norm);
+  f({.key = "join", .doc = "gate: for gates of the local branch only", .one_of = {"gate"}}, join);
+  require_eigenpairs(f, of);
+}
+
+void SignNetEncoderOptions::fields(FieldVisitor& f) {
+  common_fields(f, of, dim);
+  f({.key = "model",
+     .doc = "mlp: rho on the K columns side by side; deepset: rho on the sum of those that exist",
+     .one_of = {"mlp", "deepset"}},
+    model);
+  f({.key = "phi_layers", .doc = "GIN layers of phi", .min = 2, .max = 64}, phi_layers);
+  f({.key = "phi_width", .doc = "channels inside phi and rho", .min = 1, .max = 65536}, phi_width);
+  f({.key = "phi_outputs", .doc = "channels phi puts out", .min = 1, .max = 65536}, phi_outputs);
+  f({.key = "rho_layers", .doc = "linear layers of rho", .min = 1, .max = 64}, rho_layers);
+  join_field(f, join);
+  f({.key = "quirks",
+     .doc = "signnet_padded_norm: eigenvectors a graph does not have count, as zeros, in deepset's "
+            "batch norms",
+     .one_of = {"signnet_padded_norm"}},
+    quirks);
+  require_eigenpairs(f, of);
+  f.require(quirks.empty() || model == "deepset", "quirks",
+            "signnet_padded_norm is deepset's; mlp has a column for every eigenvector");
 }
 
 void HalvingHeadOptions::fields(FieldVisitor& f) {
@@ -69,16 +145,52 @@ void HalvingHeadOptions::fields(FieldVisitor& f) {
 }
 
 void MlpHeadOptions::fields(FieldVisitor& f) {
-  f({.key = "layers", .doc = "linear layers in all", .min = 1, .max = 64}, layers);
+  mlp_layers_field(f, layers);
   pool_field(f, pool);
 }
 
-void NodeHeadOptions::fields(FieldVisitor& f) {
-  f({.key = "layers", .doc = "linear layers in all", .min = 1, .max = 64}, layers);
+void GraphormerHeadOptions::fields(FieldVisitor& f) { pool_field(f, pool); }
+
+void NodeHeadOptions::fields(FieldVisitor& f) { mlp_layers_field(f, layers); }
+
+void EdgeHeadOptions::fields(FieldVisitor& f) {
+  mlp_layers_field(f, layers);
+  f({.key = "decode",
+     .doc = "dot: scalar product of the ends' vectors; concat: layers on both side by side",
+     .one_of = {"dot", "concat"}},
+    decode);
 }
 
 const std::string& encoding_of(const EncoderOptions& options) {
   return std::visit([](const auto& o) -> const std::string& { return o.of; }, options);
+}
+
+std::int64_t joined_width(const std::vector<EncoderOptions>& encoders) {
+  std::int64_t sum = 0;
+  for (const EncoderOptions& encoder : encoders) {
+    sum += std::visit(
+        [](const auto& o) -> std::int64_t {
+          if constexpr (requires { o.dim; }) return o.join == "concat" ? o.dim : 0;
+          return 0;
+        },
+        encoder);
+  }
+  return sum;
+}
+
+bool has_gate(const std::vector<EncoderOptions>& encoders) {
+  return std::any_of(encoders.begin(), encoders.end(), [](const EncoderOptions& o) {
+    return std::holds_alternative<StableEncoderOptions>(o);
+  });
+}
+
+bool pools_graph_token(const HeadOptions& head) {
+  return std::visit(
+      [](const auto& o) {
+        if constexpr (requires { o.pool; }) return o.pool == "graph_token";
+        return false;
+      },
+      head);
 }
 
 }  // namespace gtrain::models

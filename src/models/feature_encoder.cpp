@@ -2,184 +2,121 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "gtrain/base/error.h"
-#include "gtrain/nn/embedding.h"
-#include "gtrain/nn/encoder.h"
-#include "gtrain/nn/head.h"
-#include "gtrain/nn/linear.h"
+#include "gtrain/models/raw_encoder.h"
+#include "gtrain/nn/sign_net.h"
 
 namespace gtrain::models {
 namespace {
 
 using base::RecipeError;
 
-// Raw columns of nodes or edges and what the data says of them.
-struct Raw {
-  const char* what;  // "node", "edge"
-  std::int64_t width;
-  const std::vector<std::int64_t>& categories;
-};
-
-std::shared_ptr<nn::Layer> make_raw(const TypeOptions& o, const Raw& raw, std::int64_t width) {
-  if (raw.categories.empty() && (o.count == 0 || raw.width == 0)) {
-    throw RecipeError(fmt::format("model.{}: type needs a categorical column; the data set has {}",
-                                  raw.what, raw.width == 0 ? "none" : "float columns"));
-  }
-  const std::int64_t count = o.count > 0 ? o.count : raw.categories[0];
-  if (!raw.categories.empty() && count < raw.categories[0]) {
-    throw RecipeError(fmt::format("model.{}.count: is {}; the data set has {} categories", raw.what,
-                                  count, raw.categories[0]));
-  }
-  return std::make_shared<nn::Embedding>(std::vector<std::int64_t>{count}, width,
-                                         nn::EmbeddingInit::kNormal);
-}
-
-std::shared_ptr<nn::Layer> make_raw(const CategoricalOptions&, const Raw& raw, std::int64_t width) {
-  if (raw.categories.empty()) {
-    throw RecipeError(
-        fmt::format("model.{}: categorical needs categorical columns; the data set has {}",
-                    raw.what, raw.width == 0 ? "none" : "float columns"));
-  }
-  return std::make_shared<nn::Embedding>(raw.categories, width, nn::EmbeddingInit::kXavier);
-}
-
-std::shared_ptr<nn::Layer> make_raw(const LinearOptions&, const Raw& raw, std::int64_t width) {
-  if (raw.width == 0) {
-    throw RecipeError(
-        fmt::format("model.{}: linear needs columns; the data set has none", raw.what));
-  }
-  return std::make_shared<nn::Linear>(raw.width, width);
-}
-
-std::shared_ptr<nn::Layer> make_raw(const ConstantOptions&, const Raw&, std::int64_t width) {
-  return std::make_shared<nn::Constant>(width);
-}
-
-std::shared_ptr<nn::Layer> make_raw(const NoneOptions&, const Raw&, std::int64_t) {
-  return nullptr;
-}
-
-at::Tensor encode_raw(nn::Layer& layer, const at::Tensor& raw, std::int64_t rows,
-                      at::ScalarType type) {
-  if (auto* table = dynamic_cast<nn::Embedding*>(&layer)) {
-    return table->forward(raw.dim() == 1 ? raw.unsqueeze(1) : raw);
-  }
-  if (auto* linear = dynamic_cast<nn::Linear*>(&layer)) return linear->forward(raw.to(type));
-  return static_cast<nn::Constant&>(layer).forward(rows);
-}
-
-// How the scripted raw encoder `self.<name>` is called on the input `argument`.
-std::string raw_call(const nn::Layer& layer, const std::string& name, const std::string& argument) {
-  if (dynamic_cast<const nn::Constant*>(&layer) != nullptr) {
-    return fmt::format("self.{}.forward({}.size(0))", name, argument);
-  }
-  if (dynamic_cast<const nn::Linear*>(&layer) != nullptr) {
-    return fmt::format("self.{0}.forward({1}.to(self.{0}.weight.dtype))", name, argument);
-  }
-  return fmt::format("self.{}.forward({})", name, argument);
-}
-
-// Statement that refuses values outside the tables of a categorical raw encoder.
-std::string raw_check(const nn::Layer& layer, const std::string& argument) {
-  const auto* table = dynamic_cast<const nn::Embedding*>(&layer);
-  if (table == nullptr) return "";
-  std::string counts;
-  for (const at::Tensor& t : table->tables) {
-    counts += fmt::format("{}{}", counts.empty() ? "" : ", ", t.size(0));
-  }
-  return fmt::format("    self.check_categories({0}, [{1}], \"{0}\")\n", argument, counts);
-}
-
-constexpr const char* kCheckCategories =
-    "def check_categories(self, columns: Tensor, counts: List[int], name: str):\n"
-    "    assert columns.numel() == 0 or not columns.is_floating_point(), "
-    "\"{}: has a floating type; expected integer categories\".format(name)\n"
-    "    used = columns[:, :len(counts)]\n"
-    "    limit = torch.tensor(counts, device=columns.device)\n"
-    "    wrong = torch.nonzero((used < 0) | (used >= limit))\n"
-    "    if wrong.size(0) > 0:\n"
-    "        row = int(wrong[0][0])\n"
-    "        c = int(wrong[0][1])\n"
-    "        assert False, \"{}: row {} column {} holds {}; expected a category from 0 to {}\""
-    ".format(name, row, c, int(used[row][c]), counts[c] - 1)\n";
-
 nn::SignFlip flip_named(const std::string& name) {
   if (name == "batch") return nn::SignFlip::kBatch;
   return name == "graph" ? nn::SignFlip::kGraph : nn::SignFlip::kNone;
 }
 
+// The layer an encoder's options name; `inputs` columns wide, `width` channels out.
+using Made = std::shared_ptr<nn::Encoder>;
+
+Made make(const LinearEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  return std::make_shared<nn::RowEncoder>(inputs, width, 0, o.norm == "batch");
+}
+Made make(const MlpEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  return std::make_shared<nn::RowEncoder>(inputs, width, o.layers, o.norm == "batch");
+}
+Made make(const DeepSetEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  const nn::DeepSetShape shape{width, o.layers, o.post_layers, o.norm == "batch" ? inputs : 0};
+  return std::make_shared<nn::DeepSetEncoder>(shape, flip_named(o.sign_flip));
+}
+Made make(const EigenvectorEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  return std::make_shared<nn::EigenvectorEncoder>(inputs, width, o.norm == "batch",
+                                                  flip_named(o.sign_flip));
+}
+Made make(const StableEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  return std::make_shared<nn::EigenvectorEncoder>(inputs, width, o.norm == "batch",
+                                                  nn::SignFlip::kNone);
+}
+Made make(const SignNetEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  nn::SignNet::Shape shape;
+  shape.model = o.model == "mlp" ? nn::SignNet::Model::kMlp : nn::SignNet::Model::kDeepSet;
+  shape.vectors = inputs;
+  shape.width = width;
+  shape.phi_layers = o.phi_layers;
+  shape.phi_width = o.phi_width;
+  shape.phi_outputs = o.phi_outputs;
+  shape.rho_layers = o.rho_layers;
+  shape.padded_norm = !o.quirks.empty();
+  return std::make_shared<nn::SignNet>(shape);
+}
+
+std::vector<std::string> columns_of(const EncoderOptions& options) {
+  const std::string& of = encoding_of(options);
+  if (std::holds_alternative<DeepSetEncoderOptions>(options)) {
+    return {of + ".values", of + ".vectors"};
+  }
+  const bool rows = std::holds_alternative<LinearEncoderOptions>(options) ||
+                    std::holds_alternative<MlpEncoderOptions>(options);
+  return {rows ? of : of + ".vectors"};
+}
+
+nn::EncoderGraph graph_of(const data::GraphBatch& b) {
+  return {b.graph, b.graph_start, {b.source, b.target, b.in_start, b.out_start, b.out_edge}};
+}
+
 }  // namespace
 
-// A learned encoder with the columns it takes.
-struct FeatureEncoder::Encoder {
-  std::shared_ptr<nn::RowEncoder> rows;
-  std::shared_ptr<nn::DeepSetEncoder> set;
-  std::vector<std::string> inputs;
-  bool add = false;
-
-  at::Tensor forward(const data::GraphBatch& batch, at::ScalarType type,
-                     nn::Context& context) const {
-    const auto column = [&](std::size_t i) {
-      const auto it = batch.encoding.find(inputs[i]);
-      TORCH_CHECK(it != batch.encoding.end(), "[encoder] the batch has no encoding ", inputs[i]);
-      return it->second.to(type);
-    };
-    return set ? set->forward(column(0), column(1), batch.graph, context)
-               : rows->forward(column(0), context);
+FeatureEncoder::Encoder FeatureEncoder::make_encoder(std::size_t i, const EncoderOptions& options,
+                                                     std::int64_t width,
+                                                     const Signature& signature) const {
+  const std::string& of = encoding_of(options);
+  const auto found = signature.encodings.find(of);
+  if (found == signature.encodings.end()) {
+    throw RecipeError(fmt::format("model.encoders[{}].of: the encoding {} is not computed", i, of));
   }
-};
+  Encoder out;
+  out.inputs = columns_of(options);
+  std::visit(
+      [&](const auto& o) {
+        out.join = o.join == "concat" ? Encoder::Join::kConcat
+                   : o.join == "add"  ? Encoder::Join::kAdd
+                                      : Encoder::Join::kGate;
+        out.dim = width;
+        if constexpr (requires { o.dim; }) out.dim = o.dim;
+        out.layer = make(o, found->second, out.dim);
+      },
+      options);
+  if (out.join == Encoder::Join::kAdd && out.dim != width) {
+    throw RecipeError(fmt::format("model.encoders[{}].dim: is {}; join: add needs the width {}", i,
+                                  out.dim, width));
+  }
+  if (out.join == Encoder::Join::kGate && has_positions()) {
+    throw RecipeError(fmt::format("model.encoders[{}]: a second encoder for gates", i));
+  }
+  return out;
+}
 
 FeatureEncoder::FeatureEncoder(const NodeOptions& node, const EdgeOptions& edge,
                                const std::vector<EncoderOptions>& encoders, std::int64_t width,
-                               const Signature& signature) {
-  std::int64_t own = width;
+                               const Signature& signature, std::int64_t edge_width) {
   for (std::size_t i = 0; i < encoders.size(); ++i) {
-    auto encoder = std::make_shared<Encoder>();
-    const std::string& of = encoding_of(encoders[i]);
-    const auto found = signature.encodings.find(of);
-    if (found == signature.encodings.end()) {
-      throw RecipeError(
-          fmt::format("model.encoders[{}].of: the encoding {} is not computed", i, of));
-    }
-    const std::string name = fmt::format("encoder_{}", i);
-    const auto common = [&](std::int64_t dim, const std::string& join) {
-      encoder->add = join == "add";
-      if (encoder->add && dim != width) {
-        throw RecipeError(fmt::format("model.encoders[{}].dim: is {}; join: add needs the width {}",
-                                      i, dim, width));
-      }
-      if (!encoder->add) own -= dim;
-    };
-    if (const auto* o = std::get_if<DeepSetEncoderOptions>(&encoders[i])) {
-      common(o->dim, o->join);
-      encoder->inputs = {of + ".values", of + ".vectors"};
-      encoder->set =
-          register_module(name, std::make_shared<nn::DeepSetEncoder>(
-                                    o->dim, o->layers, o->post_layers, flip_named(o->sign_flip)));
-    } else {
-      const auto* linear = std::get_if<LinearEncoderOptions>(&encoders[i]);
-      const auto* mlp = std::get_if<MlpEncoderOptions>(&encoders[i]);
-      const std::int64_t dim = linear != nullptr ? linear->dim : mlp->dim;
-      common(dim, linear != nullptr ? linear->join : mlp->join);
-      encoder->inputs = {of};
-      encoder->rows =
-          register_module(name, std::make_shared<nn::RowEncoder>(
-                                    found->second, dim, linear != nullptr ? 0 : mlp->layers,
-                                    (linear != nullptr ? linear->norm : mlp->norm) == "batch"));
-    }
-    inputs_.insert(inputs_.end(), encoder->inputs.begin(), encoder->inputs.end());
-    encoders_.push_back(std::move(encoder));
+    encoders_.push_back(make_encoder(i, encoders[i], width, signature));
+    const Encoder& encoder = encoders_.back();
+    register_module(fmt::format("encoder_{}", i), encoder.layer);
+    inputs_.insert(inputs_.end(), encoder.inputs.begin(), encoder.inputs.end());
   }
+  const std::int64_t own = width - joined_width(encoders);
   if (own < 0) {
     throw RecipeError(
         fmt::format("model.encoders: concatenated dims exceed the width {} by {}", width, -own));
   }
   if (own > 0) {
-    const Raw raw{"node", signature.node_width, signature.node_categories};
-    node_ = std::visit([&](const auto& o) { return make_raw(o, raw, own); }, node);
+    node_ = make_raw_encoder(node, {"node", signature.node_width, signature.node_categories}, own);
     register_module("node", node_);
   }
-  register_edge(edge, width, signature);
+  register_edge(edge, edge_width > 0 ? edge_width : width, signature);
 }
 
 FeatureEncoder::FeatureEncoder(const EdgeOptions& edge, std::int64_t width,
@@ -189,87 +126,155 @@ FeatureEncoder::FeatureEncoder(const EdgeOptions& edge, std::int64_t width,
 
 void FeatureEncoder::register_edge(const EdgeOptions& edge, std::int64_t width,
                                    const Signature& signature) {
-  const Raw raw{"edge", signature.edge_width, signature.edge_categories};
-  edge_ = std::visit([&](const auto& o) { return make_raw(o, raw, width); }, edge);
+  edge_ = make_raw_encoder(edge, {"edge", signature.edge_width, signature.edge_categories}, width);
   if (edge_) register_module("edge", edge_);
+}
+
+at::Tensor FeatureEncoder::encode(const Encoder& encoder, const data::GraphBatch& batch,
+                                  nn::Context& context) const {
+  const at::ScalarType type = parameters().front().scalar_type();
+  std::vector<at::Tensor> columns;
+  for (const std::string& name : encoder.inputs) {
+    const auto it = batch.encoding.find(name);
+    TORCH_CHECK(it != batch.encoding.end(), "[encoder] the batch has no encoding ", name);
+    columns.push_back(it->second.to(type));
+  }
+  return encoder.layer->encode(columns, graph_of(batch), context);
 }
 
 at::Tensor FeatureEncoder::nodes(const data::GraphBatch& batch, nn::Context& context) {
   const at::ScalarType type = parameters().front().scalar_type();
-  std::vector<at::Tensor> parts;
-  if (node_) parts.push_back(encode_raw(*node_, batch.node, batch.graph.size(0), type));
-  std::vector<at::Tensor> added;
-  for (const auto& encoder : encoders_) {
-    (encoder->add ? added : parts).push_back(encoder->forward(batch, type, context));
+  std::vector<at::Tensor> parts, added;
+  if (node_) parts.push_back(encode_raw(*node_, batch.node, batch.graph.size(0), type, context));
+  for (const Encoder& encoder : encoders_) {
+    if (encoder.join == Encoder::Join::kGate) continue;
+    (encoder.join == Encoder::Join::kAdd ? added : parts)
+        .push_back(encode(encoder, batch, context));
   }
   at::Tensor x = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
   for (const at::Tensor& a : added) x = x + a;
-  return x;
+  return context.perturbation.defined() ? x + context.perturbation : x;
+}
+
+at::Tensor FeatureEncoder::positions(const data::GraphBatch& batch, nn::Context& context) {
+  for (const Encoder& encoder : encoders_) {
+    if (encoder.join == Encoder::Join::kGate) return encode(encoder, batch, context);
+  }
+  return {};
+}
+
+bool FeatureEncoder::has_positions() const {
+  return std::any_of(encoders_.begin(), encoders_.end(),
+                     [](const Encoder& e) { return e.join == Encoder::Join::kGate; });
 }
 
 at::Tensor FeatureEncoder::edges(const data::GraphBatch& batch) {
   if (!edge_) return {};
-  return encode_raw(*edge_, batch.edge, batch.edges(), parameters().front().scalar_type());
+  nn::Context none;  // no encoder of edges asks for one
+  return encode_raw(*edge_, batch.edge, batch.edges(), parameters().front().scalar_type(), none);
+}
+
+std::string FeatureEncoder::call_script(std::size_t i) const {
+  std::size_t first = 0;
+  for (std::size_t j = 0; j < i; ++j) first += encoders_[j].inputs.size();
+  return fmt::format("self.encoder_{}.forward(encodings[{}:{}], edge_index, batch)", i, first,
+                     first + encoders_[i].inputs.size());
 }
 
 std::string FeatureEncoder::node_script() const {
   std::string text =
-      "def nodes(self, x: Tensor, batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
+      "def nodes(self, x: Tensor, edge_index: Tensor, batch: Tensor, encodings: List[Tensor]) -> "
+      "Tensor:\n"
       "    parts: List[Tensor] = []\n"
       "    added: List[Tensor] = []\n";
   if (node_) {
     text += raw_check(*node_, "x");
     text += fmt::format("    parts.append({})\n", raw_call(*node_, "node", "x"));
   }
-  std::size_t input = 0;
+  std::string positions;
   for (std::size_t i = 0; i < encoders_.size(); ++i) {
-    const char* list = encoders_[i]->add ? "added" : "parts";
-    text +=
-        encoders_[i]->set
-            ? fmt::format("    {}.append(self.encoder_{}.forward(encodings[{}], encodings[{}]))\n",
-                          list, i, input, input + 1)
-            : fmt::format("    {}.append(self.encoder_{}.forward(encodings[{}], batch))\n", list, i,
-                          input);
-    input += encoders_[i]->inputs.size();
+    if (encoders_[i].join == Encoder::Join::kGate) {
+      positions =
+          "def positions(self, edge_index: Tensor, batch: Tensor, encodings: List[Tensor]) -> "
+          "Tensor:\n    return " +
+          call_script(i) + "\n";
+      continue;
+    }
+    const bool add = encoders_[i].join == Encoder::Join::kAdd;
+    text += fmt::format("    {}.append({})\n", add ? "added" : "parts", call_script(i));
   }
   return text +
          "    h = torch.cat(parts, 1)\n"
          "    for a in added:\n"
          "        h = h + a\n"
-         "    return h\n";
+         "    return h\n" +
+         positions;
 }
 
 std::string FeatureEncoder::script() const {
   const std::string edge =
       edge_ ? raw_call(*edge_, "edge", "edge_attr")
             : std::string("torch.zeros([edge_attr.size(0), 0], device=edge_attr.device)");
-  const bool edges_alone = !node_ && encoders_.empty();
-  return kCheckCategories + (edges_alone ? "" : node_script()) +
+  return check_categories_script() + node_script() +
          "def edges(self, edge_attr: Tensor) -> Tensor:\n" +
          (edge_ ? raw_check(*edge_, "edge_attr") : "") + "    return " + edge + "\n";
 }
 
-std::shared_ptr<nn::Layer> make_head(const HeadOptions& options, std::int64_t width,
-                                     const std::string& activation, const Signature& signature) {
-  const nn::Activation act = nn::activation_named(activation);
-  const bool node = std::holds_alternative<NodeHeadOptions>(options);
-  if (node != (signature.level == data::Level::kNode) || signature.level == data::Level::kEdge) {
-    throw RecipeError(fmt::format("model.head.name: {} does not fit a {} task",
-                                  node ? "node" : "a pooled head",
-                                  signature.level == data::Level::kGraph  ? "graph"
-                                  : signature.level == data::Level::kNode ? "node"
-                                                                          : "edge"));
+namespace {
+
+data::Level level_of(const HeadOptions& options) {
+  if (std::holds_alternative<NodeHeadOptions>(options)) return data::Level::kNode;
+  return std::holds_alternative<EdgeHeadOptions>(options) ? data::Level::kEdge
+                                                          : data::Level::kGraph;
+}
+
+const char* name_of(data::Level level) {
+  if (level == data::Level::kGraph) return "graph";
+  return level == data::Level::kNode ? "node" : "edge";
+}
+
+// What a head's maker needs beside its options.
+struct HeadShape {
+  std::int64_t width, outputs;
+  nn::Activation activation;
+};
+
+std::shared_ptr<nn::Head> make(const HalvingHeadOptions& o, const HeadShape& s) {
+  return std::make_shared<nn::HalvingHead>(s.width, s.outputs, o.layers, nn::pool_named(o.pool),
+                                           s.activation);
+}
+std::shared_ptr<nn::Head> make(const MlpHeadOptions& o, const HeadShape& s) {
+  return std::make_shared<nn::MlpHead>(s.width, s.outputs, o.layers, nn::pool_named(o.pool),
+                                       s.activation);
+}
+std::shared_ptr<nn::Head> make(const GraphormerHeadOptions& o, const HeadShape& s) {
+  return std::make_shared<nn::GraphormerHead>(s.width, s.outputs, nn::pool_named(o.pool));
+}
+std::shared_ptr<nn::Head> make(const NodeHeadOptions& o, const HeadShape& s) {
+  return std::make_shared<nn::MlpHead>(s.width, s.outputs, o.layers, nn::Pool::kNone, s.activation);
+}
+std::shared_ptr<nn::Head> make(const EdgeHeadOptions& o, const HeadShape& s) {
+  if (o.decode == "dot" && s.outputs != 1) {
+    throw RecipeError(fmt::format(
+        "model.head.decode: dot gives one column; the task has {} (use concat)", s.outputs));
   }
-  if (const auto* o = std::get_if<HalvingHeadOptions>(&options)) {
-    return std::make_shared<nn::HalvingHead>(width, signature.outputs, o->layers,
-                                             nn::pool_named(o->pool), act);
+  return std::make_shared<nn::EdgeHead>(
+      nn::EdgeHead::Shape{s.width, s.outputs, o.layers},
+      o.decode == "dot" ? nn::EdgeHead::Decode::kDot : nn::EdgeHead::Decode::kConcat, s.activation);
+}
+
+}  // namespace
+
+std::shared_ptr<nn::Head> make_head(const HeadOptions& options, std::int64_t width,
+                                    const std::string& activation, const Signature& signature) {
+  if (level_of(options) != signature.level) {
+    throw RecipeError(fmt::format(
+        "model.head.name: {} does not fit a {} task",
+        std::visit([](const auto& o) { return std::decay_t<decltype(o)>::kName; }, options),
+        name_of(signature.level)));
   }
-  if (const auto* o = std::get_if<MlpHeadOptions>(&options)) {
-    return std::make_shared<nn::MlpHead>(width, signature.outputs, o->layers,
-                                         nn::pool_named(o->pool), act);
-  }
-  return std::make_shared<nn::MlpHead>(
-      width, signature.outputs, std::get<NodeHeadOptions>(options).layers, nn::Pool::kNone, act);
+  const HeadShape shape{width, signature.outputs, nn::activation_named(activation)};
+  return std::visit([&](const auto& o) { return make(o, shape); }, options);
 }
 
 }  // namespace gtrain::models

@@ -49,10 +49,7 @@ void GpsOptions::fields(base::FieldVisitor& f) {
   const bool edges = !std::holds_alternative<NoneOptions>(edge);
   f.require(edges || (local != "gine" && local != "gated_gcn"), "edge",
             fmt::format("{} needs edge vectors; use constant where the data set has none", local));
-  std::int64_t joined = 0;
-  for (const EncoderOptions& e : encoders) {
-    joined += std::visit([](const auto& o) { return o.join == "concat" ? o.dim : 0; }, e);
-  }
+  const std::int64_t joined = joined_width(encoders);
   f.require(joined <= width, "encoders",
             fmt::format("concatenated dims make {}; the width is {}", joined, width));
 }
@@ -162,9 +159,8 @@ class Gps final : public Model {
       layers_.push_back(
           register_module(fmt::format("layer_{}", l), std::make_shared<GpsLayer>(options)));
     }
-    head_ = std::static_pointer_cast<nn::Head>(
-        make_head(options.head, options.width, options.activation, signature));
-    register_module("head", head_);
+    head_ = register_module(
+        "head", make_head(options.head, options.width, options.activation, signature));
   }
 
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
@@ -175,7 +171,7 @@ class Gps final : public Model {
     for (const auto& layer : layers_) {
       std::tie(x, e) = layer->forward(x, e, edges, batch.graph_start, context);
     }
-    return head_->forward(x, batch.graph_start);
+    return head_->forward(x, {batch.graph_start, batch.pair});
   }
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
@@ -199,7 +195,7 @@ class Gps final : public Model {
         "    groups = self.graph_groups(batch)\n"
         "    source = edge_index[0]\n"
         "    target = edge_index[1]\n"
-        "    h = self.features.nodes(x, batch, encodings)\n"
+        "    h = self.features.nodes(x, edge_index, batch, encodings)\n"
         "    e = self.features.edges(edge_attr)\n";
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       text +=

@@ -6,8 +6,9 @@
 
 namespace gtrain::nn {
 
-Embedding::Embedding(std::vector<std::int64_t> categories, std::int64_t width, EmbeddingInit init)
-    : init_(init) {
+Embedding::Embedding(std::vector<std::int64_t> categories, std::int64_t width, EmbeddingInit init,
+                     bool clamp)
+    : init_(init), clamp_(clamp) {
   for (std::size_t c = 0; c < categories.size(); ++c) {
     tables.push_back(parameter(fmt::format("column_{}", c), {categories[c], width}));
   }
@@ -20,7 +21,8 @@ at::Tensor Embedding::forward(const at::Tensor& x) {
               "; expected int64 [N, ", tables.size(), "]");
   at::Tensor out;
   for (std::size_t c = 0; c < tables.size(); ++c) {
-    const at::Tensor column = x.select(1, static_cast<std::int64_t>(c)).contiguous();
+    const at::Tensor raw = x.select(1, static_cast<std::int64_t>(c));
+    const at::Tensor column = clamp_ ? at::clamp_max(raw, tables[c].size(0) - 1) : raw.contiguous();
     const std::int64_t* ids = column.const_data_ptr<std::int64_t>();
     for (std::int64_t i = 0; i < column.numel(); ++i) {
       TORCH_CHECK(ids[i] >= 0 && ids[i] < tables[c].size(0), "[embedding] column ", c, " holds ",
@@ -35,8 +37,10 @@ at::Tensor Embedding::forward(const at::Tensor& x) {
 std::string Embedding::script() const {
   std::string sum;
   for (std::size_t c = 0; c < tables.size(); ++c) {
-    sum +=
-        fmt::format("{}torch.embedding(self.column_{}, x[:, {}].to(4))", c == 0 ? "" : " + ", c, c);
+    const std::string ids =
+        clamp_ ? fmt::format("torch.clamp_max(x[:, {}], {}).to(4)", c, tables[c].size(0) - 1)
+               : fmt::format("x[:, {}].to(4)", c);
+    sum += fmt::format("{}torch.embedding(self.column_{}, {})", c == 0 ? "" : " + ", c, ids);
   }
   return fmt::format("def forward(self, x: Tensor) -> Tensor:\n    return {}\n", sum);
 }

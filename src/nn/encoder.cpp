@@ -28,12 +28,40 @@ std::string chain_script(const std::string& name, std::size_t layers, bool relu)
   return text;
 }
 
+constexpr const char* kForward =
+    "def forward(self, columns: List[Tensor], edge_index: Tensor, batch: Tensor) -> Tensor:\n";
+
+// [1, K] or [N, K].
+at::Tensor draw_signs(SignFlip flip, const at::Tensor& vectors, const at::Tensor& graph,
+                      Context& context) {
+  if (context.signs.defined()) return context.signs.to(vectors.scalar_type()).unsqueeze(0);
+  const std::int64_t rows =
+      flip == SignFlip::kBatch || graph.numel() == 0 ? 1 : graph.max().item<std::int64_t>() + 1;
+  base::Random random(context.next_key());
+  const at::Tensor sign = at::empty({rows, vectors.size(1)}, at::kDouble);
+  double* p = sign.mutable_data_ptr<double>();
+  for (std::int64_t i = 0; i < sign.numel(); ++i) p[i] = random.uniform() < 0.5 ? -1.0 : 1.0;
+  const at::Tensor typed = sign.to(vectors.scalar_type());
+  return flip == SignFlip::kBatch ? typed : typed.index_select(0, graph);
+}
+
+at::Tensor flipped(SignFlip flip, const at::Tensor& vectors, const at::Tensor& graph,
+                   Context& context) {
+  if (!context.training || flip == SignFlip::kNone) return vectors;
+  return vectors * draw_signs(flip, vectors, graph, context);
+}
+
 }  // namespace
 
 RowEncoder::RowEncoder(std::int64_t inputs, std::int64_t width, std::int64_t hidden, bool normalise)
     : relu_(hidden > 0) {
   if (normalise) norm_ = register_module("norm", std::make_shared<BatchNorm>(inputs));
   linear_ = chain(*this, "linear", inputs, width, relu_ ? hidden : 1);
+}
+
+at::Tensor RowEncoder::encode(const std::vector<at::Tensor>& columns, const EncoderGraph&,
+                              Context& context) {
+  return forward(columns.at(0), context);
 }
 
 at::Tensor RowEncoder::forward(const at::Tensor& x, Context& context) {
@@ -43,39 +71,57 @@ at::Tensor RowEncoder::forward(const at::Tensor& x, Context& context) {
 }
 
 std::string RowEncoder::script() const {
-  return "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n" +
-         std::string(norm_ ? "    h = self.norm.forward(x, batch)\n" : "    h = x\n") +
+  return std::string(kForward) +
+         (norm_ ? "    h = self.norm.forward(columns[0], batch)\n" : "    h = columns[0]\n") +
          chain_script("linear", linear_.size(), relu_) + "    return h\n";
 }
 
-DeepSetEncoder::DeepSetEncoder(std::int64_t width, std::int64_t layers, std::int64_t post_layers,
-                               SignFlip flip)
+EigenvectorEncoder::EigenvectorEncoder(std::int64_t inputs, std::int64_t width, bool normalise,
+                                       SignFlip flip)
     : flip_(flip) {
-  set_ = chain(*this, "set", 2, width, layers);
-  post_ = chain(*this, "post", width, width, post_layers);
+  if (normalise) norm_ = register_module("norm", std::make_shared<BatchNorm>(inputs));
+  linear_ = register_module("linear_0", std::make_shared<Linear>(inputs, width));
 }
 
-at::Tensor DeepSetEncoder::signs(const at::Tensor& vectors, const at::Tensor& graph,
-                                 Context& context) const {
-  if (context.signs.defined()) return context.signs.to(vectors.scalar_type()).unsqueeze(0);
-  const std::int64_t rows =
-      flip_ == SignFlip::kBatch || graph.numel() == 0 ? 1 : graph.max().item<std::int64_t>() + 1;
-  base::Random random(context.next_key());
-  const at::Tensor sign = at::empty({rows, vectors.size(1)}, at::kDouble);
-  double* p = sign.mutable_data_ptr<double>();
-  for (std::int64_t i = 0; i < sign.numel(); ++i) p[i] = random.uniform() < 0.5 ? -1.0 : 1.0;
-  const at::Tensor typed = sign.to(vectors.scalar_type());
-  return flip_ == SignFlip::kBatch ? typed : typed.index_select(0, graph);
+at::Tensor EigenvectorEncoder::encode(const std::vector<at::Tensor>& columns,
+                                      const EncoderGraph& graph, Context& context) {
+  at::Tensor h = at::nan_to_num(flipped(flip_, columns.at(0), graph.graph, context), 0.0);
+  if (norm_) h = norm_->forward(h, context);
+  return linear_->forward(h);
+}
+
+std::string EigenvectorEncoder::script() const {
+  return std::string(kForward) + "    h = torch.nan_to_num(columns[0], 0.0)\n" +
+         (norm_ ? "    h = self.norm.forward(h, batch)\n" : "") +
+         "    return self.linear_0.forward(h)\n";
+}
+
+DeepSetEncoder::DeepSetEncoder(const DeepSetShape& shape, SignFlip flip) : flip_(flip) {
+  if (shape.normalised > 0) {
+    norm_ = register_module("norm", std::make_shared<BatchNorm>(shape.normalised));
+  }
+  set_ = chain(*this, "set", 2, shape.width, shape.layers);
+  post_ = chain(*this, "post", shape.width, shape.width, shape.post_layers);
+}
+
+at::Tensor DeepSetEncoder::encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
+                                  Context& context) {
+  return forward(columns.at(0), columns.at(1), graph.graph, context);
 }
 
 at::Tensor DeepSetEncoder::forward(const at::Tensor& values, const at::Tensor& vectors,
                                    const at::Tensor& graph, Context& context) {
-  at::Tensor v = vectors;
-  if (context.training && flip_ != SignFlip::kNone) v = v * signs(vectors, graph, context);
+  const at::Tensor v = flipped(flip_, vectors, graph, context);
   const std::int64_t n = v.size(0), k = v.size(1);
   const at::Tensor missing = at::isnan(v);
-  at::Tensor h =
-      at::stack({at::nan_to_num(v, 0.0), at::nan_to_num(values, 0.0)}, 2).view({n * k, 2});
+  const at::Tensor entry = at::nan_to_num(v, 0.0), value = at::nan_to_num(values, 0.0);
+  at::Tensor h;
+  if (norm_) {
+    h = norm_->forward(at::stack({entry, value}, 1).view({2 * n, k}), context);
+    h = h.view({n, 2, k}).transpose(1, 2).reshape({n * k, 2});
+  } else {
+    h = at::stack({entry, value}, 2).view({n * k, 2});
+  }
   for (const auto& linear : set_) h = linear->forward(h, true);
   h = h.view({n, k, h.size(1)}).masked_fill(missing.unsqueeze(2), 0).sum(1);
   for (const auto& linear : post_) h = linear->forward(h, true);
@@ -83,11 +129,16 @@ at::Tensor DeepSetEncoder::forward(const at::Tensor& values, const at::Tensor& v
 }
 
 std::string DeepSetEncoder::script() const {
-  return "def forward(self, values: Tensor, vectors: Tensor) -> Tensor:\n"
-         "    missing = torch.isnan(vectors)\n"
-         "    h = torch.stack([torch.nan_to_num(vectors, 0.0), torch.nan_to_num(values, 0.0)], "
-         "2)\n" +
-         chain_script("set", set_.size(), true) +
+  const std::string pairs =
+      norm_ ? "    h = torch.stack([vectors, values], 1).reshape(-1, vectors.size(1))\n"
+              "    h = self.norm.forward(h, batch).reshape(-1, 2, vectors.size(1)).transpose(1, "
+              "2)\n"
+            : "    h = torch.stack([vectors, values], 2)\n";
+  return std::string(kForward) +
+         "    missing = torch.isnan(columns[1])\n"
+         "    values = torch.nan_to_num(columns[0], 0.0)\n"
+         "    vectors = torch.nan_to_num(columns[1], 0.0)\n" +
+         pairs + chain_script("set", set_.size(), true) +
          "    h = torch.sum(torch.masked_fill(h, missing.unsqueeze(2), 0.0), 1)\n" +
          chain_script("post", post_.size(), true) + "    return h\n";
 }

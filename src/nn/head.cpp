@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "gtrain/nn/unit_mlp.h"
+#include "gtrain/ops/gather.h"
 #include "gtrain/ops/segment.h"
 
 namespace gtrain::nn {
 namespace {
-
-constexpr double kTiny = 1e-12;  // floor of a row's norm, as in torch's normalize
 
 at::Tensor pool_rows(const at::Tensor& x, const at::Tensor& start, Pool pool) {
   switch (pool) {
@@ -17,6 +17,10 @@ at::Tensor pool_rows(const at::Tensor& x, const at::Tensor& start, Pool pool) {
       return ops::segment_mean(x, start);
     case Pool::kMax:
       return ops::segment_max(x, start);
+    case Pool::kMin:
+      return -ops::segment_max(-x, start);
+    case Pool::kGraphToken:
+      return x.index_select(0, start.slice(0, 0, -1));
     case Pool::kNone:
       break;
   }
@@ -24,28 +28,40 @@ at::Tensor pool_rows(const at::Tensor& x, const at::Tensor& start, Pool pool) {
 }
 
 std::string pool_script(Pool pool) {
-  if (pool == Pool::kNone) return "    h = x\n";
-  const std::string graphs =
-      "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
-      "    zero = torch.zeros([graphs, x.size(1)], dtype=x.dtype, device=x.device)\n";
-  if (pool == Pool::kMax) {
-    return graphs +
-           "    index = batch.unsqueeze(1).expand_as(x)\n"
-           "    h = torch.scatter_reduce(zero, 0, index, x, \"amax\", include_self=False)\n";
+  if (pool == Pool::kNone) return "";
+  std::string text = "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n";
+  if (pool == Pool::kGraphToken) {
+    return text +
+           "    first = torch.searchsorted(batch, torch.arange(graphs, device=h.device))\n"
+           "    h = h.index_select(0, first)\n";
   }
-  if (pool == Pool::kSum) return graphs + "    h = torch.index_add(zero, 0, batch, x)\n";
-  return graphs +
-         "    count = torch.bincount(batch, minlength=graphs).to(x.dtype).unsqueeze(1)\n"
-         "    h = torch.index_add(zero, 0, batch, x) / torch.clamp(count, 1)\n";
+  text += "    zero = torch.zeros([graphs, h.size(1)], dtype=h.dtype, device=h.device)\n";
+  if (pool == Pool::kMax || pool == Pool::kMin) {
+    return text + "    index = batch.unsqueeze(1).expand_as(h)\n" +
+           fmt::format(
+               "    h = torch.scatter_reduce(zero, 0, index, h, \"{}\", include_self=False)\n",
+               pool == Pool::kMax ? "amax" : "amin");
+  }
+  if (pool == Pool::kSum) return text + "    h = torch.index_add(zero, 0, batch, h)\n";
+  return text +
+         "    count = torch.bincount(batch, minlength=graphs).to(h.dtype).unsqueeze(1)\n"
+         "    h = torch.index_add(zero, 0, batch, h) / torch.clamp(count, 1)\n";
 }
+
+constexpr const char* kForward =
+    "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
+    "    h = x\n";
 
 }  // namespace
 
 Pool pool_named(const std::string& name) {
   if (name == "sum") return Pool::kSum;
   if (name == "mean") return Pool::kMean;
-  TORCH_CHECK(name == "max", "[pool] got ", name, "; expected sum, mean or max");
-  return Pool::kMax;
+  if (name == "max") return Pool::kMax;
+  if (name == "min") return Pool::kMin;
+  TORCH_CHECK(name == "graph_token", "[pool] got ", name,
+              "; expected sum, mean, max, min or graph_token");
+  return Pool::kGraphToken;
 }
 
 Head::Head(Pool pool, Activation activation, bool unit_rows)
@@ -56,24 +72,31 @@ void Head::append(std::int64_t inputs, std::int64_t outputs) {
                                     std::make_shared<Linear>(inputs, outputs)));
 }
 
-at::Tensor Head::forward(const at::Tensor& x, const at::Tensor& graph_start) {
-  at::Tensor h = pool_rows(x, graph_start, pool_);
+at::Tensor Head::layers(const at::Tensor& x) const {
+  at::Tensor h = x;
   for (std::size_t i = 0; i + 1 < linear_.size(); ++i) {
     h = activate(linear_[i]->forward(h), activation_);
-    if (unit_rows_) h = h / h.norm(2, -1, true).clamp_min(kTiny);
+    if (unit_rows_) h = unit_rows(h);
   }
   return linear_.back()->forward(h);
 }
 
-std::string Head::script() const {
-  std::string text =
-      "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n" + pool_script(pool_);
+std::string Head::layers_script() const {
+  std::string text;
   for (std::size_t i = 0; i + 1 < linear_.size(); ++i) {
     text += fmt::format("    h = {}\n",
                         script_of(activation_, fmt::format("self.linear_{}.forward(h)", i)));
-    if (unit_rows_) text += "    h = h / torch.clamp(torch.norm(h, 2, -1, True), 1e-12)\n";
+    if (unit_rows_) text += "    h = " + unit_rows_script("h") + "\n";
   }
-  return text + fmt::format("    return self.linear_{}.forward(h)\n", linear_.size() - 1);
+  return text + fmt::format("    h = self.linear_{}.forward(h)\n", linear_.size() - 1);
+}
+
+at::Tensor Head::forward(const at::Tensor& x, const HeadInput& input) {
+  return layers(pool_rows(x, input.graph_start, pool_));
+}
+
+std::string Head::script() const {
+  return kForward + pool_script(pool_) + layers_script() + "    return h\n";
 }
 
 HalvingHead::HalvingHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, Pool pool,
@@ -88,6 +111,53 @@ MlpHead::MlpHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, 
     : Head(pool, activation, true) {
   for (std::int64_t i = 0; i + 1 < layers; ++i) append(width, width);
   append(width, outputs);
+}
+
+GraphormerHead::GraphormerHead(std::int64_t width, std::int64_t outputs, Pool pool)
+    : Head(pool, Activation::kRelu, false) {
+  norm_ = register_module("norm", std::make_shared<LayerNorm>(width));
+  append(width, outputs);
+}
+
+at::Tensor GraphormerHead::forward(const at::Tensor& x, const HeadInput& input) {
+  Context evaluation;  // layer norm is the same in training
+  return Head::forward(norm_->forward(x, {}, input.graph_start, 0.0, evaluation), input);
+}
+
+std::string GraphormerHead::script() const {
+  return std::string(kForward) + "    h = self.norm.forward(h, batch)\n" + pool_script(pool_) +
+         layers_script() + "    return h\n";
+}
+
+EdgeHead::EdgeHead(const Shape& shape, Decode decode, Activation activation)
+    : Head(Pool::kNone, activation, true), decode_(decode) {
+  const bool dot = decode == Decode::kDot;
+  const std::int64_t width = dot ? shape.width : 2 * shape.width;
+  for (std::int64_t i = 0; i + 1 < shape.layers; ++i) append(width, width);
+  append(width, dot ? width : shape.outputs);
+}
+
+at::Tensor EdgeHead::forward(const at::Tensor& x, const HeadInput& input) {
+  TORCH_CHECK(input.pair.defined() && input.pair.dim() == 2 && input.pair.size(1) == 2,
+              "[edge_head] the batch has no pairs; expected int64 [P, 2]");
+  const auto end = [&](const at::Tensor& h, std::int64_t i) {
+    return ops::gather(h, ops::row_index(input.pair.select(1, i).contiguous(), h.size(0)));
+  };
+  if (decode_ == Decode::kConcat) return layers(at::cat({end(x, 0), end(x, 1)}, 1));
+  const at::Tensor h = layers(x);
+  return (end(h, 0) * end(h, 1)).sum(1, true);
+}
+
+std::string EdgeHead::script() const {
+  const bool dot = decode_ == Decode::kDot;
+  const std::string rows = std::string(kForward) + (dot ? layers_script() : "") + "    return h\n";
+  const std::string decode =
+      "def decode(self, rows: Tensor, pairs: Tensor) -> Tensor:\n"
+      "    u = rows.index_select(0, pairs[0])\n"
+      "    v = rows.index_select(0, pairs[1])\n";
+  return rows + decode +
+         (dot ? "    return (u * v).sum(1, True)\n"
+              : "    h = torch.cat([u, v], 1)\n" + layers_script() + "    return h\n");
 }
 
 }  // namespace gtrain::nn

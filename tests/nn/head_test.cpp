@@ -18,7 +18,7 @@ TEST(HalvingHead, PoolsThenHalves) {
   const at::Tensor pooled = at::stack({x.slice(0, 0, 4).sum(0), x[4]});
   const at::Tensor h =
       at::relu(affine(*head, "linear_1", at::relu(affine(*head, "linear_0", pooled))));
-  EXPECT_LT(support::distance(head->forward(x, b.graph_start), affine(*head, "linear_2", h)),
+  EXPECT_LT(support::distance(head->forward(x, {b.graph_start, {}}), affine(*head, "linear_2", h)),
             1e-12);
   EXPECT_EQ(head->named_parameters()["linear_2.weight"].size(1), 2);
 }

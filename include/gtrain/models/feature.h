@@ -19,18 +19,30 @@ struct TypeOptions {
   std::int64_t count = 0;  // table rows; 0: the data set's category count
   void fields(base::FieldVisitor& f);
 };
-// Sum of one embedding per integer column, table sizes from the data set (OGB atom and bond
-// encoders).
+// Sum of one embedding per integer column (OGB's atom and bond encoders; code2's syntax trees with
+// counts [98, 10030, 21], clamp and init normal).
 struct CategoricalOptions {
   static constexpr std::string_view kName = "categorical";
   static constexpr std::string_view kDoc =
       "sum of one embedding per categorical column (OGB's atom and bond encoders)";
-  void fields(base::FieldVisitor&) {}
+  std::vector<std::int64_t> counts;  // table rows per column; empty: the data set's
+  bool clamp = false;                // larger categories count as the last row
+  std::string init = "xavier";
+  void fields(base::FieldVisitor& f);
 };
 struct LinearOptions {
   static constexpr std::string_view kName = "linear";
   static constexpr std::string_view kDoc = "linear map of the raw columns";
   void fields(base::FieldVisitor&) {}
+};
+// GraphGym's layers before message passing: `layers` times linear without bias, batch norm, ReLU,
+// rows scaled to L2 norm 1.
+struct UnitMlpOptions {
+  static constexpr std::string_view kName = "mlp";
+  static constexpr std::string_view kDoc =
+      "layers of linear without bias, batch norm, ReLU and L2-normalised rows on float columns";
+  std::int64_t layers = 1;
+  void fields(base::FieldVisitor& f);
 };
 struct ConstantOptions {
   static constexpr std::string_view kName = "constant";
@@ -42,7 +54,8 @@ struct NoneOptions {
   static constexpr std::string_view kDoc = "no edge features";
   void fields(base::FieldVisitor&) {}
 };
-using NodeOptions = std::variant<TypeOptions, CategoricalOptions, LinearOptions, ConstantOptions>;
+using NodeOptions =
+    std::variant<TypeOptions, CategoricalOptions, LinearOptions, UnitMlpOptions, ConstantOptions>;
 using EdgeOptions =
     std::variant<TypeOptions, CategoricalOptions, LinearOptions, ConstantOptions, NoneOptions>;
 
@@ -75,11 +88,51 @@ struct DeepSetEncoderOptions {
   std::int64_t dim = 8;
   std::int64_t layers = 2;
   std::int64_t post_layers = 0;
+  std::string norm = "none";
   std::string sign_flip = "batch";
   std::string join = "concat";
   void fields(base::FieldVisitor& f);
 };
-using EncoderOptions = std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions>;
+struct EigenvectorEncoderOptions {
+  static constexpr std::string_view kName = "eigenvectors";
+  static constexpr std::string_view kDoc =
+      "one linear map of a node's entries of the eigenvectors (GT's Laplacian encoding)";
+  std::string of = "laplacian";
+  std::int64_t dim = 64;
+  std::string norm = "none";
+  std::string sign_flip = "batch";
+  std::string join = "add";
+  void fields(base::FieldVisitor& f);
+};
+// Positions [N, width] that gates of the local branch read (EquivStableLapPE); no part of the node
+// vector.
+struct StableEncoderOptions {
+  static constexpr std::string_view kName = "stable";
+  static constexpr std::string_view kDoc =
+      "positions for equivariant-stable gates: a linear map of the eigenvectors, joined to no node";
+  std::string of = "laplacian";
+  std::string norm = "none";
+  std::string join = "gate";
+  void fields(base::FieldVisitor& f);
+};
+struct SignNetEncoderOptions {
+  static constexpr std::string_view kName = "signnet";
+  static constexpr std::string_view kDoc =
+      "SignNet (Lim et al. 2022): rho of phi(v) + phi(-v), phi a GIN on each eigenvector";
+  std::string of = "laplacian";
+  std::int64_t dim = 16;
+  std::string model = "deepset";
+  std::int64_t phi_layers = 8;
+  std::int64_t phi_width = 64;
+  std::int64_t phi_outputs = 64;
+  std::int64_t rho_layers = 3;
+  std::string join = "concat";
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
+using EncoderOptions =
+    std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions,
+                 EigenvectorEncoderOptions, StableEncoderOptions, SignNetEncoderOptions>;
 
 // Graph head: pool, then `layers` linear maps that each halve the width with the activation, then
 // C.
@@ -91,6 +144,7 @@ struct HalvingHeadOptions {
   void fields(base::FieldVisitor& f);
 };
 // Graph head: pool, then layers-1 hidden [Linear, ReLU, L2 row normalisation], then Linear to C.
+// With layers 1 and C = 5 V it is code2's head: one linear map to V words for each position.
 struct MlpHeadOptions {
   static constexpr std::string_view kName = "mlp";
   static constexpr std::string_view kDoc =
@@ -107,9 +161,36 @@ struct NodeHeadOptions {
   std::int64_t layers = 1;
   void fields(base::FieldVisitor& f);
 };
-using HeadOptions = std::variant<HalvingHeadOptions, MlpHeadOptions, NodeHeadOptions>;
+// Graph head: layer norm of every node, pool, Linear to C (GraphGPS's Graphormer).
+struct GraphormerHeadOptions {
+  static constexpr std::string_view kName = "graphormer";
+  static constexpr std::string_view kDoc = "layer norm of the nodes, pool, linear to C";
+  std::string pool = "graph_token";
+  void fields(base::FieldVisitor& f);
+};
+// Edge head, per asked pair of nodes (u, v). dot: the same layers without pooling and with D
+// outputs, then h_u . h_v (C = 1); concat: the layers on [h_u | h_v].
+struct EdgeHeadOptions {
+  static constexpr std::string_view kName = "edge";
+  static constexpr std::string_view kDoc =
+      "per pair of nodes: layers-1 hidden linear+ReLU with L2-normalised rows and a linear layer, "
+      "decoded by dot product or on the concatenated ends";
+  std::int64_t layers = 1;
+  std::string decode = "dot";
+  void fields(base::FieldVisitor& f);
+};
+using HeadOptions = std::variant<HalvingHeadOptions, MlpHeadOptions, GraphormerHeadOptions,
+                                 NodeHeadOptions, EdgeHeadOptions>;
 
-// Name of the encoding an encoder reads, and the columns it takes.
+// Name of the encoding an encoder reads.
 const std::string& encoding_of(const EncoderOptions& options);
+
+// Channels of the node vector that concatenated encoders take.
+std::int64_t joined_width(const std::vector<EncoderOptions>& encoders);
+
+// Whether an encoder puts out positions for gates; whether the head reads a graph's first row,
+// which only a model with a graph token gives a meaning.
+bool has_gate(const std::vector<EncoderOptions>& encoders);
+bool pools_graph_token(const HeadOptions& head);
 
 }  // namespace gtrain::models

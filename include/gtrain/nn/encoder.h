@@ -1,4 +1,4 @@
-// Learned encoders of positional and structural columns.
+// Learned encoders of positional and structural columns: columns of an encoding in, vectors out.
 #pragma once
 
 #include <memory>
@@ -11,12 +11,29 @@
 
 namespace gtrain::nn {
 
+// What encoders see of the batch beside their columns.
+struct EncoderGraph {
+  at::Tensor graph;        // int64 [N]: graph of each node, ascending
+  at::Tensor graph_start;  // int64 [G+1]
+  Edges edges;
+};
+
+class Encoder : public Layer {
+ public:
+  // Columns float [N, K], NaN where a graph has none, in the order the encoder's options name them
+  // -> [N, D]. Scripted forward: (columns: List[Tensor], edge_index, batch).
+  virtual at::Tensor encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
+                            Context& context) = 0;
+};
+
 // Rows [N, K] -> [N, D]: optional batch norm over the K columns, then either one linear map
 // (hidden = 0) or an MLP K -> 2D -> … -> D of `hidden` linear layers, each followed by ReLU.
 // RWSE's encoder in GPS is BatchNorm + linear.
-class RowEncoder final : public Layer {
+class RowEncoder final : public Encoder {
  public:
   RowEncoder(std::int64_t inputs, std::int64_t width, std::int64_t hidden, bool normalise);
+  at::Tensor encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
+                    Context& context) override;
   at::Tensor forward(const at::Tensor& x, Context& context);
   std::string script() const override;
 
@@ -26,23 +43,48 @@ class RowEncoder final : public Layer {
   bool relu_;
 };
 
+// Random signs of eigenvector columns in training: none, one per column for the whole batch, or one
+// per column and graph.
 enum class SignFlip { kNone, kBatch, kGraph };
+
+// One linear map of a node's entries of the K eigenvectors, missing ones 0: GT's Laplacian encoding
+// (Dwivedi & Bresson 2021) with signs of its own, and the positions of equivariant-stable gates
+// (Wang et al. 2022) without. Optional batch norm over the K columns.
+class EigenvectorEncoder final : public Encoder {
+ public:
+  EigenvectorEncoder(std::int64_t inputs, std::int64_t width, bool normalise, SignFlip flip);
+  at::Tensor encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
+                    Context& context) override;
+  std::string script() const override;
+
+ private:
+  std::shared_ptr<BatchNorm> norm_;  // "norm"
+  std::shared_ptr<Linear> linear_;   // "linear_0"
+  SignFlip flip_;
+};
 
 // LapPE's DeepSet (Rampasek et al. 2022): for node i, sum over the eigenpairs k that exist (not
 // NaN) of an MLP of (v_ik, lambda_k): Linear 2 -> 2D, ReLU, (layers-2) x [2D -> 2D, ReLU], Linear
-// 2D -> D, ReLU (layers = 1: Linear 2 -> D, ReLU); then `post_layers` linear+ReLU. In training one
-// random sign per eigenvector column, drawn for the whole batch (kBatch) or for each graph.
-class DeepSetEncoder final : public Layer {
+// 2D -> D, ReLU (layers = 1: Linear 2 -> D, ReLU); then `post_layers` linear+ReLU. With
+// `normalised` = K > 0 the pairs first pass a batch norm whose channels are the K positions, each
+// over the entries and the eigenvalues of all nodes together, missing ones 0.
+struct DeepSetShape {
+  std::int64_t width = 8, layers = 2, post_layers = 0;
+  std::int64_t normalised = 0;
+};
+
+class DeepSetEncoder final : public Encoder {
  public:
-  DeepSetEncoder(std::int64_t width, std::int64_t layers, std::int64_t post_layers, SignFlip flip);
+  DeepSetEncoder(const DeepSetShape& shape, SignFlip flip);
+  at::Tensor encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
+                    Context& context) override;
   // values, vectors [N, K] (NaN beyond a graph's size), graph int64 [N] -> [N, D]
   at::Tensor forward(const at::Tensor& values, const at::Tensor& vectors, const at::Tensor& graph,
                      Context& context);
   std::string script() const override;
 
  private:
-  at::Tensor signs(const at::Tensor& vectors, const at::Tensor& graph, Context& context) const;
-
+  std::shared_ptr<BatchNorm> norm_;                  // "norm"
   std::vector<std::shared_ptr<Linear>> set_, post_;  // "set_<i>", "post_<i>"
   SignFlip flip_;
 };

@@ -1,4 +1,5 @@
-// Prediction heads on node rows x [N, D]: pooling per graph, then a small MLP to C outputs.
+// Prediction heads on node rows x [N, D]: pooling per graph, nodes as they are or pairs of nodes,
+// then a small MLP to C outputs.
 #pragma once
 
 #include <memory>
@@ -8,25 +9,36 @@
 #include "gtrain/nn/activation.h"
 #include "gtrain/nn/layer.h"
 #include "gtrain/nn/linear.h"
+#include "gtrain/nn/norm.h"
 
 namespace gtrain::nn {
 
-enum class Pool { kNone, kSum, kMean, kMax };
-Pool pool_named(const std::string& name);  // "sum" | "mean" | "max"
+enum class Pool { kNone, kSum, kMean, kMax, kMin, kGraphToken };
+Pool pool_named(const std::string& name);  // "sum", "mean", "max", "min" or "graph_token"
+
+// What heads see of the batch beside the node rows.
+struct HeadInput {
+  at::Tensor graph_start;  // int64 [G+1]
+  at::Tensor pair;         // int64 [P, 2] node rows: edge tasks
+};
 
 class Head : public Layer {
  public:
-  // x [N, D], graph_start int64 [G+1] -> [G, C], or [N, C] without pooling. Scripted forward: (x,
-  // batch).
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& graph_start);
+  // x [N, D] -> [G, C], or [N, C] without pooling, or [P, C] per pair. Empty graphs pool to 0; a
+  // graph token is the first row of its graph. Scripted forward: (x, batch); a head of pairs gives
+  // node rows there, and scripts decode(h, pairs: int64 [2, P]) beside it.
+  virtual at::Tensor forward(const at::Tensor& x, const HeadInput& input);
   std::string script() const override;
 
  protected:
   Head(Pool pool, Activation activation, bool unit_rows);
   void append(std::int64_t inputs, std::int64_t outputs);  // "linear_<i>"
+  at::Tensor layers(const at::Tensor& x) const;
+  std::string layers_script() const;  // h to h
+
+  Pool pool_;
 
  private:
-  Pool pool_;
   Activation activation_;
   bool unit_rows_;
   std::vector<std::shared_ptr<Linear>> linear_;
@@ -44,6 +56,33 @@ class MlpHead final : public Head {
  public:
   MlpHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, Pool pool,
           Activation activation);
+};
+
+// GraphGPS's graphormer_graph head: layer norm of every node, pool, Linear to C.
+class GraphormerHead final : public Head {
+ public:
+  GraphormerHead(std::int64_t width, std::int64_t outputs, Pool pool);
+  at::Tensor forward(const at::Tensor& x, const HeadInput& input) override;
+  std::string script() const override;
+
+ private:
+  std::shared_ptr<LayerNorm> norm_;  // "norm"
+};
+
+// GraphGym's inductive_edge head for pairs (u, v). kDot: MlpHead's layers with D outputs on every
+// node, then h_u . h_v, one output; kConcat: the layers, 2D wide, on [x_u | x_v].
+class EdgeHead final : public Head {
+ public:
+  enum class Decode { kDot, kConcat };
+  struct Shape {
+    std::int64_t width, outputs, layers;
+  };
+  EdgeHead(const Shape& shape, Decode decode, Activation activation);
+  at::Tensor forward(const at::Tensor& x, const HeadInput& input) override;
+  std::string script() const override;
+
+ private:
+  Decode decode_;
 };
 
 }  // namespace gtrain::nn
