@@ -40,7 +40,8 @@ std::string first_words(const CLI::App& command) {
   if (name == "train" || name == "validate" || name == "plan" || name == "show" || name == "copy") {
     return "$(gtrain list recipes --names 2>/dev/null)";
   }
-  if (name == "list") return "models encodings datasets recipes metrics";
+  if (name == "table") return "$(gtrain list tables --names 2>/dev/null)";
+  if (name == "list") return "models encodings datasets recipes tables metrics patterns";
   if (name == "completion") return "bash zsh fish";
   return command_names(command);
 }
@@ -86,7 +87,7 @@ std::string fish_script(const CLI::App& program) {
                        quoted(command->get_description()));
     const std::string seen = quoted("__fish_seen_subcommand_from " + name);
     std::string words = first_words(*command);
-    if (words.rfind("$(", 0) == 0) words = "(gtrain list recipes --names 2>/dev/null)";
+    if (words.rfind("$(", 0) == 0) words.erase(0, 1);  // fish substitutes commands without the $
     if (!words.empty()) out += fmt::format("complete -c gtrain -n {} -a '{}'\n", seen, words);
     for (const CLI::Option* option : command->get_options()) {
       for (const std::string& flag : option->get_lnames()) {

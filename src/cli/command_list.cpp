@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "gtrain/ops/attention_pattern.h"
 #include "gtrain/train/metric.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/table.h"
 
 namespace gtrain::cli {
 
@@ -41,15 +43,27 @@ std::vector<Row> alternatives(std::variant<Ts...> options) {
   return rows;
 }
 
-// A recipe's second comment line says what it trains; the first is the command.
+// The second comment line of a recipe or table says what it is; the first is the command.
+Row file_row(const std::string& name, const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string line, doc;
+  std::getline(file, line);
+  if (std::getline(file, line) && line.rfind("# ", 0) == 0) doc = line.substr(2);
+  return {name, doc};
+}
+
 std::vector<Row> recipe_rows() {
   std::vector<Row> rows;
   for (const std::string& name : train::shipped_recipes()) {
-    std::ifstream file(train::find_recipe(name));
-    std::string line, doc;
-    std::getline(file, line);
-    if (std::getline(file, line) && line.rfind("# ", 0) == 0) doc = line.substr(2);
-    rows.emplace_back(name, doc);
+    rows.push_back(file_row(name, train::find_recipe(name)));
+  }
+  return rows;
+}
+
+std::vector<Row> table_rows() {
+  std::vector<Row> rows;
+  for (const std::string& name : train::shipped_tables()) {
+    rows.push_back(file_row(name, train::find_table(name)));
   }
   return rows;
 }
@@ -85,6 +99,7 @@ std::vector<Row> rows_of(const std::string& what) {
   if (what == "models") return model_rows();
   if (what == "encodings") return alternatives(encode::EncodingOptions());
   if (what == "recipes") return recipe_rows();
+  if (what == "tables") return table_rows();
   if (what == "metrics") return metric_rows();
   if (what == "patterns") return pattern_rows();
   return dataset_rows();
@@ -103,15 +118,19 @@ void print(const std::vector<Row>& rows, bool names) {
 
 void add_list_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
-      "list", "models, encodings, datasets, recipes, metrics or attention patterns there are");
+      "list",
+      "models, encodings, datasets, recipes, tables, metrics or attention patterns there are");
   struct Arguments {
     std::string what;
     bool names = false;
   };
   auto a = std::make_shared<Arguments>();
-  command->add_option("WHAT", a->what, "models, encodings, datasets, recipes, metrics or patterns")
+  command
+      ->add_option("WHAT", a->what,
+                   "models, encodings, datasets, recipes, tables, metrics or patterns")
       ->required()
-      ->check(CLI::IsMember({"models", "encodings", "datasets", "recipes", "metrics", "patterns"})
+      ->check(CLI::IsMember(
+                  {"models", "encodings", "datasets", "recipes", "tables", "metrics", "patterns"})
                   .description(""));
   command->add_flag("--names", a->names, "names only");
   command->callback([a] {

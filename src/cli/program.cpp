@@ -79,6 +79,7 @@ void build(CLI::App& program, Session& session) {
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);
   add_run_commands(program, session);
+  add_table_command(program, session);
   add_export_command(program);
   add_recipe_commands(program, session);
   add_list_command(program);

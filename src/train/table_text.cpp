@@ -1,0 +1,237 @@
+#include "table_text.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <initializer_list>
+#include <utility>
+
+#include "gtrain/train/recipe_scalar.h"
+
+namespace gtrain::train {
+namespace {
+
+using Cells = std::vector<std::string>;
+using Escape = std::function<std::string(const std::string&)>;
+
+constexpr const char* kNone = "–";
+
+// What Markdown, LaTeX and HTML show alike.
+struct Grid {
+  Cells header;
+  std::vector<Cells> rows;
+  Cells notes;
+};
+
+std::string number(double value, const char* unit = "") {
+  return std::isnan(value) ? kNone : fmt::format("{}{}", std::llround(value), unit);
+}
+
+std::string seconds_text(double seconds) {
+  if (std::isnan(seconds)) return kNone;
+  return fmt::format("{:.{}f}", seconds,
+                     seconds < 1     ? 3
+                     : seconds < 10  ? 2
+                     : seconds < 100 ? 1
+                                     : 0);
+}
+
+std::string difference_text(double distance) {
+  if (std::isnan(distance)) return kNone;
+  if (std::isinf(distance)) return "yes";
+  return fmt::format("{}, {:+.1f} SE", std::abs(distance) > 2.0 ? "yes" : "no", distance);
+}
+
+// Published as it was printed: value ± deviation (runs).
+std::string published_text(const PublishedFigure& p) {
+  std::string out = print_number(p.spread.mean);
+  if (!std::isnan(p.spread.deviation)) out += " ± " + print_number(p.spread.deviation);
+  if (p.spread.n > 0) out += fmt::format(" ({})", p.spread.n);
+  return out;
+}
+
+std::string parameters_text(const RowFigures& row) {
+  std::string out = number(row.parameters);
+  const bool stated = row.published && !std::isnan(row.published->parameters);
+  if (stated && row.published->parameters != row.parameters) {
+    out += fmt::format(" (published {})", number(row.published->parameters));
+  }
+  return out;
+}
+
+// The number of a source among those seen so far, from 1.
+std::size_t cite(Cells& sources, const std::string& source) {
+  auto it = std::find(sources.begin(), sources.end(), source);
+  if (it == sources.end()) it = sources.insert(sources.end(), source);
+  return static_cast<std::size_t>(it - sources.begin()) + 1;
+}
+
+Grid grid_of(const FilledTable& table) {
+  Grid grid{{"row", "data", "metric", table.split, "runs", "published", "differs", "parameters",
+             "s/epoch", "peak MiB"},
+            {},
+            {}};
+  Cells sources;
+  bool retrained = false;
+  for (const RowFigures& row : table.rows) {
+    std::string published = kNone;
+    if (row.published) {
+      published = published_text(*row.published);
+      if (row.published->retrained) published += " †";
+      retrained = retrained || row.published->retrained;
+      if (!row.published->source.empty()) {
+        published += fmt::format(" [{}]", cite(sources, row.published->source));
+      }
+    }
+    std::string runs = fmt::format("{}", row.spread.n);
+    if (row.spread.n != row.wanted) runs += fmt::format(" of {}", row.wanted);
+    grid.rows.push_back({row.label, row.data, row.metric.empty() ? kNone : row.metric,
+                         spread_text(row.spread), runs, published, difference_text(row.distance),
+                         parameters_text(row), seconds_text(row.epoch_seconds),
+                         number(row.peak_bytes / (1 << 20))});
+  }
+  grid.notes.push_back(
+      "± is the unbiased standard deviation over runs; differs: by more than two standard errors "
+      "of "
+      "the difference (SE).");
+  if (retrained) {
+    grid.notes.push_back(
+        "† published for a training other than this row's (budget, changed keys).");
+  }
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    grid.notes.push_back(fmt::format("[{}] {}", i + 1, sources[i]));
+  }
+  for (const RowFigures& row : table.rows) {
+    for (const std::string& run : row.failed) {
+      grid.notes.push_back(fmt::format("Failed, not counted: {}: {}", row.label, run));
+    }
+    if (!row.pending.empty()) {
+      grid.notes.push_back(fmt::format("To go: {}: {}", row.label, fmt::join(row.pending, ", ")));
+    }
+  }
+  for (const StaleFigures& s : table.stale) {
+    grid.notes.push_back(fmt::format("Stale, not counted: {}: {} over {} runs in {}: {}", s.label,
+                                     spread_text(s.spread), s.spread.n, s.directory, s.reason));
+  }
+  return grid;
+}
+
+using Replacements = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+std::string replaced(const std::string& text, Replacements table) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto hit = std::find_if(table.begin(), table.end(), [&](const auto& entry) {
+      return text.compare(at, entry.first.size(), entry.first) == 0;
+    });
+    if (hit == table.end()) {
+      out += text[at++];
+    } else {
+      out += hit->second;
+      at += hit->first.size();
+    }
+  }
+  return out;
+}
+
+std::string escape_markdown(const std::string& text) {
+  return replaced(text, {{"|", "\\|"}, {"\n", " "}, {"<", "&lt;"}});
+}
+
+std::string escape_html(const std::string& text) {
+  return replaced(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\n", "<br>"}});
+}
+
+std::string escape_latex(const std::string& text) {
+  return replaced(text, {{"\\", "\\textbackslash{}"},
+                         {"&", "\\&"},
+                         {"%", "\\%"},
+                         {"$", "\\$"},
+                         {"#", "\\#"},
+                         {"_", "\\_"},
+                         {"{", "\\{"},
+                         {"}", "\\}"},
+                         {"~", "\\textasciitilde{}"},
+                         {"^", "\\textasciicircum{}"},
+                         {"±", "$\\pm$"},
+                         {"†", "$\\dagger$"},
+                         {"–", "--"},
+                         {"\n", " "}});
+}
+
+std::string joined_cells(const Cells& cells, const char* between, const Escape& escape) {
+  Cells out;
+  for (const std::string& cell : cells) out.push_back(escape(cell));
+  return fmt::format("{}", fmt::join(out, between));
+}
+
+std::string markdown(const FilledTable& table) {
+  const Grid grid = grid_of(table);
+  const auto line = [](const Cells& cells) {
+    return "| " + joined_cells(cells, " | ", escape_markdown) + " |\n";
+  };
+  std::string out = fmt::format("# {}\n\n", table.title) + line(grid.header) + "|";
+  for (std::size_t i = 0; i < grid.header.size(); ++i) out += i < 3 ? "---|" : "---:|";
+  out += "\n";
+  for (const Cells& row : grid.rows) out += line(row);
+  out += "\n";
+  for (const std::string& note : grid.notes) out += "- " + escape_markdown(note) + "\n";
+  return out;
+}
+
+std::string latex(const FilledTable& table) {
+  const Grid grid = grid_of(table);
+  const auto line = [](const Cells& cells) {
+    return joined_cells(cells, " & ", escape_latex) + " \\\\\n";
+  };
+  std::string out = fmt::format("% {}; needs \\usepackage{{booktabs}}\n", table.title);
+  out += fmt::format("\\begin{{tabular}}{{lll{}}}\n\\toprule\n",
+                     std::string(grid.header.size() - 3, 'r'));
+  out += line(grid.header) + "\\midrule\n";
+  for (const Cells& row : grid.rows) out += line(row);
+  out += "\\bottomrule\n\\end{tabular}\n";
+  for (const std::string& note : grid.notes) out += "\n\\noindent " + escape_latex(note) + "\n";
+  return out;
+}
+
+std::string html(const FilledTable& table) {
+  const Grid grid = grid_of(table);
+  const auto line = [](const Cells& cells, const std::string& tag) {
+    const std::string between = fmt::format("</{0}><{0}>", tag);
+    return fmt::format("<tr><{0}>{1}</{0}></tr>\n", tag,
+                       joined_cells(cells, between.c_str(), escape_html));
+  };
+  std::string out = fmt::format(
+      "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<h1>{0}</h1>\n<table>\n",
+      escape_html(table.title));
+  out += line(grid.header, "th");
+  for (const Cells& row : grid.rows) out += line(row, "td");
+  out += "</table>\n<ul>\n";
+  for (const std::string& note : grid.notes) out += "<li>" + escape_html(note) + "</li>\n";
+  return out + "</ul>\n";
+}
+
+}  // namespace
+
+std::string spread_text(const Spread& spread) {
+  if (std::isnan(spread.mean)) return kNone;
+  const bool spreads = spread.deviation > 0.0;
+  const double unit = spreads ? spread.deviation : std::abs(spread.mean);
+  const int first = unit > 0.0 ? static_cast<int>(std::floor(std::log10(unit))) : 0;
+  const int decimals = std::clamp((spreads ? 1 : 3) - first, 0, 8);
+  std::string out = fmt::format("{:.{}f}", spread.mean, decimals);
+  if (!std::isnan(spread.deviation)) out += fmt::format(" ± {:.{}f}", spread.deviation, decimals);
+  return out;
+}
+
+std::string table_text(const FilledTable& table, const std::string& format) {
+  if (format == "csv") return table_csv(table);
+  if (format == "json") return table_json(table);
+  if (format == "latex") return latex(table);
+  return format == "html" ? html(table) : markdown(table);
+}
+
+}  // namespace gtrain::train
