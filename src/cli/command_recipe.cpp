@@ -11,9 +11,9 @@
 #include "gtrain/base/error.h"
 #include "gtrain/cli/command.h"
 #include "gtrain/cli/thread_pool.h"
-#include "gtrain/data/catalog.h"
 #include "gtrain/data/open.h"
 #include "gtrain/models/zoo.h"
+#include "gtrain/train/likeness.h"
 #include "gtrain/train/loss.h"
 #include "gtrain/train/recipe_describe.h"
 #include "gtrain/train/recipe_file.h"
@@ -26,16 +26,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool at_hand(const data::DatasetOptions& dataset) {
-  std::error_code ignored;
-  if (!dataset.path.empty()) return fs::exists(dataset.path, ignored);
-  return data::find_data(dataset.name, data::find_card(dataset.name)).has_value();
-}
-
-// What there is to say of a good recipe: whether it fits its data, when that is here.
+// What there is to say of a good recipe: whether it fits its data, or generated ones like them.
 std::string fit(const train::Recipe& recipe) {
-  if (!at_hand(recipe.dataset)) return "ok (data set not found here, so not checked against it)";
-  const data::Opened opened = data::open_dataset(recipe.dataset);
+  std::error_code ignored;
+  if (!recipe.dataset.path.empty() && !fs::exists(recipe.dataset.path, ignored)) {
+    return "ok (data set not found here, so not checked against it)";
+  }
+  const train::Likeness likeness = train::open_or_generate(recipe.dataset);
+  const data::Opened& opened = likeness.opened;
   data::select_split(opened, recipe.dataset);
   train::find_loss(recipe.train.loss, opened.dataset.info.task);
   std::map<std::string, std::int64_t> encodings;
@@ -44,8 +42,15 @@ std::string fit(const train::Recipe& recipe) {
   }
   const auto model =
       models::build(recipe.model, models::signature_of(opened.dataset, std::move(encodings)));
+  const std::int64_t parameters = models::parameter_count(*model);
+  if (likeness.generated) {
+    return fmt::format(
+        "ok, {} parameters (data set not found here: checked against generated data "
+        "in the likeness of its card)",
+        parameters);
+  }
   const bool single = opened.dataset.single_graph();
-  return fmt::format("ok, {} parameters, {} {}", models::parameter_count(*model),
+  return fmt::format("ok, {} parameters, {} {}", parameters,
                      single ? opened.dataset.nodes() : opened.dataset.graphs(),
                      single ? "nodes" : "graphs");
 }

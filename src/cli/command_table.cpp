@@ -46,6 +46,8 @@ void add_table_command(CLI::App& program, Session& session) {
   };
   const CLI::Validator not_empty(filled, "");
   command->add_option("FILE", a->file, "table file, or a shipped name such as zoo")->required();
+  command->add_option("OVERRIDES", a->options.overrides,
+                      "KEY=VALUE of the table, such as budget.epochs=1 or seeds=0..9");
   command->add_option("--runs", a->runs, "where its runs lie (default: runs/tables/<name>)")
       ->check(not_empty)
       ->type_name("DIR");

@@ -102,6 +102,7 @@ std::filesystem::path cache_path(const std::filesystem::path& store,
 std::vector<data::Column> load_or_compute(const data::Dataset& dataset,
                                           const std::filesystem::path& store,
                                           const EncodingOptions& options) {
+  if (store.empty()) return compute(dataset, options);  // made in memory, there is no beside
   const std::string key = cache_key(options);
   const std::filesystem::path path = cache_path(store, options);
   std::vector<data::Column> columns = from_cache(path, key, dataset.info.hash);

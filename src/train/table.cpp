@@ -120,7 +120,7 @@ fs::path find_table(const std::string& name_or_path) {
 TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
   const SerialAten serial;
   base::set_quiet(options.quiet);
-  const Table table = read_table(file);
+  const Table table = read_table(file, options.overrides);
   const std::vector<const TableRow*> chosen = choose(table, options.only);
   const fs::path root =
       options.runs.empty() ? fs::path("runs") / "tables" / file.stem() : options.runs;

@@ -106,11 +106,14 @@ std::string subject(Recipe recipe) {
 
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : path_(path), problems_(path.string()) {}
+  Reader(const fs::path& path, const std::vector<std::string>& overrides)
+      : path_(path), overrides_(overrides), problems_(path.string(), overrides) {}
 
   Table read() {
-    const std::string text = base::read_file(path_);
-    const RecipeNode root = parse_tree(text, -1, problems_);
+    RecipeNode root = parse_tree(base::read_file(path_), -1, problems_);
+    for (std::size_t i = 0; i < overrides_.size(); ++i) {
+      apply_override(root, overrides_[i], static_cast<int>(i), problems_);
+    }
     FileOptions options;
     decode(
         root, [&](base::FieldVisitor& f) { options.fields(f); }, problems_);
@@ -210,6 +213,7 @@ class Reader {
   }
 
   fs::path path_;
+  std::vector<std::string> overrides_;
   Problems problems_;
   std::vector<std::string> others_;  // whole lines of the recipes' own
 };
@@ -248,6 +252,8 @@ void shorten(Recipe& recipe, const BudgetOptions& budget) {
   if (budget.hours > 0.0) hours = hours > 0.0 ? std::min(hours, budget.hours) : budget.hours;
 }
 
-Table read_table(const fs::path& path) { return Reader(path).read(); }
+Table read_table(const fs::path& path, const std::vector<std::string>& overrides) {
+  return Reader(path, overrides).read();
+}
 
 }  // namespace gtrain::train

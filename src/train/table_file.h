@@ -35,8 +35,9 @@ struct Table {
   std::vector<TableRow> rows;
 };
 
-// Throws base::RecipeError with all problems of the table and of its rows' recipes.
-Table read_table(const std::filesystem::path& path);
+// `overrides`: KEY=VALUE of the table itself. Throws base::RecipeError with all problems of the
+// table and of its rows' recipes.
+Table read_table(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 
 // Cuts the recipe down; a limit above what it asks for changes nothing.
 void shorten(Recipe& recipe, const BudgetOptions& budget);

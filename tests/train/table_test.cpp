@@ -7,8 +7,7 @@
 
 #include "gtrain/base/error.h"
 #include "train/sample_run.h"
-#include "train/table_figure.h"
-#include "train/table_text.h"
+#include "train/table_file.h"
 
 namespace gtrain::train {
 namespace {
@@ -16,41 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::HasSubstr;
-using testing::Not;
-
-TEST(Spread, IsMeanAndUnbiasedDeviation) {
-  const Spread s = spread_of({1.0, 2.0, 6.0});
-  EXPECT_DOUBLE_EQ(s.mean, 3.0);
-  EXPECT_DOUBLE_EQ(s.deviation, std::sqrt(7.0));
-  EXPECT_EQ(s.n, 3);
-  EXPECT_TRUE(std::isnan(spread_of({1.0}).deviation));
-  EXPECT_TRUE(std::isnan(spread_of({}).mean));
-}
-
-TEST(Spread, IsPrintedToTwoDigitsOfTheDeviation) {
-  EXPECT_EQ(spread_text({0.12344, 0.0045, 3}), "0.1234 ± 0.0045");
-  EXPECT_EQ(spread_text({12.344, 1.2, 3}), "12.3 ± 1.2");
-  EXPECT_EQ(spread_text({0.5, 0.0, 3}), "0.5000 ± 0.0000");
-  EXPECT_EQ(spread_text({0.07, kUnknown, 1}), "0.07000");
-  EXPECT_EQ(spread_text({}), "–");
-}
-
-TEST(Distance, CountsStandardErrorsOfTheDifference) {
-  // sqrt(0.4^2 / 4 + 0.3^2 / 9) = sqrt(0.05)
-  EXPECT_NEAR(distance({1.0, 0.4, 4}, {0.5, 0.3, 9}), 0.5 / std::sqrt(0.05), 1e-12);
-  EXPECT_NEAR(distance({1.0, 0.4, 4}, {0.5, kUnknown, 0}), 0.5 / 0.2, 1e-12);
-}
-
-TEST(Distance, OfASingleRunTakesThePublishedSpread) {
-  EXPECT_NEAR(distance({1.0, kUnknown, 1}, {0.5, 0.3, 9}), 0.5 / (0.3 * std::sqrt(1 + 1.0 / 9)),
-              1e-12);
-  EXPECT_TRUE(std::isnan(distance({1.0, kUnknown, 1}, {0.5, kUnknown, 0})));
-}
-
-TEST(Distance, OfEqualValuesThatNeverSpreadIsNone) {
-  EXPECT_EQ(distance({1.0, 0.0, 5}, {1.0, 0.0, 5}), 0.0);
-  EXPECT_TRUE(std::isinf(distance({1.0, 0.0, 5}, {0.9, 0.0, 5})));
-}
 
 class FilledTableFile : public TrainedSample {
  protected:
@@ -231,6 +195,22 @@ TEST_F(FilledTableFile, OnlyOneRowIsFilledAndAnUnknownOneIsRefused) {
   EXPECT_THAT(fill_table(file(text), o).text, HasSubstr("small  would run: seed-0"));
 }
 
+TEST_F(FilledTableFile, KeysOfTheTableCanBeOverridden) {
+  TableOptions o = with("md");
+  o.dry = true;
+  o.overrides = {"seeds=[7]", "budget={epochs: 1}"};
+  const std::string text = "seeds: [0, 1]\nrows:\n- {label: a, recipe: sample.yaml}\n";
+  EXPECT_THAT(fill_table(file(text), o).text, HasSubstr("would run: seed-7"));
+  o.overrides = {"rows[0].set=[model.widht=3]", "budget.epochs=-1"};
+  try {
+    fill_table(file(text), o);
+    ADD_FAILURE() << "accepted";
+  } catch (const base::RecipeError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("command line: budget.epochs=-1: must be"));
+    EXPECT_THAT(e.what(), HasSubstr("model.widht=3: unknown key (did you mean width?)"));
+  }
+}
+
 TEST_F(FilledTableFile, FoldsAreRunsOfARow) {
   const json row = filled("rows:\n- {label: a, recipe: sample.yaml, folds: [0, 1]}\n")["rows"][0];
   EXPECT_EQ(row["n"], 2);
@@ -306,46 +286,9 @@ TEST_F(FilledTableFile, ProblemsOfARecipeStandWhereTheRecipeDoes) {
   EXPECT_EQ(text.find("bad.yaml:1:11", first + 1), std::string::npos) << "once, not a row";
 }
 
-FilledTable odd_table() {
-  RowFigures row;
-  row.label = "a|b_1 <x>, \"y\"";
-  row.data = "rings";
-  row.metric = "mae";
-  row.spread = {0.25, 0.01, 2};
-  row.wanted = 3;
-  row.values = {0.24, 0.26};
-  row.failed = {"seed-2: diverged & lost"};
-  row.published = PublishedFigure{{0.2, 0.1, 4}, 100, "Someone 2020", true};
-  row.parameters = 123;
-  row.distance = distance(row.spread, row.published->spread);
-  return {"Odd", "test", {row}, {}};
-}
-
-TEST(TableText, EveryFormatEscapesItsOwnSigns) {
-  const std::string md = table_text(odd_table(), "md");
-  EXPECT_THAT(md, HasSubstr("| a\\|b_1 &lt;x>, \"y\" | rings | mae | 0.250 ± 0.010 | 2 of 3 |"));
-  EXPECT_THAT(md, HasSubstr("0.2 ± 0.1 (4) † [1] | no, +1.0 SE | 123 (published 100) |"));
-  EXPECT_THAT(md,
-              HasSubstr("- Failed, not counted: a\\|b_1 &lt;x>, \"y\": seed-2: diverged & lost"));
-  EXPECT_THAT(md, HasSubstr("- [1] Someone 2020"));
-  EXPECT_THAT(table_text(odd_table(), "html"), HasSubstr("<td>a|b_1 &lt;x&gt;, \"y\"</td>"));
-  const std::string latex = table_text(odd_table(), "latex");
-  EXPECT_THAT(latex, HasSubstr("a|b\\_1 <x>, \"y\" & rings & mae & 0.250 $\\pm$ 0.010 & 2 of 3"));
-  EXPECT_THAT(latex, HasSubstr("diverged \\& lost"));
-  EXPECT_THAT(table_text(odd_table(), "csv"),
-              HasSubstr("\n\"a|b_1 <x>, \"\"y\"\"\",rings,mae,0.25,0.01,2,3,1,0.2,0.1,4,"));
-}
-
-TEST(TableText, NumbersThatAreNotKnownAreNoneAndNull) {
-  FilledTable table{"Empty", "test", {RowFigures{}}, {}};
-  EXPECT_THAT(table_text(table, "md"), Not(HasSubstr("nan")));
-  EXPECT_THAT(table_text(table, "csv"), Not(HasSubstr("nan")));
-  EXPECT_TRUE(json::parse(table_text(table, "json"))["rows"][0]["mean"].is_null());
-}
-
 TEST(Table, ShippedOnesCanBeReadAndAnUnknownNameIsRefused) {
   for (const std::string& name : shipped_tables()) {
-    EXPECT_GT(read_table(find_table(name)).rows.size(), 1u) << name;
+    EXPECT_GT(read_table(find_table(name), {}).rows.size(), 1u) << name;
   }
   EXPECT_THROW(find_table("nosuch"), base::RecipeError);
 }

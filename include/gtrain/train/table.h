@@ -17,11 +17,12 @@
 namespace gtrain::train {
 
 struct TableOptions {
-  std::filesystem::path runs;  // where its runs lie; empty: runs/tables/<name of the file>
-  std::string only;            // label of the one row wanted; empty: all
-  std::string format = "md";   // one of table_formats()
-  bool dry = false;            // say what would run, run nothing
-  bool as_is = false;          // the table of what is there, run nothing
+  std::filesystem::path runs;          // where its runs lie; empty: runs/tables/<name of the file>
+  std::vector<std::string> overrides;  // KEY=VALUE of the table: "budget={epochs: 10}"
+  std::string only;                    // label of the one row wanted; empty: all
+  std::string format = "md";           // one of table_formats()
+  bool dry = false;                    // say what would run, run nothing
+  bool as_is = false;                  // the table of what is there, run nothing
   bool quiet = false;
   const std::atomic<int>* interrupt = nullptr;  // as RunOptions::interrupt
 };

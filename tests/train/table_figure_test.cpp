@@ -1,0 +1,37 @@
+#include "train/table_figure.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace gtrain::train {
+namespace {
+
+TEST(Spread, IsMeanAndUnbiasedDeviation) {
+  const Spread s = spread_of({1.0, 2.0, 6.0});
+  EXPECT_DOUBLE_EQ(s.mean, 3.0);
+  EXPECT_DOUBLE_EQ(s.deviation, std::sqrt(7.0));
+  EXPECT_EQ(s.n, 3);
+  EXPECT_TRUE(std::isnan(spread_of({1.0}).deviation));
+  EXPECT_TRUE(std::isnan(spread_of({}).mean));
+}
+
+TEST(Distance, CountsStandardErrorsOfTheDifference) {
+  // sqrt(0.4^2 / 4 + 0.3^2 / 9) = sqrt(0.05)
+  EXPECT_NEAR(distance({1.0, 0.4, 4}, {0.5, 0.3, 9}), 0.5 / std::sqrt(0.05), 1e-12);
+  EXPECT_NEAR(distance({1.0, 0.4, 4}, {0.5, kUnknown, 0}), 0.5 / 0.2, 1e-12);
+}
+
+TEST(Distance, OfASingleRunTakesThePublishedSpread) {
+  EXPECT_NEAR(distance({1.0, kUnknown, 1}, {0.5, 0.3, 9}), 0.5 / (0.3 * std::sqrt(1 + 1.0 / 9)),
+              1e-12);
+  EXPECT_TRUE(std::isnan(distance({1.0, kUnknown, 1}, {0.5, kUnknown, 0})));
+}
+
+TEST(Distance, OfEqualValuesThatNeverSpreadIsNone) {
+  EXPECT_EQ(distance({1.0, 0.0, 5}, {1.0, 0.0, 5}), 0.0);
+  EXPECT_TRUE(std::isinf(distance({1.0, 0.0, 5}, {0.9, 0.0, 5})));
+}
+
+}  // namespace
+}  // namespace gtrain::train
