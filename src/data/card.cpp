@@ -93,6 +93,18 @@ class Decoder {
       for (const YAML::Node& element : n) text(out.emplace_back())(element);
     };
   }
+  Reader shape(Shape& out) {
+    return [this, &out](const YAML::Node& n) {
+      read_map(n,
+               {{"nodes", number<double>(out.nodes)},
+                {"edges", number<double>(out.edges)},
+                {"node_columns", number<std::int64_t>(out.node_columns)},
+                {"edge_columns", number<std::int64_t>(out.edge_columns)},
+                {"labels", number<std::int64_t>(out.labels)},
+                {"pairs", number<double>(out.pairs)}},
+               problems_);
+    };
+  }
   Reader baselines(std::vector<Published>& out) {
     return [this, &out](const YAML::Node& n) {
       if (!n.IsSequence()) return problems_.add(n.Mark(), "expected a list");
@@ -156,6 +168,7 @@ Card read_card(const std::filesystem::path& path) {
               {"node_categories", d.numbers(card.node_categories)},
               {"edge_categories", d.numbers(card.edge_categories)},
               {"classes", d.number<std::int64_t>(card.classes)},
+              {"shape", d.shape(card.shape)},
               {"published", d.baselines(card.published)}},
              problems);
   } catch (const YAML::Exception& e) {

@@ -1,6 +1,7 @@
 #include "gtrain/data/feature.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 #include <tbb/parallel_reduce.h>
@@ -100,15 +101,17 @@ void set_node_features(Dataset& dataset, Column column, std::vector<std::int64_t
 }
 
 // Degrees (in CSR rows) as one category column.
-void degree_onehot(Dataset& dataset) {
+void degree_onehot(Dataset& dataset, std::int64_t cap) {
   const auto* start = dataset.row_start.as<std::int64_t>();
   auto out = make_column<std::int32_t>("node_features", Per::kNode, dataset.nodes(), 1);
-  std::int32_t largest = 0;
+  std::int64_t largest = cap;
   for (std::int64_t i = 0; i < dataset.nodes(); ++i) {
-    out.data[i] = static_cast<std::int32_t>(start[i + 1] - start[i]);
-    largest = std::max(largest, out.data[i]);
+    const std::int64_t degree = start[i + 1] - start[i];
+    const std::int64_t counted = cap > 0 ? std::min(degree, cap) : degree;
+    out.data[i] = static_cast<std::int32_t>(counted);
+    largest = std::max(largest, counted);
   }
-  set_node_features(dataset, std::move(out.column), {std::int64_t{largest} + 1});
+  set_node_features(dataset, std::move(out.column), {largest + 1});
 }
 
 void profile_of_node(const Dataset& dataset, std::int64_t node, std::int64_t first, float* out) {
@@ -152,14 +155,17 @@ void local_degree_profile(Dataset& dataset) {
 
 }  // namespace
 
-const std::vector<std::int64_t>& ogb_atom_categories() {
-  static const std::vector<std::int64_t> counts{119, 5, 12, 12, 10, 6, 6, 2, 2};
-  return counts;
+std::vector<std::int64_t> ogb_atom_categories(const std::string& features) {
+  if (features == "ogb_mol") return {119, 5, 12, 12, 10, 6, 6, 2, 2};
+  if (features == "ogb_mol_2020") return {119, 4, 12, 12, 10, 6, 6, 2, 2};
+  if (features == "ogb_code") return {98, 10030, 21};  // type, attribute, depth
+  return {};
 }
 
-const std::vector<std::int64_t>& ogb_bond_categories() {
-  static const std::vector<std::int64_t> counts{5, 6, 2};
-  return counts;
+std::vector<std::int64_t> ogb_bond_categories(const std::string& features) {
+  if (features == "ogb_code") return {2, 2};  // next token, reversed
+  if (ogb_atom_categories(features).empty()) return {};
+  return {5, 6, 2};
 }
 
 std::vector<std::int64_t> categories_of(const Column& features,
@@ -198,26 +204,39 @@ std::vector<std::int64_t> categories_of(const Column& features,
   return counts;
 }
 
-void apply_features(Dataset& dataset, const std::string& name) {
-  if (name.empty() || name == "ogb_mol") return;
+const std::vector<std::string_view>& feature_names() {
+  static const std::vector<std::string_view> names{
+      "",        "ogb_mol",  "ogb_mol_2020",  "ogb_code",
+      "numeric", "constant", "degree_onehot", "local_degree_profile"};
+  return names;
+}
+
+bool made_from_graph(const std::string& name) {
+  return name == "constant" || name == "degree_onehot" || name == "local_degree_profile";
+}
+
+void apply_features(Dataset& dataset, const std::string& name, std::int64_t degree_cap) {
+  if (name.empty() || !ogb_atom_categories(name).empty()) return;
   if (name == "constant") {
     set_node_features(
         dataset, make_column<std::uint8_t>("node_features", Per::kNode, dataset.nodes(), 1).column,
         {1});
   } else if (name == "degree_onehot") {
-    degree_onehot(dataset);
+    degree_onehot(dataset, degree_cap);
   } else if (name == "local_degree_profile") {
     local_degree_profile(dataset);
   } else if (name == "numeric") {
     dataset.info.node_categories.clear();
     dataset.info.edge_categories.clear();
   } else {
-    throw base::RecipeError(
-        fmt::format("dataset.features: {}: unknown; known: ogb_mol, numeric, "
-                    "constant, degree_onehot, local_degree_profile",
-                    name));
+    const auto& known = feature_names();
+    throw base::RecipeError(fmt::format("dataset.features: {}: unknown; known: {}", name,
+                                        fmt::join(known.begin() + 1, known.end(), ", ")));
   }
-  dataset.info.hash = base::hash_hex(dataset.info.hash + " features: " + name);
+  const std::string cap = name == "degree_onehot" && degree_cap > 0
+                              ? fmt::format(" up to {}", degree_cap)
+                              : std::string();
+  dataset.info.hash = base::hash_hex(dataset.info.hash + " features: " + name + cap);
 }
 
 }  // namespace gtrain::data

@@ -11,7 +11,9 @@
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/data/catalog.h"
+#include "gtrain/data/code.h"
 #include "gtrain/data/container.h"
+#include "gtrain/data/feature.h"
 #include "gtrain/data/store.h"
 
 namespace gtrain::data {
@@ -127,8 +129,8 @@ PackRules rules_for(const Located& located, const DatasetOptions& options) {
                : !card.name.empty()  ? card.name
                                      : fs::weakly_canonical(located.path).filename().string();
   rules.split = card.split;
-  rules.features = options.features == "ogb_mol" || options.features == "numeric" ? options.features
-                                                                                  : card.features;
+  rules.features = options.features.empty() || made_from_graph(options.features) ? card.features
+                                                                                 : options.features;
   rules.node_categories = card.node_categories;
   rules.edge_categories = card.edge_categories;
   rules.classes = is_class(rules.task) ? card.classes : 0;
@@ -145,8 +147,16 @@ fs::path cached_store(const fs::path& folder, const PackRules& rules) {
 }
 
 void import_store(const Located& located, const PackRules& rules, const fs::path& store) {
-  const Folder folder = read_folder(located.path, level_of(rules.task));
+  Folder folder = read_folder(located.path, level_of(rules.task), is_subtoken(rules.task));
   if (located.card) compare(*located.card, folder);
+  if (rules.features == "ogb_code") {
+    if (rules.add_inverse_edge) {
+      throw base::RecipeError(
+          "dataset.add_inverse_edge: true, but features: ogb_code adds reverse edges itself; "
+          "expected false");
+    }
+    add_code_structure(folder);
+  }
   write_store(store, pack(folder, rules));
 }
 

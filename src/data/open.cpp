@@ -60,19 +60,20 @@ void override_rules(Dataset& dataset, const DatasetOptions& options, const fs::p
                     "expected false, or the folder that it was imported from",
                     store.string()));
   }
-  if (options.features != "ogb_mol") return;
-  const auto nodes = categories_of(dataset.node_features, ogb_atom_categories(),
-                                   store.string() + " node_features");
-  const auto edges = categories_of(dataset.edge_features, ogb_bond_categories(),
+  const auto atoms = ogb_atom_categories(options.features);
+  if (atoms.empty()) return;
+  const auto nodes = categories_of(dataset.node_features, atoms, store.string() + " node_features");
+  const auto edges = categories_of(dataset.edge_features, ogb_bond_categories(options.features),
                                    store.string() + " edge_features");
   if (nodes == info.node_categories && edges == info.edge_categories) return;
   info.node_categories = nodes;
   info.edge_categories = edges;
-  info.hash = base::hash_hex(info.hash + " features: ogb_mol");
+  info.hash = base::hash_hex(info.hash + " features: " + options.features);
 }
 
-Opened finish_opening(Dataset dataset, const std::string& features, const fs::path& store) {
-  apply_features(dataset, features);
+Opened finish_opening(Dataset dataset, const DatasetOptions& options, const std::string& features,
+                      const fs::path& store) {
+  apply_features(dataset, features, options.degree_cap);
   Opened opened{std::move(dataset), store, ""};
   opened.default_split = opened.dataset.info.split;
   if (opened.default_split.empty() && opened.dataset.splits.size() == 1) {
@@ -135,10 +136,16 @@ void DatasetOptions::fields(base::FieldVisitor& f) {
      .max = 1e6},
     fold);
   f({.key = "features",
-     .doc = "ogb_mol: OGB's category tables; numeric: integers are plain numbers; constant, "
-            "degree_onehot, local_degree_profile: made from the graph",
-     .one_of = {"", "ogb_mol", "numeric", "constant", "degree_onehot", "local_degree_profile"}},
+     .doc = "ogb_mol: OGB's category tables; ogb_mol_2020: those with four kinds of chirality; "
+            "numeric: integers are plain numbers; constant, degree_onehot, local_degree_profile: "
+            "made from the graph",
+     .one_of = feature_names()},
     features);
+  f({.key = "degree_cap",
+     .doc = "degree_onehot: larger degrees count as this one; 0: no cap",
+     .min = 0,
+     .max = 1e7},
+    degree_cap);
   f({.key = "target_scaling",
      .doc = "standard: train on (y - mean) / std of the training labels",
      .one_of = {"none", "standard"}},
@@ -150,7 +157,10 @@ void DatasetOptions::fields(base::FieldVisitor& f) {
             "the card's when absent"},
     task);
   f({.key = "metric", .doc = "the card's when absent"}, metric);
+  f({.key = "transform", .doc = "changes of the graphs before they are batched"}, transform);
   f.require(!name.empty() || !path.empty(), "name", "name or path is needed");
+  f.require(degree_cap == 0 || features == "degree_onehot", "degree_cap",
+            "limits degree_onehot alone; expected features: degree_onehot");
 }
 
 Opened open_dataset(const DatasetOptions& options) {
@@ -159,15 +169,15 @@ Opened open_dataset(const DatasetOptions& options) {
     Dataset dataset = read_store(located.path);
     override_task(dataset, options, located.path);
     override_rules(dataset, options, located.path);
-    return finish_opening(std::move(dataset), options.features, located.path);
+    return finish_opening(std::move(dataset), options, options.features, located.path);
   }
   const PackRules rules = rules_for(located, options);
   // Packing has seen to these two; the others are made afresh from the graph.
   std::string features =
       options.features.empty() && located.card ? located.card->features : options.features;
-  if (features == "ogb_mol" || features == "numeric") features.clear();
+  if (!made_from_graph(features)) features.clear();
   const fs::path store = cached_store(located.path, rules);
-  if (auto dataset = from_cache(store)) return finish_opening(*dataset, features, store);
+  if (auto dataset = from_cache(store)) return finish_opening(*dataset, options, features, store);
   const auto begin = std::chrono::steady_clock::now();
   import_to_cache(located, rules, store);
   Dataset dataset = read_store(store);
@@ -175,7 +185,7 @@ Opened open_dataset(const DatasetOptions& options) {
   base::note(fmt::format("imported {}: {} graphs, {} nodes, {} edges in {:.2f} s -> {}",
                          located.path.string(), dataset.graphs(), dataset.nodes(), dataset.edges(),
                          took.count(), store.string()));
-  return finish_opening(std::move(dataset), features, store);
+  return finish_opening(std::move(dataset), options, features, store);
 }
 
 const Split& select_split(const Opened& opened, const DatasetOptions& options) {

@@ -14,6 +14,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/data/feature.h"
 #include "gtrain/data/label.h"
+#include "gtrain/data/vocabulary.h"
 
 namespace gtrain::data {
 namespace {
@@ -242,11 +243,6 @@ Column narrowed(const Column& column, const std::string& where) {
   return out.column;
 }
 
-std::vector<std::int64_t> stated(const PackRules& rules, const std::vector<std::int64_t>& card,
-                                 const std::vector<std::int64_t>& ogb) {
-  return card.empty() && rules.features == "ogb_mol" ? ogb : card;
-}
-
 std::string file_of(const Folder& folder, const char* key) {
   const auto it = folder.file.find(key);
   return it == folder.file.end() ? folder.path : it->second;
@@ -261,13 +257,28 @@ void pack_features(Dataset& d, const Folder& folder, const PackRules& rules) {
   if (d.node_features.width == 0) d.node_features.rows = 0;
   d.node_features.name = "node_features";
   if (rules.features == "numeric") return;
-  d.info.node_categories =
-      categories_of(d.node_features, stated(rules, rules.node_categories, ogb_atom_categories()),
-                    file_of(folder, "node_features"));
+  d.info.node_categories = categories_of(d.node_features, stated_node_categories(rules),
+                                         file_of(folder, "node_features"));
   // Of the file's own rows, so that a message names the right one.
-  d.info.edge_categories = categories_of(
-      folder.edge_features, stated(rules, rules.edge_categories, ogb_bond_categories()),
-      file_of(folder, "edge_features"));
+  d.info.edge_categories = categories_of(folder.edge_features, stated_edge_categories(rules),
+                                         file_of(folder, "edge_features"));
+}
+
+// The vocabulary is that of the default scheme's training split.
+void pack_tokens(Dataset& d, const Folder& folder, const PackRules& rules) {
+  const auto scheme = rules.split.empty() && folder.splits.size() == 1
+                          ? folder.splits.begin()
+                          : folder.splits.find(rules.split);
+  if (scheme == folder.splits.end()) {
+    throw base::DataError(fmt::format(
+        "{}: no split that the vocabulary could be made from; expected split/<scheme>, with "
+        "`split: <scheme>` in card.yaml where there are several",
+        folder.path));
+  }
+  d.info.vocabulary = vocabulary_of(folder.texts, scheme->second.train);
+  d.info.classes = static_cast<std::int64_t>(d.info.vocabulary.size());
+  d.info.positions = kTokenPositions;
+  d.labels = token_labels(folder.texts, d.info.vocabulary);
 }
 
 void pack_pairs(Dataset& d, const Folder& folder) {
@@ -292,6 +303,16 @@ void pack_pairs(Dataset& d, const Folder& folder) {
 
 }  // namespace
 
+std::vector<std::int64_t> stated_node_categories(const PackRules& rules) {
+  return rules.node_categories.empty() ? ogb_atom_categories(rules.features)
+                                       : rules.node_categories;
+}
+
+std::vector<std::int64_t> stated_edge_categories(const PackRules& rules) {
+  return rules.edge_categories.empty() ? ogb_bond_categories(rules.features)
+                                       : rules.edge_categories;
+}
+
 Dataset pack(const Folder& folder, const PackRules& rules) {
   if (folder.binary && rules.add_inverse_edge) {
     throw base::RecipeError(
@@ -308,7 +329,11 @@ Dataset pack(const Folder& folder, const PackRules& rules) {
   Packer(folder, rules.add_inverse_edge).run(d);
   d.info.undirected = rules.add_inverse_edge || undirected(d);
   pack_features(d, folder, rules);
-  d.labels = labels_for(rules.task, folder.labels, folder.file.at("labels"), d.info.classes);
+  if (is_subtoken(rules.task)) {
+    pack_tokens(d, folder, rules);
+  } else {
+    d.labels = labels_for(rules.task, folder.labels, folder.file.at("labels"), d.info.classes);
+  }
   if (level_of(rules.task) == Level::kEdge) pack_pairs(d, folder);
   d.splits = folder.splits;
   return d;

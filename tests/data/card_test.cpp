@@ -24,6 +24,7 @@ TEST(Card, EveryKeyIsRead) {
       "graphs: 3\nnodes: 6\nedges: 4\ntask: graph_class\nmetric: acc\nsplit: s\n"
       "add_inverse_edge: false\nfeatures: ogb_mol\nnode_categories: [1, 2]\n"
       "edge_categories: [3]\nclasses: 5\n"
+      "shape: {nodes: 2.5, edges: 3, node_columns: 4, edge_columns: 1, labels: 2, pairs: 0.5}\n"
       "published: [{model: GPS, value: 0.5, std: 0.1, runs: 3, parameters: 7, source: p}]\n");
   const Card card = read_card(directory.path() / "card.yaml");
   EXPECT_EQ(card.title, "T: x");
@@ -32,6 +33,12 @@ TEST(Card, EveryKeyIsRead) {
   EXPECT_EQ(card.add_inverse_edge, false);
   EXPECT_THAT(card.node_categories, testing::ElementsAre(1, 2));
   EXPECT_EQ(card.classes, 5);
+  EXPECT_EQ(card.shape.nodes, 2.5);
+  EXPECT_EQ(card.shape.edges, 3);
+  EXPECT_EQ(card.shape.node_columns, 4);
+  EXPECT_EQ(card.shape.edge_columns, 1);
+  EXPECT_EQ(card.shape.labels, 2);
+  EXPECT_EQ(card.shape.pairs, 0.5);
   ASSERT_EQ(card.published.size(), 1U);
   EXPECT_EQ(card.published[0].std, 0.1);
   EXPECT_EQ(card.published[0].parameters, 7);

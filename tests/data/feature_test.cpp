@@ -20,8 +20,8 @@ Column integers(const std::vector<std::int32_t>& values, std::int64_t width) {
 }
 
 TEST(Feature, OgbTablesHaveTheirPublishedSums) {
-  const auto& atom = ogb_atom_categories();
-  const auto& bond = ogb_bond_categories();
+  const auto atom = ogb_atom_categories();
+  const auto bond = ogb_bond_categories();
   EXPECT_EQ(std::accumulate(atom.begin(), atom.end(), std::int64_t{0}), 174);
   EXPECT_EQ(std::accumulate(bond.begin(), bond.end(), std::int64_t{0}), 13);
 }
@@ -56,6 +56,25 @@ TEST(Feature, DegreesOfTheSample) {
   apply_features(d, "degree_onehot");
   EXPECT_THAT(values_of<int>(d.node_features), ElementsAre(2, 2, 2, 0, 1, 1));
   EXPECT_THAT(d.info.node_categories, ElementsAre(3));
+}
+
+TEST(Feature, DegreesAboveTheCapShareItsCategory) {
+  Dataset d = sample_dataset();
+  apply_features(d, "degree_onehot", 1);
+  EXPECT_THAT(values_of<int>(d.node_features), ElementsAre(1, 1, 1, 0, 1, 1));
+  EXPECT_THAT(d.info.node_categories, ElementsAre(2));
+  Dataset wide = sample_dataset();
+  apply_features(wide, "degree_onehot", 9);
+  EXPECT_THAT(wide.info.node_categories, ElementsAre(10));
+  EXPECT_NE(wide.info.hash, d.info.hash);
+}
+
+TEST(Feature, TablesOf2020HaveFourKindsOfChirality) {
+  const auto atom = ogb_atom_categories("ogb_mol_2020");
+  EXPECT_EQ(std::accumulate(atom.begin(), atom.end(), std::int64_t{0}), 173);
+  EXPECT_EQ(atom[1], 4);
+  EXPECT_EQ(ogb_bond_categories("ogb_mol_2020"), ogb_bond_categories());
+  EXPECT_TRUE(ogb_atom_categories("numeric").empty());
 }
 
 TEST(Feature, LocalDegreeProfileIsThatOfTheNeighbours) {

@@ -19,6 +19,16 @@ struct Published {
   std::string source;
 };
 
+// What a graph of the set looks like on average, for data made in its likeness (data/stand_in.h).
+struct Shape {
+  std::optional<double> nodes,
+      edges;  // per graph, edges as stored; else the card's totals / graphs
+  std::int64_t node_columns = 0,
+               edge_columns = 0;  // of plain numbers, where there are no categories
+  std::int64_t labels = 1;        // label columns
+  double pairs = 0;               // labelled pairs per graph, of edge tasks
+};
+
 struct Card {
   std::string name;                  // as in `dataset.name`
   std::string title;                 // one line for a reader
@@ -35,6 +45,7 @@ struct Card {
   std::string features;  // as dataset.features
   std::vector<std::int64_t> node_categories, edge_categories;
   std::int64_t classes = 0;  // 0: the largest label + 1
+  Shape shape;
   std::vector<Published> published;
 };
 

@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gtrain/base/option.h"
 #include "gtrain/data/dataset.h"
+#include "gtrain/data/transform.h"
 
 namespace gtrain::data {
 
@@ -22,10 +24,12 @@ struct DatasetOptions {
   std::string split;
   std::int64_t fold = -1;
   std::string features;
+  std::int64_t degree_cap = 0;
   std::string target_scaling = "none";
   std::optional<bool> add_inverse_edge;
   std::string task;
   std::string metric;
+  std::vector<TransformOptions> transform;
   void fields(base::FieldVisitor& f);
 };
 

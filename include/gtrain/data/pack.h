@@ -18,10 +18,14 @@ struct PackRules {
   std::string metric;
   std::string split;              // default scheme
   bool add_inverse_edge = false;  // as OGB: edge e and its reverse, one after the other
-  std::string features;           // "ogb_mol" and "numeric" matter here
+  std::string features;           // OGB's tables and "numeric" matter here
   std::vector<std::int64_t> node_categories, edge_categories;
   std::int64_t classes = 0;
 };
+
+// Category counts that card and features state together, one a column; empty where neither does.
+std::vector<std::int64_t> stated_node_categories(const PackRules& rules);
+std::vector<std::int64_t> stated_edge_categories(const PackRules& rules);
 
 // Edge order within a row: source ascending, repeated edges as stored (after doubling, e before its
 // reverse). Parallel over graphs, O(N + E); the result does not depend on the thread count. Throws
