@@ -1,0 +1,30 @@
+#include "gtrain/nn/adjacency.h"
+
+#include <ATen/ATen.h>
+
+#include "gtrain/ops/message.h"
+
+namespace gtrain::nn {
+
+at::Tensor normalised_sum(const at::Tensor& h, const ops::EdgeIndex& edges) {
+  const at::Tensor other = (edges.source != edges.target).to(h.scalar_type());
+  const at::Tensor degree =
+      at::ones({edges.nodes()}, h.options()).index_add(0, edges.target, other);
+  const at::Tensor scale = degree.rsqrt();
+  const at::Tensor weight =
+      other * scale.index_select(0, edges.source) * scale.index_select(0, edges.target);
+  return ops::weighted_aggregate(h, degree.reciprocal(), weight, edges);
+}
+
+std::string normalised_sum_script() {
+  return "def normalised_sum(self, h: Tensor, source: Tensor, target: Tensor) -> Tensor:\n"
+         "    other = (source != target).to(h.dtype)\n"
+         "    degree = torch.index_add(torch.ones([h.size(0)], dtype=h.dtype, device=h.device), 0, "
+         "target, other)\n"
+         "    scale = torch.rsqrt(degree)\n"
+         "    weight = other * scale.index_select(0, source) * scale.index_select(0, target)\n"
+         "    message = h.index_select(0, source) * weight.unsqueeze(1)\n"
+         "    return torch.index_add(h / degree.unsqueeze(1), 0, target, message)\n";
+}
+
+}  // namespace gtrain::nn

@@ -1,0 +1,115 @@
+#include "gtrain/nn/attention_node.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "gtrain/ops/linear.h"
+#include "gtrain/ops/linear_attention.h"
+#include "gtrain/ops/segment.h"
+
+namespace gtrain::nn {
+
+AttentionNode::AttentionNode(const Options& options) : options_(options) {
+  const std::int64_t d = options.width;
+  TORCH_CHECK(d % options.heads == 0, "[attention_node] ", options.heads,
+              " heads do not divide the width ", d);
+  qkv_ = register_module("qkv", std::make_shared<Linear>(d, 3 * d));
+  out_ = register_module("out", std::make_shared<Linear>(d, d));
+  if (options.features == Features::kExp) {
+    projection = buffer("projection", at::zeros({options.count, d / options.heads}, at::kFloat));
+  }
+}
+
+// Of each feature of the rows x [N, H, d]: [N, H, m].
+at::Tensor AttentionNode::exponents(const at::Tensor& x) const {
+  const std::int64_t d = x.size(2);
+  const double s = std::pow(static_cast<double>(d), -0.25);
+  const at::Tensor u = ops::linear(x.reshape({-1, d}) * s, projection, {});
+  const at::Tensor half = (x * x).sum(-1, true) * (s * s / 2);
+  return u.view({x.size(0), x.size(1), -1}) - half;
+}
+
+at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& graph) {
+  const std::int64_t n = x.size(0), heads = options_.heads, d = options_.width / heads;
+  const at::Tensor qkv = qkv_->forward(x).view({n, 3, heads, d});
+  at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1);
+  if (options_.features == Features::kElu) {
+    q = at::elu(q) + 1;
+    k = at::elu(k) + 1;
+  } else {
+    q = exponents(q);
+    k = exponents(k);
+    const at::Tensor most = ops::segment_max(k.detach().amax(2), graph.start);  // [G, H]
+    q = (q - q.detach().amax(2, true)).exp();
+    k = (k - most.index_select(0, graph.index).unsqueeze(2)).exp();
+  }
+  const at::Tensor v = at::cat({qkv.select(1, 2), at::ones({n, heads, 1}, x.options())}, 2);
+  const at::Tensor message = k.unsqueeze(3) * v.unsqueeze(2);  // [N, H, m, d+1]
+  const at::Tensor state = ops::segment_sum(message.reshape({n, -1}), graph.start);
+  const at::Tensor back = ops::gather(state, graph).view(message.sizes());
+  const at::Tensor mixed = (q.unsqueeze(3) * back).sum(2);  // [N, H, d+1]
+  const at::Tensor attended = mixed.slice(2, 0, d) / mixed.slice(2, d, d + 1);
+  return out_->forward(attended.reshape({n, -1}));
+}
+
+std::string AttentionNode::script() const {
+  const std::int64_t d = options_.width / options_.heads;
+  std::string text;
+  std::string features =
+      "    q = torch.elu(q) + 1\n"
+      "    k = torch.elu(k) + 1\n";
+  if (options_.features == Features::kExp) {
+    const double s = std::pow(static_cast<double>(d), -0.25);
+    text = fmt::format(
+        "def exponents(self, x: Tensor) -> Tensor:\n"
+        "    half = (x * x).sum(-1, True) * {:.17g}\n"
+        "    return torch.matmul(x * {:.17g}, self.projection.t()) - half\n",
+        s * s / 2, s);
+    features =
+        "    q = self.exponents(q)\n"
+        "    k = self.exponents(k)\n"
+        "    top = torch.amax(k, [2])\n"
+        "    most = torch.zeros([graphs, top.size(1)], dtype=x.dtype, device=x.device)\n"
+        "    index = batch.unsqueeze(1).expand_as(top)\n"
+        "    most = torch.scatter_reduce(most, 0, index, top, \"amax\", include_self=False)\n"
+        "    q = torch.exp(q - torch.amax(q, [2], True))\n"
+        "    k = torch.exp(k - most.index_select(0, batch).unsqueeze(2))\n";
+  }
+  return text +
+         fmt::format(
+             "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
+             "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
+             "    n = x.size(0)\n"
+             "    qkv = self.qkv.forward(x).reshape(n, 3, {0}, {1})\n"
+             "    q = qkv[:, 0]\n"
+             "    k = qkv[:, 1]\n"
+             "{2}"
+             "    one = torch.ones([n, {0}, 1], dtype=x.dtype, device=x.device)\n"
+             "    v = torch.cat([qkv[:, 2], one], 2)\n"
+             "    message = k.unsqueeze(3) * v.unsqueeze(2)\n"
+             "    zero = torch.zeros([graphs, {0}, message.size(2), {1} + 1], dtype=x.dtype, "
+             "device=x.device)\n"
+             "    state = torch.index_add(zero, 0, batch, message)\n"
+             "    mixed = (q.unsqueeze(3) * state.index_select(0, batch)).sum(2)\n"
+             "    attended = mixed[:, :, :{1}] / mixed[:, :, {1}:]\n"
+             "    return self.out.forward(attended.reshape(n, -1))\n",
+             options_.heads, d, features);
+}
+
+void AttentionNode::initialise(base::Random& random) {
+  if (!projection.defined()) return;
+  const at::NoGradGuard guard;
+  projection.copy_(ops::orthogonal_features(projection.size(0), projection.size(1), random.bits()));
+}
+
+double AttentionNode::forward_flops(double nodes) const {
+  const auto d = static_cast<double>(options_.width);
+  const double per_head = d / static_cast<double>(options_.heads);
+  const bool exp = options_.features == Features::kExp;
+  const double m = exp ? static_cast<double>(options_.count) : per_head;
+  return nodes * (8 * d * d + 4 * d * m + (exp ? 4 * d * m : 0));
+}
+
+}  // namespace gtrain::nn

@@ -1,0 +1,68 @@
+#include "gtrain/nn/message_block.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+namespace gtrain::nn {
+namespace {
+
+constexpr double kTiny = 1e-12;  // floor of a row's norm, as in torch's normalize
+
+}  // namespace
+
+MessageBlock::MessageBlock(const std::string& name, const Options& options) : options_(options) {
+  if (name == "gcnii") {
+    gcnii_ = register_module("local", std::make_shared<Gcnii>(options.local.width));
+  } else {
+    local_ = make_local(name, options.local);
+    register_module("local", local_);
+    if (local_->residual()) return;
+  }
+  norm_ = register_module("norm", make_norm(options.norm, options.local.width));
+}
+
+std::pair<at::Tensor, at::Tensor> MessageBlock::forward(const BlockInput& input, Context& context) {
+  const at::Tensor& x = input.local.x;
+  at::Tensor h, e = input.local.e;
+  if (gcnii_) {
+    h = gcnii_->forward(x, input.first, input.local.edges);
+  } else {
+    std::tie(h, e) = local_->forward(input.local, context);
+  }
+  if (input.message.defined()) h = h + input.message;
+  if (norm_) {
+    h = norm_->forward(h, {}, input.graph_start, 0.0, context);
+    const at::Tensor residual = options_.residual ? x : at::Tensor();
+    h = options_.activated
+            ? activate(h, options_.local.activation, options_.dropout, context, residual)
+            : drop(h, options_.dropout, context, residual);
+  }
+  if (options_.unit_rows) h = h / h.norm(2, -1, true).clamp_min(kTiny);
+  return {h, e};
+}
+
+std::string MessageBlock::script() const {
+  std::string text =
+      "def forward(self, x: Tensor, first: Tensor, e: Tensor, source: Tensor, target: Tensor, "
+      "batch: Tensor, positions: Tensor, message: Tensor) -> Tuple[Tensor, Tensor]:\n";
+  text += gcnii_ ? "    h = self.local.forward(x, first, source, target)\n"
+                 : "    h, e = self.local.forward(x, e, source, target, positions)\n";
+  text +=
+      "    if message.numel() > 0:\n"
+      "        h = h + message\n";
+  if (norm_) {
+    text += "    h = self.norm.forward(h, batch)\n";
+    if (options_.activated) {
+      text += fmt::format("    h = {}\n", script_of(options_.local.activation, "h"));
+    }
+    if (options_.residual) text += "    h = x + h\n";
+  }
+  if (options_.unit_rows) text += "    h = h / torch.clamp(torch.norm(h, 2, -1, True), 1e-12)\n";
+  return text + "    return h, e\n";
+}
+
+double MessageBlock::forward_flops(double nodes, double edges) const {
+  return gcnii_ ? gcnii_->forward_flops(nodes, edges) : local_->forward_flops(nodes, edges);
+}
+
+}  // namespace gtrain::nn

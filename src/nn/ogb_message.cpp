@@ -1,0 +1,86 @@
+#include "gtrain/nn/ogb_message.h"
+
+#include <ATen/ATen.h>
+
+#include "gtrain/ops/gather.h"
+#include "gtrain/ops/message.h"
+#include "gtrain/ops/segment.h"
+
+namespace gtrain::nn {
+namespace {
+
+constexpr const char* kForward =
+    "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: Tensor) -> "
+    "Tuple[Tensor, Tensor]:\n";
+
+}  // namespace
+
+OgbGin::OgbGin(std::int64_t width) {
+  eps = parameter("eps", {1});
+  first_ = register_module("mlp_0", std::make_shared<Linear>(width, 2 * width));
+  norm_ = register_module("mlp_norm", std::make_shared<BatchNorm>(2 * width));
+  second_ = register_module("mlp_1", std::make_shared<Linear>(2 * width, width));
+}
+
+std::pair<at::Tensor, at::Tensor> OgbGin::forward(const LocalInput& input, Context& context) {
+  const at::Tensor sum = ops::gine_aggregate(input.x, input.e, input.edges) + eps * input.x;
+  const at::Tensor hidden = at::relu(norm_->forward(first_->forward(sum), context));
+  return {second_->forward(hidden), input.e};
+}
+
+std::string OgbGin::script() const {
+  return std::string(kForward) +
+         "    message = torch.relu(x.index_select(0, source) + e)\n"
+         "    sum = torch.index_add((1 + self.eps) * x, 0, target, message)\n"
+         "    h = torch.relu(self.mlp_norm.forward(self.mlp_0.forward(sum), target))\n"
+         "    return self.mlp_1.forward(h), e\n";
+}
+
+void OgbGin::initialise(base::Random&) {
+  const at::NoGradGuard guard;
+  eps.zero_();
+}
+
+double OgbGin::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(second_->weight.size(0));
+  return 8 * nodes * d * d + 3 * edges * d;
+}
+
+OgbGcn::OgbGcn(std::int64_t width) {
+  root = parameter("root", {1, width});
+  linear_ = register_module("linear", std::make_shared<Linear>(width, width));
+}
+
+std::pair<at::Tensor, at::Tensor> OgbGcn::forward(const LocalInput& input, Context&) {
+  const Edges& edges = input.edges;
+  const at::Tensor h = linear_->forward(input.x);
+  const at::Tensor degree =
+      (edges.out_start.slice(0, 1) - edges.out_start.slice(0, 0, -1) + 1).to(h.scalar_type());
+  const at::Tensor scale = degree.rsqrt();
+  const at::Tensor weight =
+      scale.index_select(0, edges.source) * scale.index_select(0, edges.target);
+  const at::Tensor message =
+      at::relu(ops::gather(h, by_source(edges)) + input.e) * weight.unsqueeze(1);
+  const at::Tensor own = at::relu(h + root) / degree.unsqueeze(1);
+  return {ops::segment_sum(message, edges.in_start) + own, input.e};
+}
+
+std::string OgbGcn::script() const {
+  return std::string(kForward) +
+         "    h = self.linear.forward(x)\n"
+         "    degree = torch.bincount(source, minlength=x.size(0)).to(x.dtype) + 1\n"
+         "    scale = torch.rsqrt(degree)\n"
+         "    weight = scale.index_select(0, source) * scale.index_select(0, target)\n"
+         "    message = torch.relu(h.index_select(0, source) + e) * weight.unsqueeze(1)\n"
+         "    own = torch.relu(h + self.root) / degree.unsqueeze(1)\n"
+         "    return torch.index_add(own, 0, target, message), e\n";
+}
+
+void OgbGcn::initialise(base::Random& random) { draw_normal(root, 1.0, random); }
+
+double OgbGcn::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(root.size(1));
+  return 2 * nodes * d * d + 4 * (nodes + edges) * d;
+}
+
+}  // namespace gtrain::nn
