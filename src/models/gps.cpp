@@ -2,14 +2,42 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "gtrain/models/feature_encoder.h"
 #include "gtrain/nn/attention.h"
+#include "gtrain/nn/bigbird.h"
 #include "gtrain/nn/head.h"
-#include "gtrain/nn/linear.h"
-#include "gtrain/nn/message.h"
-#include "gtrain/nn/norm.h"
 
 namespace gtrain::models {
+namespace {
+
+std::vector<std::string_view> with_none(std::vector<std::string_view> names) {
+  names.push_back("none");
+  return names;
+}
+
+nn::GlobalOptions global_options(const GpsOptions& o) {
+  nn::GlobalOptions g;
+  g.width = o.width;
+  g.heads = o.heads;
+  g.dropout = o.attention_dropout;
+  g.performer = o.performer.value_or(g.performer);
+  g.performer.padded = o.quirk("performer_padded_length");
+  g.bigbird = o.bigbird.value_or(g.bigbird);
+  g.deep_sets = o.deep_sets.value_or(g.deep_sets);
+  g.deep_sets.padded = o.quirk("dsvn_padded_norm");
+  return g;
+}
+
+// Keys of one global branch beside another one.
+void require_global(base::FieldVisitor& f, bool given, std::string_view key,
+                    const std::string& global, std::string_view name) {
+  f.require(!given || global == name, key,
+            fmt::format("belongs to global: {}; global is {}", name, global));
+}
+
+}  // namespace
 
 void GpsOptions::fields(base::FieldVisitor& f) {
   f({.key = "width", .doc = "channels d of nodes and edges", .min = 1, .max = 65536}, width);
@@ -17,11 +45,11 @@ void GpsOptions::fields(base::FieldVisitor& f) {
   f({.key = "heads", .doc = "attention heads H; divides width", .min = 1, .max = 1024}, heads);
   f({.key = "local",
      .doc = "message passing of the local branch",
-     .one_of = {"gine", "gated_gcn", "gcn", "none"}},
+     .one_of = with_none(nn::local_names())},
     local);
   f({.key = "global",
      .doc = "global branch over all nodes of a graph",
-     .one_of = {"attention", "none"}},
+     .one_of = with_none(nn::global_names())},
     global);
   f({.key = "norm",
      .doc = "batch: over all rows of the batch; layer: over all nodes and channels of a graph",
@@ -36,115 +64,118 @@ void GpsOptions::fields(base::FieldVisitor& f) {
      .min = 0,
      .max = 0.999},
     dropout);
-  f({.key = "attention_dropout", .doc = "on the softmax weights", .min = 0, .max = 0.999},
+  f({.key = "attention_dropout",
+     .doc = "on the softmax weights; on the output of performer",
+     .min = 0,
+     .max = 0.999},
     attention_dropout);
+  f({.key = "performer", .doc = "of global: performer"}, performer);
+  f({.key = "bigbird", .doc = "of global: bigbird"}, bigbird);
+  f({.key = "deep_sets", .doc = "of global: deep_sets"}, deep_sets);
   f({.key = "node", .doc = "raw node columns to vectors", .required = true}, node);
   f({.key = "edge", .doc = "raw edge columns to vectors", .required = true}, edge);
   f({.key = "encoders", .doc = "learned encoders of computed encodings", .tag = "kind"}, encoders);
   f({.key = "head", .doc = "prediction head", .required = true}, head);
+  f({.key = "quirks",
+     .doc = "what the authors' code does besides: performer_padded_length: each graph also attends "
+            "to keys of zeros up to the batch's largest graph; dsvn_padded_norm: batch norm in "
+            "deep_sets counts rows of zeros up to the batch's largest graph",
+     .one_of = {"performer_padded_length", "dsvn_padded_norm"}},
+    quirks);
 
   f.require(width % heads == 0, "heads",
             fmt::format("{} heads do not divide the width {}", heads, width));
   f.require(local != "none" || global != "none", "local", "both branches are none");
   const bool edges = !std::holds_alternative<NoneOptions>(edge);
-  f.require(edges || (local != "gine" && local != "gated_gcn"), "edge",
+  f.require(edges || !nn::reads_edge_vectors(local), "edge",
             fmt::format("{} needs edge vectors; use constant where the data set has none", local));
   const std::int64_t joined = joined_width(encoders);
   f.require(joined <= width, "encoders",
             fmt::format("concatenated dims make {}; the width is {}", joined, width));
+  f.require(!has_gate(encoders) || nn::supports_gates(local), "encoders",
+            fmt::format("join: gate needs local: gine or gated_gcn; local is {}", local));
+  require_global(f, performer.has_value(), "performer", global, "performer");
+  require_global(f, bigbird.has_value(), "bigbird", global, "bigbird");
+  require_global(f, deep_sets.has_value(), "deep_sets", global, "deep_sets");
+  require_global(f, quirk("performer_padded_length"), "quirks", global, "performer");
+  require_global(f, quirk("dsvn_padded_norm"), "quirks", global, "deep_sets");
 }
 
-struct GpsLayer::Parts {
-  GpsOptions options;
-  nn::Activation activation;
-  std::shared_ptr<nn::Gine> gine;
-  std::shared_ptr<nn::GatedGcn> gated;
-  std::shared_ptr<nn::Gcn> gcn;
-  std::shared_ptr<nn::Attention> attention;
-  std::shared_ptr<nn::Norm> norm_local, norm_global, norm_out;
-  std::shared_ptr<nn::Linear> in, out;
-};
+bool GpsOptions::quirk(std::string_view name) const {
+  return std::find(quirks.begin(), quirks.end(), name) != quirks.end();
+}
 
-GpsLayer::GpsLayer(const GpsOptions& o) : parts_(std::make_unique<Parts>()) {
-  Parts& p = *parts_;
-  p.options = o;
-  p.activation = nn::activation_named(o.activation);
+GpsLayer::GpsLayer(const GpsOptions& o)
+    : activation_(nn::activation_named(o.activation)), dropout_(o.dropout) {
   const std::int64_t d = o.width;
-  if (o.local == "gine") {
-    p.gine = register_module("local", std::make_shared<nn::Gine>(d, p.activation));
-  } else if (o.local == "gated_gcn") {
-    p.gated = register_module("local", std::make_shared<nn::GatedGcn>(d, p.activation, o.dropout));
-  } else if (o.local == "gcn") {
-    p.gcn = register_module("local", std::make_shared<nn::Gcn>(d));
+  if (o.local != "none") {
+    local_ = register_module("local", nn::make_local(o.local, {d, activation_, o.dropout, o.heads,
+                                                               has_gate(o.encoders)}));
+    norm_local_ = register_module("norm_local", nn::make_norm(o.norm, d));
   }
-  if (o.local != "none") p.norm_local = register_module("norm_local", nn::make_norm(o.norm, d));
   if (o.global != "none") {
-    p.attention = register_module("attention",
-                                  std::make_shared<nn::Attention>(d, o.heads, o.attention_dropout));
-    p.norm_global = register_module("norm_attention", nn::make_norm(o.norm, d));
+    global_name_ = o.global == "deep_sets" ? "deep_sets" : "attention";
+    global_ = register_module(global_name_, nn::make_global(o.global, global_options(o)));
+    norm_global_ = register_module("norm_attention", nn::make_norm(o.norm, d));
   }
-  p.in = register_module("feed_0", std::make_shared<nn::Linear>(d, 2 * d));
-  p.out = register_module("feed_1", std::make_shared<nn::Linear>(2 * d, d));
-  p.norm_out = register_module("norm_out", nn::make_norm(o.norm, d));
+  in_ = register_module("feed_0", std::make_shared<nn::Linear>(d, 2 * d));
+  out_ = register_module("feed_1", std::make_shared<nn::Linear>(2 * d, d));
+  norm_out_ = register_module("norm_out", nn::make_norm(o.norm, d));
 }
 
-GpsLayer::~GpsLayer() = default;
-
-at::Tensor GpsLayer::local(const at::Tensor& x, at::Tensor& e, const nn::Edges& edges,
-                           const at::Tensor& graph_start, nn::Context& context) {
-  const Parts& p = *parts_;
-  if (p.gated) {  // its own dropout and residual; the norm comes on top of its own
-    const auto [h, updated] = p.gated->forward(x, e, edges, context);
-    e = updated;
-    return p.norm_local->forward(h, {}, graph_start, 0.0, context);
+std::pair<at::Tensor, at::Tensor> GpsLayer::forward(const GpsInput& in, nn::Context& context) {
+  at::Tensor e = in.e, y;
+  if (local_) {
+    at::Tensor h;
+    std::tie(h, e) = local_->forward({in.x, in.e, in.edges, in.positions}, context);
+    const bool own = local_->residual();
+    y = norm_local_->forward(h, own ? at::Tensor() : in.x, in.graph_start, own ? 0.0 : dropout_,
+                             context);
   }
-  const at::Tensor h = p.gine ? p.gine->forward(x, e, edges) : p.gcn->forward(x, edges);
-  return p.norm_local->forward(h, x, graph_start, p.options.dropout, context);
-}
-
-std::pair<at::Tensor, at::Tensor> GpsLayer::forward(const at::Tensor& x, const at::Tensor& e_in,
-                                                    const nn::Edges& edges,
-                                                    const at::Tensor& graph_start,
-                                                    nn::Context& context) {
-  const Parts& p = *parts_;
-  at::Tensor e = e_in, y;
-  if (p.norm_local) y = local(x, e, edges, graph_start, context);
-  if (p.attention) {
-    const at::Tensor h = p.attention->forward(x, graph_start, context);
-    const at::Tensor global = p.norm_global->forward(h, x, graph_start, p.options.dropout, context);
+  if (global_) {
+    const at::Tensor h = global_->forward({in.x, in.graph_start, in.bias, in.pattern}, context);
+    const at::Tensor global = norm_global_->forward(h, in.x, in.graph_start, dropout_, context);
     y = y.defined() ? y + global : global;
   }
-  const double dropout = context.training ? p.options.dropout : 0.0;
-  const bool rectified = p.activation == nn::Activation::kRelu && dropout == 0;
-  at::Tensor h = p.in->forward(y, rectified);
-  if (!rectified) h = nn::activate(h, p.activation, dropout, context);
-  h = p.out->forward(h);
-  return {p.norm_out->forward(h, y, graph_start, p.options.dropout, context), e};
+  return {feed_forward(y, in.graph_start, context), e};
+}
+
+at::Tensor GpsLayer::feed_forward(const at::Tensor& y, const at::Tensor& graph_start,
+                                  nn::Context& context) {
+  const double dropout = context.training ? dropout_ : 0.0;
+  const bool rectified = activation_ == nn::Activation::kRelu && dropout == 0;
+  at::Tensor h = in_->forward(y, rectified);
+  if (!rectified) h = nn::activate(h, activation_, dropout, context);
+  return norm_out_->forward(out_->forward(h), y, graph_start, dropout_, context);
 }
 
 std::string GpsLayer::script() const {
-  const Parts& p = *parts_;
   std::string text =
       "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, batch: Tensor, "
-      "groups: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
-  if (p.gated) {
-    text +=
-        "    local, e = self.local.forward(x, e, source, target)\n"
-        "    y = self.norm_local.forward(local, batch)\n";
-  } else if (p.gine) {
-    text +=
-        "    y = self.norm_local.forward(x + self.local.forward(x, e, source, target), batch)\n";
-  } else if (p.gcn) {
-    text += "    y = self.norm_local.forward(x + self.local.forward(x, source, target), batch)\n";
+      "groups: List[Tensor], positions: Tensor, bias: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
+  if (local_) {
+    text += fmt::format(
+        "    h, e_out = self.local.forward(x, e, source, target, positions)\n"
+        "    y = self.norm_local.forward({}h, batch)\n",
+        local_->residual() ? "" : "x + ");
   }
-  if (p.attention) {
-    text += "    a = self.norm_attention.forward(x + self.attention.forward(x, groups), batch)\n";
-    text += p.norm_local ? "    y = y + a\n" : "    y = a\n";
+  if (global_) {
+    text += fmt::format(
+        "    a = x + self.{}.forward(x, batch, groups, bias)\n"
+        "    a = self.norm_attention.forward(a, batch)\n"
+        "    y = {}\n",
+        global_name_, local_ ? "y + a" : "a");
   }
   return text + fmt::format(
                     "    h = self.feed_1.forward({})\n"
-                    "    return self.norm_out.forward(y + h, batch), e\n",
-                    nn::script_of(p.activation, "self.feed_0.forward(y)"));
+                    "    return self.norm_out.forward(y + h, batch), {}\n",
+                    nn::script_of(activation_, "self.feed_0.forward(y)"), local_ ? "e_out" : "e");
+}
+
+double GpsLayer::forward_flops(double nodes, double edges, double pairs) const {
+  const auto d = static_cast<double>(out_->weight.size(0));
+  return 8 * nodes * d * d + (local_ ? local_->forward_flops(nodes, edges) : 0) +
+         (global_ ? global_->forward_flops(nodes, pairs) : 0);
 }
 
 namespace {
@@ -159,32 +190,35 @@ class Gps final : public Model {
       layers_.push_back(
           register_module(fmt::format("layer_{}", l), std::make_shared<GpsLayer>(options)));
     }
-    head_ = register_module(
-        "head", make_head(options.head, options.width, options.activation, signature));
+    head_ = register_module("head",
+                            make_head(options.head, options.width, options.activation, signature));
   }
 
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
-    at::Tensor x = features_->nodes(batch, context);
-    at::Tensor e = features_->edges(batch);
     const nn::Edges edges{batch.source, batch.target, batch.in_start, batch.out_start,
                           batch.out_edge};
-    for (const auto& layer : layers_) {
-      std::tie(x, e) = layer->forward(x, e, edges, batch.graph_start, context);
+    const at::Tensor x = features_->nodes(batch, context);
+    GpsInput input{.x = x,
+                   .e = features_->edges(batch),
+                   .edges = edges,
+                   .graph_start = batch.graph_start,
+                   .positions = features_->positions(batch, context)};
+    std::optional<ops::AttentionPattern> pattern;
+    if (options_.global == "bigbird") {
+      pattern = nn::bigbird_pattern(batch.graph_start, global_options(options_).bigbird);
+      input.pattern = &*pattern;
     }
-    return head_->forward(x, {batch.graph_start, batch.pair});
+    for (const auto& layer : layers_) {
+      std::tie(input.x, input.e) = layer->forward(input, context);
+    }
+    return head_->forward(input.x, {batch.graph_start, batch.pair});
   }
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
 
   double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
-    const double n = static_cast<double>(nodes), m = static_cast<double>(edges);
-    const double d = static_cast<double>(options_.width);
-    double layer = 8 * n * d * d;  // feed-forward d -> 2d -> d
-    if (options_.local == "gine") layer += 4 * n * d * d + 3 * m * d;
-    if (options_.local == "gated_gcn") layer += 8 * n * d * d + 2 * m * d * d + 8 * m * d;
-    if (options_.local == "gcn") layer += 2 * n * d * d + 2 * m * d;
-    if (options_.global != "none") layer += 8 * n * d * d + 4 * pairs * d;
-    return layer * static_cast<double>(options_.layers);
+    return static_cast<double>(layers_.size()) *
+           layers_[0]->forward_flops(static_cast<double>(nodes), static_cast<double>(edges), pairs);
   }
 
   std::string script() const override {
@@ -196,10 +230,16 @@ class Gps final : public Model {
         "    source = edge_index[0]\n"
         "    target = edge_index[1]\n"
         "    h = self.features.nodes(x, edge_index, batch, encodings)\n"
-        "    e = self.features.edges(edge_attr)\n";
+        "    e = self.features.edges(edge_attr)\n"
+        "    bias: List[Tensor] = []\n";
+    text += features_->has_positions()
+                ? "    positions = self.features.positions(edge_index, batch, encodings)\n"
+                : "    positions = torch.zeros([0, 0], dtype=h.dtype, device=h.device)\n";
     for (std::size_t l = 0; l < layers_.size(); ++l) {
-      text +=
-          fmt::format("    h, e = self.layer_{}.forward(h, e, source, target, batch, groups)\n", l);
+      text += fmt::format(
+          "    h, e = self.layer_{}.forward(h, e, source, target, batch, groups, positions, "
+          "bias)\n",
+          l);
     }
     return text + "    return self.head.forward(h, batch)\n";
   }

@@ -6,46 +6,62 @@
 
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/reference.h"
-#include "gtrain/ops/varlen_attention.h"
 
 namespace gtrain::nn {
 
-Attention::Attention(std::int64_t width, std::int64_t heads, double dropout)
-    : heads_(heads), dropout_(dropout) {
+Attention::Attention(std::int64_t width, std::int64_t heads, double dropout, bool biased)
+    : heads_(heads), dropout_(dropout), biased_(biased) {
   in_weight = parameter("in_weight", {3 * width, width});
   in_bias = parameter("in_bias", {3 * width});
   out_weight = parameter("out_weight", {width, width});
   out_bias = parameter("out_bias", {width});
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& graph_start,
-                              Context& context) {
-  const at::Tensor qkv = ops::linear(x, in_weight, in_bias);
+at::Tensor Attention::forward(const GlobalInput& input, Context& context) {
+  const at::Tensor qkv = ops::linear(input.x, in_weight, in_bias);
+  return ops::linear(mix(qkv, input, context), out_weight, out_bias);
+}
+
+at::Tensor Attention::mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const {
+  const ops::AttentionBias bias = biased_ ? input.bias : ops::AttentionBias{};
   const bool dropping = context.training && dropout_ > 0;
-  at::Tensor mixed;
   if (const at::Tensor* mask = dropping ? context.next_mask() : nullptr) {
-    mixed = ops::reference::varlen_attention(qkv, graph_start, heads_, dropout_, *mask);
-  } else {
-    mixed = ops::varlen_attention(qkv, graph_start, heads_, dropping ? dropout_ : 0.0,
-                                  dropping ? context.next_key() : 0);
+    return ops::reference::varlen_attention(qkv, input.graph_start, heads_, dropout_, *mask, bias);
   }
-  return ops::linear(mixed, out_weight, out_bias);
+  return ops::varlen_attention(
+      qkv, input.graph_start, heads_,
+      {dropping ? dropout_ : 0.0, dropping ? context.next_key() : 0, bias});
+}
+
+Attention::MaskScript Attention::mask_script() const {
+  if (!biased_) return {};
+  return {"bias[i]", ""};
 }
 
 std::string Attention::script() const {
   const std::int64_t width = out_weight.size(0);
-  return fmt::format(
-      "def forward(self, x: Tensor, groups: List[Tensor]) -> Tensor:\n"
-      "    qkv = torch.linear(x, self.in_weight, self.in_bias)\n"
-      "    mixed = torch.zeros_like(x)\n"
-      "    for rows in groups:\n"
-      "        flat = rows.reshape(-1)\n"
-      "        part = qkv.index_select(0, flat).reshape(rows.size(0), rows.size(1), 3, {0}, {1})\n"
-      "        part = part.permute(2, 0, 3, 1, 4)\n"
-      "        out = torch.scaled_dot_product_attention(part[0], part[1], part[2])\n"
-      "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
-      "    return torch.linear(mixed, self.out_weight, self.out_bias)\n",
-      heads_, width / heads_, width);
+  const MaskScript mask = mask_script();
+  return mask.methods +
+         fmt::format(
+             "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
+             "List[Tensor]) -> Tensor:\n"
+             "    qkv = torch.linear(x, self.in_weight, self.in_bias)\n"
+             "    mixed = torch.zeros_like(x)\n"
+             "    for i in range(len(groups)):\n"
+             "        rows = groups[i]\n"
+             "        flat = rows.reshape(-1)\n"
+             "        part = qkv.index_select(0, flat)\n"
+             "        part = part.reshape(rows.size(0), rows.size(1), 3, {0}, {1})\n"
+             "        part = part.permute(2, 0, 3, 1, 4)\n"
+             "        out = torch.scaled_dot_product_attention(part[0], part[1], part[2]{3}{4})\n"
+             "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
+             "    return torch.linear(mixed, self.out_weight, self.out_bias)\n",
+             heads_, width / heads_, width, mask.expression.empty() ? "" : ", ", mask.expression);
+}
+
+double Attention::forward_flops(double nodes, double pairs) const {
+  const auto d = static_cast<double>(out_weight.size(0));
+  return 8 * nodes * d * d + 4 * pairs * d;
 }
 
 void Attention::initialise(base::Random& random) {

@@ -1,35 +1,92 @@
 #include "gtrain/nn/message.h"
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/sigmoid.h>
 #include <fmt/format.h>
 
 #include <cmath>
 
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/message.h"
+#include "gtrain/ops/segment.h"
 
 namespace gtrain::nn {
+namespace {
 
-Gine::Gine(std::int64_t width, Activation activation) : activation_(activation) {
+constexpr double kDenominator = 1e-6;  // GatedGCN's
+
+constexpr const char* kForward =
+    "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: Tensor) -> "
+    "Tuple[Tensor, Tensor]:\n";
+
+// mlp_1(act(mlp_0(x)))
+at::Tensor two_layers(Linear& first, Linear& second, Activation activation, const at::Tensor& x) {
+  if (activation == Activation::kRelu) return second.forward(first.forward(x, true));
+  return second.forward(activate(first.forward(x), activation));
+}
+
+}  // namespace
+
+Gin::Gin(std::int64_t width, Activation activation) : activation_(activation) {
   first_ = register_module("mlp_0", std::make_shared<Linear>(width, width));
   second_ = register_module("mlp_1", std::make_shared<Linear>(width, width));
 }
 
-at::Tensor Gine::forward(const at::Tensor& x, const at::Tensor& e, const Edges& edges) {
-  const at::Tensor sum = ops::gine_aggregate(x, e, edges);
-  if (activation_ == Activation::kRelu) return second_->forward(first_->forward(sum, true));
-  return second_->forward(activate(first_->forward(sum), activation_));
+std::pair<at::Tensor, at::Tensor> Gin::forward(const LocalInput& input, Context&) {
+  const at::Tensor one = at::ones({input.edges.nodes()}, input.x.options());
+  const at::Tensor weight = at::ones({input.edges.count()}, input.x.options());
+  const at::Tensor sum = ops::weighted_aggregate(input.x, one, weight, input.edges);
+  return {two_layers(*first_, *second_, activation_, sum), input.e};
+}
+
+std::string Gin::script() const {
+  return kForward + fmt::format(
+                        "    message = x.index_select(0, source)\n"
+                        "    h = self.mlp_0.forward(torch.index_add(x, 0, target, message))\n"
+                        "    return self.mlp_1.forward({}), e\n",
+                        script_of(activation_, "h"));
+}
+
+double Gin::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(first_->weight.size(0));
+  return 4 * nodes * d * d + edges * d;
+}
+
+Gine::Gine(std::int64_t width, Activation activation, bool gates) : activation_(activation) {
+  first_ = register_module("mlp_0", std::make_shared<Linear>(width, width));
+  second_ = register_module("mlp_1", std::make_shared<Linear>(width, width));
+  if (gates) gate_ = register_module("gate", std::make_shared<Gate>(width, Activation::kRelu));
+}
+
+std::pair<at::Tensor, at::Tensor> Gine::forward(const LocalInput& input, Context&) {
+  at::Tensor sum;
+  if (gate_) {
+    const at::Tensor message = at::relu(ops::gather(input.x, by_source(input.edges)) + input.e) *
+                               gate_->forward(input.positions, input.edges);
+    sum = input.x + ops::segment_sum(message, input.edges.in_start);
+  } else {
+    sum = ops::gine_aggregate(input.x, input.e, input.edges);
+  }
+  return {two_layers(*first_, *second_, activation_, sum), input.e};
 }
 
 std::string Gine::script() const {
-  return fmt::format(
-      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> Tensor:\n"
-      "    message = torch.relu(x.index_select(0, source) + e)\n"
-      "    h = self.mlp_0.forward(torch.index_add(x, 0, target, message))\n"
-      "    return self.mlp_1.forward({})\n",
-      script_of(activation_, "h"));
+  return kForward + fmt::format(
+                        "    message = torch.relu(x.index_select(0, source) + e){}\n"
+                        "    h = self.mlp_0.forward(torch.index_add(x, 0, target, message))\n"
+                        "    return self.mlp_1.forward({}), e\n",
+                        gate_ ? " * self.gate.forward(positions, source, target)" : "",
+                        script_of(activation_, "h"));
 }
 
-GatedGcn::GatedGcn(std::int64_t width, Activation activation, double dropout)
+double Gine::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(first_->weight.size(0));
+  return 4 * nodes * d * d + (gate_ ? 8 : 3) * edges * d;
+}
+
+GatedGcn::GatedGcn(std::int64_t width, Activation activation, double dropout, bool gates)
     : activation_(activation), dropout_(dropout) {
   const auto linear = [&](const char* name) {
     return register_module(name, std::make_shared<Linear>(width, width));
@@ -39,37 +96,58 @@ GatedGcn::GatedGcn(std::int64_t width, Activation activation, double dropout)
   c_ = linear("c");
   d_ = linear("d");
   e_ = linear("e");
+  if (gates) gate_ = register_module("gate", std::make_shared<Gate>(width, activation));
   norm_x_ = register_module("norm_x", std::make_shared<BatchNorm>(width));
   norm_e_ = register_module("norm_e", std::make_shared<BatchNorm>(width));
 }
 
-std::pair<at::Tensor, at::Tensor> GatedGcn::forward(const at::Tensor& x, const at::Tensor& e,
-                                                    const Edges& edges, Context& context) {
+// (x', ê) with gated messages.
+std::pair<at::Tensor, at::Tensor> GatedGcn::gated(const LocalInput& input, const at::Tensor& abde) {
+  const Edges& edges = input.edges;
+  const std::int64_t d = abde.size(1) / 4;
+  const at::Tensor from = ops::gather(
+      at::cat({abde.slice(1, d, 2 * d), abde.slice(1, 3 * d, 4 * d)}, 1), by_source(edges));
+  const at::Tensor ehat = ops::gather(abde.slice(1, 2 * d, 3 * d), by_target(edges)) +
+                          from.slice(1, d, 2 * d) + c_->forward(input.e);
+  const at::Tensor s = at::sigmoid(ehat) * gate_->forward(input.positions, edges);
+  const at::Tensor sum = ops::segment_sum(s * from.slice(1, 0, d), edges.in_start);
+  const at::Tensor total = ops::segment_sum(s, edges.in_start);
+  return {abde.slice(1, 0, d) + sum / (total + kDenominator), ehat};
+}
+
+std::pair<at::Tensor, at::Tensor> GatedGcn::forward(const LocalInput& input, Context& context) {
   // One product for the four projections of x: the weights are small beside the rows.
   const at::Tensor weight = at::cat({a_->weight, b_->weight, d_->weight, e_->weight});
   const at::Tensor bias = at::cat({a_->bias, b_->bias, d_->bias, e_->bias});
-  const auto [h, ehat] = ops::gated_gcn(ops::linear(x, weight, bias), c_->forward(e), edges);
+  const at::Tensor abde = ops::linear(input.x, weight, bias);
+  const auto [h, ehat] =
+      gate_ ? gated(input, abde) : ops::gated_gcn(abde, c_->forward(input.e), input.edges);
   const at::Tensor hx = norm_x_->forward(h, context), he = norm_e_->forward(ehat, context);
-  const at::Tensor out_x = activate(hx, activation_, dropout_, context, x);
-  return {out_x, activate(he, activation_, dropout_, context, e)};
+  const at::Tensor out = activate(hx, activation_, dropout_, context, input.x);
+  return {out, activate(he, activation_, dropout_, context, input.e)};
 }
 
 std::string GatedGcn::script() const {
-  return fmt::format(
-      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
-      "Tuple[Tensor, Tensor]:\n"
-      "    ehat = self.d.forward(x).index_select(0, target) + "
-      "self.e.forward(x).index_select(0, source) + self.c.forward(e)\n"
-      "    gate = torch.sigmoid(ehat)\n"
-      "    zero = torch.zeros_like(x)\n"
-      "    total = torch.index_add(zero, 0, target, gate)\n"
-      "    sum = torch.index_add(zero, 0, target, gate * self.b.forward(x).index_select(0, "
-      "source))\n"
-      "    h = self.a.forward(x) + sum / (total + 1e-06)\n"
-      "    hx = self.norm_x.forward(h, target)\n"
-      "    he = self.norm_e.forward(ehat, target)\n"
-      "    return x + {}, e + {}\n",
-      script_of(activation_, "hx"), script_of(activation_, "he"));
+  return kForward +
+         fmt::format(
+             "    ehat = self.d.forward(x).index_select(0, target) + "
+             "self.e.forward(x).index_select(0, source) + self.c.forward(e)\n"
+             "    gate = torch.sigmoid(ehat){}\n"
+             "    zero = torch.zeros_like(x)\n"
+             "    total = torch.index_add(zero, 0, target, gate)\n"
+             "    sum = torch.index_add(zero, 0, target, gate * self.b.forward(x).index_select(0, "
+             "source))\n"
+             "    h = self.a.forward(x) + sum / (total + 1e-06)\n"
+             "    hx = self.norm_x.forward(h, target)\n"
+             "    he = self.norm_e.forward(ehat, target)\n"
+             "    return x + {}, e + {}\n",
+             gate_ ? " * self.gate.forward(positions, source, target)" : "",
+             script_of(activation_, "hx"), script_of(activation_, "he"));
+}
+
+double GatedGcn::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(a_->weight.size(0));
+  return 8 * nodes * d * d + 2 * edges * d * d + (gate_ ? 13 : 8) * edges * d;
 }
 
 Gcn::Gcn(std::int64_t width) {
@@ -77,19 +155,19 @@ Gcn::Gcn(std::int64_t width) {
   bias = parameter("bias", {width});
 }
 
-at::Tensor Gcn::forward(const at::Tensor& x, const Edges& edges) {
-  const at::Tensor other = (edges.source != edges.target).to(x.scalar_type());
-  const at::Tensor degree =
-      at::ones({edges.nodes()}, x.options()).index_add(0, edges.target, other);
+std::pair<at::Tensor, at::Tensor> Gcn::forward(const LocalInput& input, Context&) {
+  const Edges& edges = input.edges;
+  const at::Tensor other = (edges.source != edges.target).to(input.x.scalar_type());
+  const at::Tensor degree = ops::segment_sum(other.unsqueeze(1), edges.in_start).squeeze(1) + 1;
   const at::Tensor scale = degree.rsqrt();
   const at::Tensor w =
       other * scale.index_select(0, edges.source) * scale.index_select(0, edges.target);
-  const at::Tensor h = ops::linear(x, weight, {});
-  return ops::weighted_aggregate(h, degree.reciprocal(), w, edges) + bias;
+  const at::Tensor h = ops::linear(input.x, weight, {});
+  return {ops::weighted_aggregate(h, degree.reciprocal(), w, edges) + bias, input.e};
 }
 
 std::string Gcn::script() const {
-  return "def forward(self, x: Tensor, source: Tensor, target: Tensor) -> Tensor:\n"
+  return std::string(kForward) +
          "    other = (source != target).to(x.dtype)\n"
          "    degree = torch.index_add(torch.ones([x.size(0)], dtype=x.dtype, device=x.device), 0, "
          "target, other)\n"
@@ -98,7 +176,12 @@ std::string Gcn::script() const {
          "    h = torch.linear(x, self.weight)\n"
          "    own = h / degree.unsqueeze(1)\n"
          "    message = h.index_select(0, source) * weight.unsqueeze(1)\n"
-         "    return torch.index_add(own, 0, target, message) + self.bias\n";
+         "    return torch.index_add(own, 0, target, message) + self.bias, e\n";
+}
+
+double Gcn::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(weight.size(0));
+  return 2 * nodes * d * d + 2 * edges * d;
 }
 
 void Gcn::initialise(base::Random& random) {

@@ -20,8 +20,23 @@ const std::vector<std::pair<std::regex, std::string>>& rules() {
         {R"(local_model\.bn_edge_e)", "local.norm_e"},
         {R"(local_model\.nn\.0)", "local.mlp_0"},
         {R"(local_model\.nn\.2)", "local.mlp_1"},
+        {R"(local_model\.mlp_r_ij\.0)", "local.gate.linear_0"},
+        {R"(local_model\.mlp_r_ij\.2)", "local.gate.linear_1"},
+        {R"(local_model\.mlp\.0)", "local.mlp_0"},
+        {R"(local_model\.mlp\.1)", "local.norm"},
+        {R"(local_model\.mlp\.4)", "local.mlp_1"},
+        {R"(local_model\.lin_edge\.)", "local.edge_"},
+        {R"(local_model\.att_src)", "local.attend_source"},
+        {R"(local_model\.att_dst)", "local.attend_target"},
+        {R"(local_model\.att_edge)", "local.attend_edge"},
+        {R"(local_model\.edge_encoder)", "local.edge"},
+        {R"(local_model\.(pre|post)_nns\.0\.0)", "local.$1"},
         {R"(local_model\.lin\.)", "local."},
         {R"(local_model\.bias)", "local.bias"},
+        {R"(self_attn\.to_(q|k|v|out)\.)", "attention.$1."},
+        {R"(self_attn\.fast_attention\.projection_matrix)", "attention.projection"},
+        {R"(self_attn\.ds\.EquivLinear-(\d+)\.)", "deep_sets.layer_$1."},
+        {R"(self_attn\.bn_layers\.(\d+)\.)", "deep_sets.norm_$1."},
         {R"(self_attn\.in_proj_)", "attention.in_"},
         {R"(self_attn\.out_proj\.)", "attention.out_"},
         {R"(norm1_local)", "norm_local"},
@@ -76,6 +91,11 @@ std::string resolve(std::string name, const std::map<std::string, at::Tensor>& k
     while (known.contains(fmt::format("head.linear_{}.weight", last + 1))) ++last;
     name.replace(at, 11, fmt::format("linear_{}", last));
   }
+  // PNA's last layer is called as the one layer of GCN and GAT is.
+  for (const char* tensor : {"local.weight", "local.bias"}) {
+    const auto at = name.find(tensor);
+    if (at != std::string::npos && !known.contains(name)) name.insert(at + 6, "out.");
+  }
   for (const char* part : {"features.node.", "features.edge."}) {
     if (name != std::string(part) + "weight" || known.contains(name)) continue;
     for (const char* other : {"column_0", "vector"}) {
@@ -88,9 +108,11 @@ std::string resolve(std::string name, const std::map<std::string, at::Tensor>& k
 }  // namespace
 
 std::string gps_name(const std::string& reference) {
-  // GINE's eps is a constant 0 there.
-  if (reference.ends_with("num_batches_tracked") || reference.ends_with("local_model.eps"))
-    return {};
+  // GINE's eps is a constant 0 there; PNA's degrees scale nothing with the identity scaler alone.
+  for (const char* ignored :
+       {"num_batches_tracked", "local_model.eps", "avg_deg_lin", "avg_deg_log"}) {
+    if (reference.ends_with(ignored)) return {};
+  }
   std::string name = reference;
   for (const auto& [from, to] : rules()) name = std::regex_replace(name, from, to);
   static const std::regex projection(R"(local\.([ABCDE])\.)");

@@ -4,11 +4,14 @@
 //   X_l = Norm_l(X + Drop(MPNN(X, E)))     X_g = Norm_g(X + Drop(MHA(X)))
 //   Y   = X_l + X_g                        X'  = Norm_2(Y + Drop(W_2 Drop(act(W_1 Y))))
 // gated_gcn carries its own norm, activation, dropout and residual and updates E; X_l is then
-// Norm_l of its output. A branch set to `none` drops out of the sum.
+// Norm_l of its output. A branch set to `none` drops out of the sum. The local branches stand in
+// nn/local.h, the global ones in nn/global.h; deep_sets in the place of attention is MPNN + virtual
+// node (Cai et al. 2023).
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +20,10 @@
 #include "gtrain/base/option.h"
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
+#include "gtrain/nn/global.h"
+#include "gtrain/nn/linear.h"
+#include "gtrain/nn/local.h"
+#include "gtrain/nn/norm.h"
 
 namespace gtrain::models {
 
@@ -33,29 +40,47 @@ struct GpsOptions {
   std::string activation = "relu";
   double dropout = 0.0;
   double attention_dropout = 0.0;
+  std::optional<nn::PerformerOptions> performer;
+  std::optional<nn::BigBirdOptions> bigbird;
+  std::optional<nn::DeepSetsOptions> deep_sets;
   NodeOptions node;
   EdgeOptions edge;
   std::vector<EncoderOptions> encoders;
   HeadOptions head;
+  std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
+  bool quirk(std::string_view name) const;
 };
 
-// One layer, on packed rows: x [N, D], e [E, D] (undefined without edge features).
+// What one layer reads, on packed rows.
+struct GpsInput {
+  at::Tensor x;  // [N, D]
+  at::Tensor e;  // [E, D], undefined without edge features
+  const nn::Edges& edges;
+  at::Tensor graph_start;                          // int64 [G+1]
+  at::Tensor positions = {};                       // [N, K] where messages are gated
+  ops::AttentionBias bias = {};                    // where the global branch is biased
+  const ops::AttentionPattern* pattern = nullptr;  // where it is bigbird: nn::bigbird_pattern
+};
+
 class GpsLayer final : public nn::Layer {
  public:
   explicit GpsLayer(const GpsOptions& options);
-  ~GpsLayer() override;
-  // (X', E'); E' is E unless the local branch is gated_gcn.
-  std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& x, const at::Tensor& e,
-                                            const nn::Edges& edges, const at::Tensor& graph_start,
-                                            nn::Context& context);
+  // (X', E'); E' is E unless the local branch updates it.
+  std::pair<at::Tensor, at::Tensor> forward(const GpsInput& input, nn::Context& context);
   std::string script() const override;
+  double forward_flops(double nodes, double edges, double pairs) const;
 
  private:
-  at::Tensor local(const at::Tensor& x, at::Tensor& e, const nn::Edges& edges,
-                   const at::Tensor& graph_start, nn::Context& context);
-  struct Parts;
-  std::unique_ptr<Parts> parts_;
+  at::Tensor feed_forward(const at::Tensor& y, const at::Tensor& graph_start, nn::Context& context);
+
+  nn::Activation activation_;
+  double dropout_;
+  std::string global_name_;             // of the global branch's module
+  std::shared_ptr<nn::Local> local_;    // "local"
+  std::shared_ptr<nn::Global> global_;  // "attention" or "deep_sets"
+  std::shared_ptr<nn::Norm> norm_local_, norm_global_, norm_out_;
+  std::shared_ptr<nn::Linear> in_, out_;  // "feed_0", "feed_1"
 };
 
 std::shared_ptr<Model> build_model(const GpsOptions& options, const Signature& signature);

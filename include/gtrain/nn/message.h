@@ -1,54 +1,77 @@
-// The local branches of a graph transformer: one message-passing step on node rows x [N, D] and
-// edge rows e [E, D]. Scripted forward of gine and gated_gcn: (x, e, source, target).
+// Local branches (nn/local.h) on node rows x [N, D] and edge rows e [E, D]: the GIN and GCN
+// families. Edge j -> i is written ji.
 #pragma once
 
 #include <memory>
 #include <utility>
 
 #include "gtrain/nn/activation.h"
-#include "gtrain/nn/layer.h"
+#include "gtrain/nn/gate.h"
 #include "gtrain/nn/linear.h"
+#include "gtrain/nn/local.h"
 #include "gtrain/nn/norm.h"
 
 namespace gtrain::nn {
 
-// GINE (Hu et al. 2020): mlp(x_i + sum_j relu(x_j + e_ji)), mlp = Linear, act, Linear; eps = 0.
-class Gine final : public Layer {
+// GIN (Xu et al. 2019): mlp(x_i + sum_j x_j), mlp = Linear, act, Linear; eps = 0. Ignores e.
+class Gin final : public Local {
  public:
-  Gine(std::int64_t width, Activation activation);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& e, const Edges& edges);
+  Gin(std::int64_t width, Activation activation);
+  std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  double forward_flops(double nodes, double edges) const override;
 
  private:
   Activation activation_;
   std::shared_ptr<Linear> first_, second_;  // mlp_0, mlp_1
 };
 
-// GatedGCN (Bresson & Laurent 2017) with its own norm, activation, dropout and residual:
-//   ê_ji = D x_i + E x_j + C e_ji    x_i' = A x_i + sum_j s(ê_ji) B x_j / (sum_j s(ê_ji) + 1e-6)
-//   x <- x + Drop(act(BN(x')))       e <- e + Drop(act(BN(ê)))
-class GatedGcn final : public Layer {
+// GINE (Hu et al. 2020): mlp(x_i + sum_j g_ji relu(x_j + e_ji)), mlp = Linear, act, Linear;
+// eps = 0; g = 1, or the gate of nn/gate.h (with ReLU) where asked for.
+class Gine final : public Local {
  public:
-  GatedGcn(std::int64_t width, Activation activation, double dropout);
-  std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& x, const at::Tensor& e,
-                                            const Edges& edges, Context& context);
-  std::string script() const override;  // returns (x, e)
+  Gine(std::int64_t width, Activation activation, bool gates = false);
+  std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
+  std::string script() const override;
+  double forward_flops(double nodes, double edges) const override;
 
  private:
   Activation activation_;
+  std::shared_ptr<Linear> first_, second_;  // mlp_0, mlp_1
+  std::shared_ptr<Gate> gate_;              // "gate"
+};
+
+// GatedGCN (Bresson & Laurent 2017) with its own norm, activation, dropout and residual:
+//   ê_ji = D x_i + E x_j + C e_ji    x_i' = A x_i + sum_j s_ji B x_j / (sum_j s_ji + 1e-6)
+//   x <- x + Drop(act(BN(x')))       e <- e + Drop(act(BN(ê)))
+// with s_ji = sigmoid(ê_ji), times the gate of nn/gate.h where asked for.
+class GatedGcn final : public Local {
+ public:
+  GatedGcn(std::int64_t width, Activation activation, double dropout, bool gates = false);
+  std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
+  std::string script() const override;
+  bool residual() const override { return true; }
+  double forward_flops(double nodes, double edges) const override;
+
+ private:
+  std::pair<at::Tensor, at::Tensor> gated(const LocalInput& input, const at::Tensor& abde);
+
+  Activation activation_;
   double dropout_;
   std::shared_ptr<Linear> a_, b_, c_, d_, e_;
+  std::shared_ptr<Gate> gate_;  // "gate"
   std::shared_ptr<BatchNorm> norm_x_, norm_e_;
 };
 
 // GCN (Kipf & Welling 2017): D^-1/2 (A + I) D^-1/2 x W + b, one self loop per node, D = in-degree
 // + 1 without the graph's own self loops. Weight U(±sqrt(6/(2D))), bias 0. Ignores e.
-class Gcn final : public Layer {
+class Gcn final : public Local {
  public:
   explicit Gcn(std::int64_t width);
-  at::Tensor forward(const at::Tensor& x, const Edges& edges);
-  std::string script() const override;  // forward(x, source, target)
+  std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
+  std::string script() const override;
   void initialise(base::Random& random) override;
+  double forward_flops(double nodes, double edges) const override;
 
   at::Tensor weight, bias;
 };

@@ -1,0 +1,34 @@
+// Performer's self-attention (Choromanski et al. 2021) by positive random features
+// (ops/linear_attention.h), as performer-pytorch's SelfAttention builds it: H heads of
+// `head_width` channels whatever the width is, q, k, v without bias, and dropout on the result of
+// the output projection, not on weights. Its cost is linear in the nodes.
+// The projection [features, head_width] is a buffer: drawn once (blocks of orthogonal rows with
+// Gaussian norms), stored with the weights, never drawn again. Weights U(±1/sqrt(inputs)).
+#pragma once
+
+#include <memory>
+
+#include "gtrain/nn/global.h"
+#include "gtrain/nn/linear.h"
+
+namespace gtrain::nn {
+
+class Performer final : public Global {
+ public:
+  Performer(std::int64_t width, std::int64_t heads, double dropout,
+            const PerformerOptions& options);
+  at::Tensor forward(const GlobalInput& input, Context& context) override;
+  std::string script() const override;
+  void initialise(base::Random& random) override;
+  double forward_flops(double nodes, double pairs) const override;
+
+  at::Tensor projection;
+
+ private:
+  std::int64_t heads_;
+  double dropout_;
+  PerformerOptions options_;
+  std::shared_ptr<Linear> q_, k_, v_, out_;  // "q", "k", "v", "out"
+};
+
+}  // namespace gtrain::nn

@@ -1,0 +1,111 @@
+#include "gtrain/nn/performer.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "gtrain/ops/linear.h"
+#include "gtrain/ops/linear_attention.h"
+
+namespace gtrain::nn {
+namespace {
+
+// {0} heads, {1} head width, {2} width of all heads, {3} d^-1/4, {4} m^-1/2, {5} padded length,
+// {6} d^-1/2 / 2.
+constexpr const char* kScript =
+    "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+    "Tensor:\n"
+    "    qkv = torch.cat([self.q.forward(x), self.k.forward(x), self.v.forward(x)], 1)\n"
+    "    mixed = torch.zeros([x.size(0), {2}], dtype=x.dtype, device=x.device)\n"
+    "    length = {5}\n"
+    "    for rows in groups:\n"
+    "        n = rows.size(1)\n"
+    "        flat = rows.reshape(-1)\n"
+    "        part = qkv.index_select(0, flat).reshape(rows.size(0), n, 3, {0}, {1})\n"
+    "        part = part.permute(2, 0, 3, 1, 4)\n"
+    "        uq = torch.matmul(part[0] * {3}, self.projection.t())\n"
+    "        uk = torch.matmul(part[1] * {3}, self.projection.t())\n"
+    "        hq = torch.sum(part[0] * part[0], 3, True) * {6}\n"
+    "        hk = torch.sum(part[1] * part[1], 3, True) * {6}\n"
+    "        most = torch.amax(uk, [2, 3], True)\n"
+    "        if length > n:\n"
+    "            most = torch.clamp(most, 0)\n"
+    "        fq = (torch.exp(uq - hq - torch.amax(uq, [3], True)) + 0.0001) * {4}\n"
+    "        fk = (torch.exp(uk - hk - most) + 0.0001) * {4}\n"
+    "        total = torch.sum(fk, 2, True)\n"
+    "        if length > n:\n"
+    "            total = total + (torch.exp(-most) + 0.0001) * {4} * (length - n)\n"
+    "        state = torch.matmul(fk.transpose(2, 3), part[2])\n"
+    "        out = torch.matmul(fq, state) / torch.matmul(fq, total.transpose(2, 3))\n"
+    "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
+    "    return self.out.forward(mixed)\n";
+
+std::int64_t largest_graph(const at::Tensor& graph_start) {
+  const at::Tensor start = graph_start.cpu();
+  const auto* s = start.const_data_ptr<std::int64_t>();
+  std::int64_t most = 0;
+  for (std::int64_t g = 0; g + 1 < start.numel(); ++g) most = std::max(most, s[g + 1] - s[g]);
+  return most;
+}
+
+}  // namespace
+
+void PerformerOptions::fields(base::FieldVisitor& f) {
+  f({.key = "head_width", .doc = "channels of a head, whatever the width", .min = 1, .max = 4096},
+    head_width);
+  f({.key = "features",
+     .doc = "random features; 0: d ln d of head_width d",
+     .min = 0,
+     .max = 65536},
+    features);
+}
+
+Performer::Performer(std::int64_t width, std::int64_t heads, double dropout,
+                     const PerformerOptions& options)
+    : heads_(heads), dropout_(dropout), options_(options) {
+  const auto d = static_cast<double>(options.head_width);
+  if (options.features == 0) {
+    options_.features = std::max<std::int64_t>(1, static_cast<std::int64_t>(d * std::log(d)));
+  }
+  const std::int64_t inner = heads * options.head_width;
+  q_ = register_module("q", std::make_shared<Linear>(width, inner, false));
+  k_ = register_module("k", std::make_shared<Linear>(width, inner, false));
+  v_ = register_module("v", std::make_shared<Linear>(width, inner, false));
+  out_ = register_module("out", std::make_shared<Linear>(inner, width));
+  projection = buffer("projection", at::zeros({options_.features, options.head_width}, at::kFloat));
+}
+
+at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
+  const at::Tensor weight = at::cat({q_->weight, k_->weight, v_->weight});
+  ops::LinearAttentionOptions linear;
+  if (options_.padded) linear.padded_length = largest_graph(input.graph_start);
+  const at::Tensor mixed = ops::linear_attention(ops::linear(input.x, weight, {}), projection,
+                                                 input.graph_start, heads_, linear);
+  return drop(out_->forward(mixed), dropout_, context);
+}
+
+std::string Performer::script() const {
+  const auto d = static_cast<double>(options_.head_width);
+  return fmt::format(
+      fmt::runtime(kScript), heads_, options_.head_width, heads_ * options_.head_width,
+      std::pow(d, -0.25), 1 / std::sqrt(static_cast<double>(options_.features)),
+      options_.padded ? "int(torch.bincount(batch).max()) if batch.numel() > 0 else 0" : "0",
+      0.5 / std::sqrt(d));
+}
+
+void Performer::initialise(base::Random& random) {
+  const at::NoGradGuard guard;
+  projection.copy_(ops::orthogonal_features(options_.features, options_.head_width, random.bits()));
+}
+
+double Performer::forward_flops(double nodes, double) const {
+  const auto d = static_cast<double>(out_->weight.size(0)), h = static_cast<double>(heads_);
+  const auto c = static_cast<double>(options_.head_width),
+             m = static_cast<double>(options_.features);
+  return 8 * nodes * d * h * c + 8 * nodes * h * m * c;
+}
+
+}  // namespace gtrain::nn

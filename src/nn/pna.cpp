@@ -1,0 +1,55 @@
+#include "gtrain/nn/pna.h"
+
+#include <ATen/ops/cat.h>
+
+#include "gtrain/ops/linear.h"
+#include "gtrain/ops/segment.h"
+
+namespace gtrain::nn {
+
+Pna::Pna(std::int64_t width) {
+  edge_ = register_module("edge", std::make_shared<Linear>(width, width));
+  pre_ = register_module("pre", std::make_shared<Linear>(3 * width, width));
+  post_ = register_module("post", std::make_shared<Linear>(4 * width, width));
+  out_ = register_module("out", std::make_shared<Linear>(width, width));
+}
+
+std::pair<at::Tensor, at::Tensor> Pna::forward(const LocalInput& input, Context&) {
+  const Edges& edges = input.edges;
+  const std::int64_t d = input.x.size(1);
+  // W_pre in three parts: those of the nodes are applied once a node, not once an edge.
+  const at::Tensor& w = pre_->weight;
+  const at::Tensor ends =
+      ops::linear(input.x, at::cat({w.slice(1, 0, d), w.slice(1, d, 2 * d)}), {});
+  const at::Tensor message =
+      ops::linear(edge_->forward(input.e), w.slice(1, 2 * d, 3 * d), pre_->bias) +
+      ops::gather(ends.slice(1, 0, d), by_target(edges)) +
+      ops::gather(ends.slice(1, d, 2 * d), by_source(edges));
+  const at::Tensor all = at::cat(
+      {input.x, ops::segment_mean(message, edges.in_start),
+       ops::segment_max(message, edges.in_start), ops::segment_sum(message, edges.in_start)},
+      1);
+  return {out_->forward(post_->forward(all)), input.e};
+}
+
+std::string Pna::script() const {
+  return "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: "
+         "Tensor) -> Tuple[Tensor, Tensor]:\n"
+         "    ends = torch.cat([x.index_select(0, target), x.index_select(0, source), "
+         "self.edge.forward(e)], 1)\n"
+         "    message = self.pre.forward(ends)\n"
+         "    zero = torch.zeros_like(x)\n"
+         "    count = torch.bincount(target, minlength=x.size(0)).to(x.dtype).unsqueeze(1)\n"
+         "    index = target.unsqueeze(1).expand_as(message)\n"
+         "    sum = torch.index_add(zero, 0, target, message)\n"
+         "    most = torch.scatter_reduce(zero, 0, index, message, \"amax\", include_self=False)\n"
+         "    all = torch.cat([x, sum / torch.clamp(count, 1), most, sum], 1)\n"
+         "    return self.out.forward(self.post.forward(all)), e\n";
+}
+
+double Pna::forward_flops(double nodes, double edges) const {
+  const auto d = static_cast<double>(out_->weight.size(0));
+  return 14 * nodes * d * d + edges * (4 * d * d + 5 * d);
+}
+
+}  // namespace gtrain::nn
