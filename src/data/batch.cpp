@@ -196,9 +196,12 @@ class Collator {
       if (level == Level::kEdge) return pair_range(g);
       return range(level == Level::kNode ? Per::kNode : Per::kGraph, g);
     };
-    batch_.label = is_class(d_.info.task)
-                       ? packed<std::int64_t>(d_.labels, at::kLong, range_of).flatten()
-                       : packed<float>(d_.labels, at::kFloat, range_of);
+    if (is_class(d_.info.task) || is_subtoken(d_.info.task)) {
+      batch_.label = packed<std::int64_t>(d_.labels, at::kLong, range_of);
+      if (is_class(d_.info.task)) batch_.label = batch_.label.flatten();
+    } else {
+      batch_.label = packed<float>(d_.labels, at::kFloat, range_of);
+    }
   }
 
   std::pair<std::int64_t, std::int64_t> pair_range(std::int64_t g) const {

@@ -15,11 +15,12 @@ struct Row {
   const char* name;
 };
 
-constexpr std::array<Row, 10> kTasks{{
+constexpr std::array<Row, 11> kTasks{{
     {Task::kGraphRegression, Level::kGraph, "graph_regression"},
     {Task::kGraphBinary, Level::kGraph, "graph_binary"},
     {Task::kGraphMultilabel, Level::kGraph, "graph_multilabel"},
     {Task::kGraphClass, Level::kGraph, "graph_class"},
+    {Task::kGraphSubtoken, Level::kGraph, "graph_subtoken"},
     {Task::kNodeRegression, Level::kNode, "node_regression"},
     {Task::kNodeBinary, Level::kNode, "node_binary"},
     {Task::kNodeClass, Level::kNode, "node_class"},
@@ -48,7 +49,9 @@ bool is_binary(Task task) {
          task == Task::kNodeBinary || task == Task::kEdgeBinary;
 }
 
-bool is_regression(Task task) { return !is_class(task) && !is_binary(task); }
+bool is_subtoken(Task task) { return task == Task::kGraphSubtoken; }
+
+bool is_regression(Task task) { return !is_class(task) && !is_binary(task) && !is_subtoken(task); }
 
 const char* name_of(Task task) { return row_of(task).name; }
 

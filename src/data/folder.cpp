@@ -3,20 +3,20 @@
 #include <fmt/format.h>
 #include <tbb/task_group.h>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <vector>
 
 #include "gtrain/base/error.h"
 #include "gtrain/data/csv.h"
+#include "gtrain/data/gzip.h"
 #include "gtrain/data/npz.h"
 
 namespace gtrain::data {
-namespace {
 
 namespace fs = std::filesystem;
 
-// stem.csv.gz or stem.csv, whichever is there.
 std::optional<fs::path> find_table(const fs::path& stem) {
   for (const char* extension : {".csv.gz", ".csv"}) {
     fs::path path = stem;
@@ -25,6 +25,8 @@ std::optional<fs::path> find_table(const fs::path& stem) {
   }
   return std::nullopt;
 }
+
+namespace {
 
 fs::path require_table(const fs::path& stem) {
   if (const auto path = find_table(stem)) return *path;
@@ -53,7 +55,7 @@ struct Wanted {
   bool required;
 };
 
-std::vector<Wanted> wanted(Folder& f, Level level) {
+std::vector<Wanted> wanted(Folder& f, Level level, bool texts) {
   const auto counts = [](const char* name) {
     return CsvRules{.name = name, .per = Per::kGraph, .columns = 1, .integers = true};
   };
@@ -77,6 +79,7 @@ std::vector<Wanted> wanted(Folder& f, Level level) {
       {"num-node-list", &f.num_nodes, "num_nodes", counts("num_nodes"), true},
       {"num-edge-list", &f.num_edges, "num_edges", counts("num_edges"), true},
   };
+  if (texts) std::erase_if(list, [](const Wanted& w) { return w.key == "labels"; });
   if (level == Level::kEdge) {
     list.push_back({"pair", &f.pairs, "pairs", ends("pairs"), true});
     list.push_back({"num-pair-list", &f.num_pairs, "num_pairs", counts("num_pairs"), true});
@@ -84,9 +87,23 @@ std::vector<Wanted> wanted(Folder& f, Level level) {
   return list;
 }
 
-void read_tables(Folder& f, const fs::path& raw, Level level) {
+// A line a graph; the last one may lack its end.
+std::vector<std::string> read_lines(const fs::path& path) {
+  const Text text = read_text(path);
+  std::vector<std::string> out;
+  for (std::string_view rest = text.view(); !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    out.emplace_back(line);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return out;
+}
+
+void read_tables(Folder& f, const fs::path& raw, Level level, bool texts) {
   tbb::task_group group;
-  const std::vector<Wanted> list = wanted(f, level);
+  const std::vector<Wanted> list = wanted(f, level, texts);
   std::vector<fs::path> found(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Wanted& w = list[i];
@@ -103,6 +120,11 @@ void read_tables(Folder& f, const fs::path& raw, Level level) {
     }
     f.file[list[i].key] = found[i].string();
     group.run([&w = list[i], &path = found[i]] { *w.into = read_csv(path, w.rules); });
+  }
+  if (texts) {
+    const fs::path path = require_table(raw / "graph-label");
+    f.file["labels"] = path.string();
+    group.run([&f, path] { f.texts = read_lines(path); });
   }
   group.wait();
 }
@@ -207,7 +229,7 @@ void expect_rows(const Folder& f, const Column& column, std::int64_t rows, const
                                     column.rows, rows, why));
 }
 
-void check_counts(Folder& f, Level level) {
+void check_counts(Folder& f, Level level, bool texts) {
   f.num_nodes = to_int64(f.num_nodes);
   f.num_edges = to_int64(f.num_edges);
   if (f.num_nodes.rows == 0) {
@@ -220,6 +242,11 @@ void check_counts(Folder& f, Level level) {
   expect_rows(f, f.edges, edges, "the sum of num-edge-list");
   expect_rows(f, f.node_features, nodes, "one a node, the sum of num-node-list");
   expect_rows(f, f.edge_features, edges, "one an edge, the sum of num-edge-list");
+  if (texts) {
+    f.labels.name = "labels";
+    f.labels.rows = static_cast<std::int64_t>(f.texts.size());
+    f.labels.width = 1;
+  }
   if (level == Level::kGraph) expect_rows(f, f.labels, f.num_nodes.rows, "one label a graph");
   if (level == Level::kNode) expect_rows(f, f.labels, nodes, "one label a node");
   if (level == Level::kEdge) {
@@ -262,7 +289,7 @@ std::vector<std::int64_t> read_part(const fs::path& path, int part, std::int64_t
 
 bool is_folder(const fs::path& path) { return fs::is_directory(path / "raw"); }
 
-Folder read_folder(const fs::path& path, Level level) {
+Folder read_folder(const fs::path& path, Level level, bool texts) {
   if (!is_folder(path)) {
     throw base::DataError(
         fmt::format("{}: no folder raw/ inside; expected an OGB-style folder or "
@@ -279,11 +306,12 @@ Folder read_folder(const fs::path& path, Level level) {
                     raw.string()));
   }
   if (fs::exists(raw / "data.npz") && !find_table(raw / "edge")) {
+    if (texts) throw base::DataError((raw / "data.npz").string() + ": holds no texts as labels");
     read_binary(f, raw, level);
   } else {
-    read_tables(f, raw, level);
+    read_tables(f, raw, level, texts);
   }
-  check_counts(f, level);
+  check_counts(f, level, texts);
   const bool single = f.num_nodes.rows == 1 && level == Level::kNode;
   f.splits = read_splits(path, single ? f.num_nodes.as<std::int64_t>()[0] : f.num_nodes.rows);
   return f;

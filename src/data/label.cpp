@@ -49,6 +49,10 @@ Column class_labels(const Column& labels, const std::string& where, std::int64_t
 Column labels_for(Task task, const Column& labels, const std::string& where,
                   std::int64_t& classes) {
   if (is_class(task)) return class_labels(labels, where, classes);
+  if (is_subtoken(task)) {
+    throw base::DataError(
+        fmt::format("{}: numbers; expected a text a graph for {}", where, name_of(task)));
+  }
   classes = 0;
   auto out = make_column<float>("labels", labels.per, labels.rows, labels.width);
   visit(labels, [&](const auto* p) {

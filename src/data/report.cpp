@@ -113,7 +113,8 @@ LabelStatistics label_column(const Dataset& d, std::int64_t column) {
   visit(d.labels, [&](const auto* p) {
     for (std::int64_t r = 0; r < d.labels.rows; ++r) {
       const auto value = static_cast<double>(p[r * d.labels.width + column]);
-      if (std::isnan(value) || (is_class(d.info.task) && value < 0)) {
+      const bool ids = is_class(d.info.task) || is_subtoken(d.info.task);
+      if (std::isnan(value) || (ids && value < 0)) {
         ++s.missing;
         continue;
       }

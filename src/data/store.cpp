@@ -1,6 +1,7 @@
 #include "gtrain/data/store.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -9,6 +10,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/data/container.h"
+#include "gtrain/data/vocabulary.h"
 
 namespace gtrain::data {
 namespace {
@@ -67,6 +69,9 @@ void check_shapes(const Dataset& d, const std::string& path) {
   demand(d.node_features.empty() || d.node_features.rows == nodes, "node_features do not fit");
   demand(d.edge_features.empty() || d.edge_features.rows == edges, "edge_features do not fit");
   demand(d.labels.width > 0, "no labels");
+  demand(static_cast<std::int64_t>(d.info.vocabulary.size()) ==
+             (is_subtoken(d.info.task) ? d.info.classes : 0),
+         "the vocabulary does not fit the classes");
 }
 
 }  // namespace
@@ -83,6 +88,10 @@ void write_store(const std::filesystem::path& path, const Dataset& dataset) {
                            {"node_categories", info.node_categories},
                            {"edge_categories", info.edge_categories},
                            {"undirected", {info.undirected ? 1 : 0}}};
+  if (is_subtoken(info.task)) {
+    content.facts.numbers["positions"] = {info.positions};
+    content.facts.text["vocabulary"] = fmt::format("{}", fmt::join(info.vocabulary, " "));
+  }
   for (const auto& [name, member] : places()) {
     content.arrays.push_back(dataset.*member);
     content.arrays.back().name = name;
@@ -108,6 +117,10 @@ Dataset read_store(const std::filesystem::path& path) {
     info.node_categories = content.facts.numbers.at("node_categories");
     info.edge_categories = content.facts.numbers.at("edge_categories");
     info.undirected = content.facts.numbers.at("undirected").at(0) != 0;
+    if (is_subtoken(info.task)) {
+      info.positions = content.facts.numbers.at("positions").at(0);
+      info.vocabulary = words_of(content.facts.text.at("vocabulary"));
+    }
   } catch (const std::out_of_range&) {
     throw base::DataError(path.string() + ": a fact is missing from the index");
   }

@@ -28,7 +28,8 @@ struct GraphBatch {
   at::Tensor graph_start;  // int64 [G+1]
   at::Tensor graph;        // int64 [N]: graph of each node, ascending
 
-  at::Tensor label;  // float [R, T] (NaN = missing) or int64 [R] (-1 = missing)
+  // float [R, T] (NaN = missing) or int64 [R] (-1 = missing); subtoken tasks: int64 [G, words]
+  at::Tensor label;
   at::Tensor
       label_row;    // node tasks on part of a graph: int64 [R] node rows that count; else undefined
   at::Tensor pair;  // edge tasks: int64 [P, 2] node rows; else undefined

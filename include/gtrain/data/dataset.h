@@ -22,6 +22,7 @@ enum class Task : std::uint8_t {
   kGraphBinary,
   kGraphMultilabel,
   kGraphClass,
+  kGraphSubtoken,
   kNodeRegression,
   kNodeBinary,
   kNodeClass,
@@ -34,14 +35,17 @@ Level level_of(Task task);
 bool is_class(Task task);        // one integer label, C logits
 bool is_binary(Task task);       // 0/1 labels per column (binary and multilabel), C logits
 bool is_regression(Task task);   // real labels per column
+bool is_subtoken(Task task);     // a short text per graph, by its tokens (data/vocabulary.h)
 const char* name_of(Task task);  // "graph_regression"
 Task task_named(const std::string& name);  // throws base::RecipeError with the known names
 
 struct DatasetInfo {
   std::string name;
   Task task = Task::kGraphRegression;
-  std::string metric;        // "rocauc", "mae", …
-  std::int64_t classes = 0;  // class tasks: number of classes; else 0
+  std::string metric;                   // "rocauc", "mae", …
+  std::int64_t classes = 0;             // class tasks: number of classes; subtoken tasks: V; else 0
+  std::int64_t positions = 0;           // subtoken tasks: tokens that are predicted; else 0
+  std::vector<std::string> vocabulary;  // subtoken tasks: V words, the last two __UNK__, __EOS__
   // Category counts per integer feature column (values in [0, count)). Empty: the features are
   // plain numbers, whatever type they are stored in, and reach a model as floats.
   std::vector<std::int64_t> node_categories;
@@ -66,9 +70,11 @@ struct Dataset {
   Column source;         // I32 [E]
   Column node_features;  // [ΣN, F] integer or F32; width 0 when the set has none
   Column edge_features;  // [E, Fe] likewise
-  Column labels;         // [G | ΣN | P, T]: F32 (NaN = missing), or I64 classes (-1 = missing)
-  Column pair_start;     // edge tasks: I64 [G+1]; else empty
-  Column pairs;          // edge tasks: I32 [P, 2] local ids
+  // [G | ΣN | P, T]: F32 (NaN = missing), or I64 classes (-1 = missing). Subtoken tasks: I64 ids of
+  // all tokens of a text, those from V on outside the vocabulary, -1 after the last.
+  Column labels;
+  Column pair_start;  // edge tasks: I64 [G+1]; else empty
+  Column pairs;       // edge tasks: I32 [P, 2] local ids
 
   std::map<std::string, Split> splits;  // by scheme: "scaffold", "split0", …
 
@@ -80,8 +86,12 @@ struct Dataset {
   }
   // One graph whose nodes carry the labels: splits then hold node ids.
   bool single_graph() const { return graphs() == 1 && level_of(info.task) == Level::kNode; }
-  // Columns C a model has to put out: classes for class tasks, else label columns.
-  std::int64_t outputs() const { return is_class(info.task) ? info.classes : labels.width; }
+  // Columns C a model has to put out: classes for class tasks, V for each position of subtoken
+  // tasks, else label columns.
+  std::int64_t outputs() const {
+    if (is_subtoken(info.task)) return info.positions * info.classes;
+    return is_class(info.task) ? info.classes : labels.width;
+  }
 };
 
 }  // namespace gtrain::data
