@@ -162,6 +162,15 @@ Checkpoint read_checkpoint(const fs::path& path) {
   return out;
 }
 
+NamedTensors read_weights(const fs::path& path) {
+  NamedTensors out;
+  for (const auto& [name, raw] : base::read_safetensors(path).tensors) {
+    if (name.starts_with(kOptimizer) || name.starts_with(kPartial)) continue;
+    out[name] = unpack(fmt::format("{} of {}", name, path.string()), raw);
+  }
+  return out;
+}
+
 void save_generation(const fs::path& directory, const Checkpoint& checkpoint) {
   // Whole and safe under a name of its own first: a full disk or a damaged last state then costs
   // neither of the generations that are there.

@@ -9,8 +9,10 @@
 #include <cmath>
 #include <utility>
 
+#include "flag.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
+#include "pair.h"
 
 namespace gtrain::train {
 namespace {
@@ -23,7 +25,9 @@ double between(Clock::time_point a, Clock::time_point b) {
 
 std::vector<Parameter> parameters_of(const models::Model& model) {
   std::vector<Parameter> out;
-  for (const auto& p : model.named_parameters()) out.push_back({p.key(), p.value()});
+  for (const auto& p : model.named_parameters()) {
+    if (p.value().requires_grad()) out.push_back({p.key(), p.value()});
+  }
   return out;
 }
 
@@ -87,12 +91,15 @@ EpochLoop::EpochLoop(const Recipe& recipe, const Material& material, models::Mod
 }
 
 void EpochLoop::start_epoch(std::int64_t epoch) {
+  epoch_ = epoch;
   if (!whole_) loader_.start_epoch(epoch, batch_);
 }
 
 std::optional<data::GraphBatch> EpochLoop::next_batch() {
-  if (!whole_) return loader_.next();
-  return batch_ == 0 ? whole_ : std::nullopt;
+  if (whole_) return batch_ == 0 ? whole_ : std::nullopt;
+  std::optional<data::GraphBatch> batch = loader_.next();
+  if (batch && judge_.negatives > 0) draw_negatives(*batch, judge_.negatives, seed_, epoch_);
+  return batch;
 }
 
 bool EpochLoop::finished(std::int64_t epoch) const {
@@ -150,23 +157,55 @@ double EpochLoop::state_bytes() const {
   return bytes;
 }
 
-// Forward, loss, backward; returns the loss. The gradients stand in the parameters.
-double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
-  nn::Context context;
-  context.training = true;
-  context.key =
-      base::key(static_cast<std::uint64_t>(seed_), base::Purpose::kDropout, epoch, batch_);
+// One forward, loss and backward of the loss's share; returns the loss. The gradients stand in the
+// parameters.
+double EpochLoop::pass(const data::GraphBatch& batch, nn::Context& context, std::int64_t passes,
+                       at::Tensor& output) {
   const auto start = Clock::now();
-  const at::Tensor output = labelled_rows(model_.forward(batch, context), batch);
+  output = judge_.rows(model_.forward(batch, context), batch);
   const at::Tensor loss = judge_.loss.value(output, material_.scale.apply(batch.label));
   const double value = loss.item<double>();
   const auto forward = Clock::now();
   phases_.forward += between(start, forward);
   if (!std::isfinite(value)) return value;
-  loss.backward();
+  (passes == 1 ? loss : loss / static_cast<double>(passes)).backward();
   phases_.backward += between(forward, Clock::now());
-  tally_->add(value, output, batch.label);
   return value;
+}
+
+// The passes of a batch, one without FLAG; returns their mean loss. Figures of training are those
+// of the last pass.
+double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
+  const std::optional<FlagOptions>& flag = recipe_.train.flag;
+  const std::int64_t passes = flag ? flag->steps : 1;
+  const auto key = [&](auto... more) {
+    return base::key(static_cast<std::uint64_t>(seed_), base::Purpose::kDropout, epoch, batch_,
+                     more...);
+  };
+  at::Tensor output, perturbation;
+  double sum = 0.0;
+  for (std::int64_t k = 0; k < passes; ++k) {
+    nn::Context context;
+    context.training = true;
+    context.key = k == 0 ? key() : key(k);
+    if (flag) {
+      constexpr std::int64_t kStart = -1;
+      perturbation =
+          k > 0 ? climb(*flag, perturbation, perturbation.grad())
+                : first_perturbation(*flag, batch.nodes(), node_width(recipe_.model), key(kStart));
+      perturbation.set_requires_grad(true);
+      context.perturbation = perturbation;
+    }
+    const double value = pass(batch, context, passes, output);
+    if (!std::isfinite(value)) return value;
+    if (flag && !perturbation.grad().defined()) {
+      throw base::RecipeError("train.flag: the model takes no perturbation of its node vectors");
+    }
+    sum += value;
+  }
+  const double loss = sum / static_cast<double>(passes);
+  tally_->add(loss, output, batch.label);
+  return loss;
 }
 
 std::string EpochLoop::where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,

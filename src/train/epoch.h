@@ -68,6 +68,8 @@ class EpochLoop {
   std::optional<data::GraphBatch> next_batch();  // nullopt at the epoch's end
   double rate(std::int64_t epoch, std::int64_t update) const;
   double step(const data::GraphBatch& batch, std::int64_t epoch);
+  double pass(const data::GraphBatch& batch, nn::Context& context, std::int64_t passes,
+              at::Tensor& output);
   std::string where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
                     double value) const;
   double seconds_left(std::int64_t epoch, double per_batch) const;
@@ -83,6 +85,7 @@ class EpochLoop {
   std::optional<Plateau> plateau_;
   std::int64_t batches_ = 0;
   std::int64_t epochs_ = 0, total_ = 0;  // of the run; in the schedule's unit
+  std::int64_t epoch_ = 0;               // started last
   std::int64_t updates_ = 0, batch_ = 0;
   std::optional<Tally> tally_;  // of the epoch being run
   double seconds_ = 0.0;        // of its steps in this process

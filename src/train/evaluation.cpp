@@ -1,11 +1,15 @@
 #include "evaluation.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <string_view>
+
+#include "gtrain/base/error.h"
+#include "pair.h"
 
 namespace gtrain::train {
 namespace {
@@ -25,8 +29,17 @@ void judge_rows(const Judge& judge, const at::Tensor& output, const at::Tensor& 
 }  // namespace
 
 Judge judge_of(const Recipe& recipe, const data::DatasetInfo& info, const TargetScale& scale) {
-  Judge judge{find_loss(recipe.train.loss, info.task), reported_metrics(info.metric, info.task),
-              info.task, scale};
+  Judge judge{find_loss(recipe.train.loss, info.task),
+              reported_metrics(info.metric, info.task),
+              info.task,
+              scale,
+              info.positions,
+              recipe.train.negatives.value_or(0)};
+  if (judge.negatives > 0 && info.task != data::Task::kEdgeBinary) {
+    throw base::RecipeError(
+        fmt::format("train.negatives: does not fit the task {}; expected edge_binary",
+                    data::name_of(info.task)));
+  }
   const auto* plateau = std::get_if<PlateauSchedule>(&recipe.train.schedule);
   if (plateau == nullptr || plateau->metric == "loss") return judge;
   Metric watched = find_metric(plateau->metric, info.task, "train.schedule.metric");
@@ -34,6 +47,21 @@ Judge judge_of(const Recipe& recipe, const data::DatasetInfo& info, const Target
                                  [&](const Metric& m) { return m.name == watched.name; });
   if (!there) judge.metrics.push_back(std::move(watched));
   return judge;
+}
+
+bool Judge::ranks() const {
+  return std::any_of(metrics.begin(), metrics.end(), [](const Metric& m) { return m.ranks; });
+}
+
+at::Tensor Judge::rows(const at::Tensor& output, const data::GraphBatch& batch) const {
+  const at::Tensor labelled = labelled_rows(output, batch);
+  return positions == 0 ? labelled : labelled.unflatten(1, {positions, -1});
+}
+
+at::Tensor decided_tokens(const at::Tensor& scores) {
+  const at::Tensor best = scores.argmax(2);  // [R, positions]
+  const at::Tensor ended = (best == scores.size(2) - 1).cumsum(1) > 0;
+  return best.masked_fill(ended, -1).to(at::kFloat);
 }
 
 double figure(const Figures& figures, const std::string& name) {
@@ -55,8 +83,14 @@ void Tally::add(double loss, const at::Tensor& output, const at::Tensor& label) 
   const std::int64_t rows = output.size(0);
   if (rows > 0) loss_sum_ += loss * static_cast<double>(rows);
   rows_ += rows;
-  outputs_.push_back(judge_->scale.undo(output.detach()));
+  const bool tokens = judge_->positions > 0;  // scores of a whole split would fill the memory
+  outputs_.push_back(tokens ? decided_tokens(output.detach())
+                            : judge_->scale.undo(output.detach()));
   labels_.push_back(label);
+}
+
+void Tally::add_ranks(const std::vector<Rank>& ranks) {
+  ranks_.insert(ranks_.end(), ranks.begin(), ranks.end());
 }
 
 at::Tensor Tally::outputs() const { return at::cat(outputs_); }
@@ -76,7 +110,8 @@ Figures Tally::figures() const {
   if (outputs_.empty()) return out;
   const at::Tensor output = outputs();
   const bool finite = output.isfinite().all().item<bool>();
-  const Scores scores(judge_->task, output, labels());
+  Scores scores(judge_->task, output, labels());
+  scores.ranks = ranks_;
   for (const Metric& metric : judge_->metrics) {
     out.emplace_back(metric.name, finite ? metric.value(scores) : std::nan(""));
   }
@@ -85,11 +120,13 @@ Figures Tally::figures() const {
 
 void for_each_output(
     models::Model& model, data::Loader& loader,
-    const std::function<void(const data::GraphBatch&, const at::Tensor& output)>& use) {
+    const std::function<void(const data::GraphBatch&, const at::Tensor& output)>& use,
+    const std::function<void(data::GraphBatch&)>& prepare) {
   const at::NoGradGuard no_grad;
   model.eval();
   loader.start_epoch(1);
-  while (const auto batch = loader.next()) {
+  while (auto batch = loader.next()) {
+    if (prepare) prepare(*batch);
     nn::Context context;
     use(*batch, model.forward(*batch, context));
   }
@@ -97,9 +134,20 @@ void for_each_output(
 
 Figures evaluate_split(models::Model& model, data::Loader& loader, const Judge& judge) {
   Tally tally(judge);
-  for_each_output(model, loader, [&](const data::GraphBatch& batch, const at::Tensor& all) {
-    judge_rows(judge, labelled_rows(all, batch), batch.label, tally);
-  });
+  at::Tensor listed;  // pairs of the batch without the candidates of ranking
+  const auto prepare = [&](data::GraphBatch& batch) {
+    if (judge.negatives > 0) draw_negatives(batch, judge.negatives, 0, 0);
+    listed = batch.pair;
+    if (judge.ranks()) batch.pair = with_candidates(batch);
+  };
+  const auto use = [&](const data::GraphBatch& given, const at::Tensor& all) {
+    if (!judge.ranks()) return judge_rows(judge, judge.rows(all, given), given.label, tally);
+    data::GraphBatch batch = given;
+    batch.pair = listed;
+    tally.add_ranks(ranks_of(batch, all));
+    judge_rows(judge, all.narrow(0, 0, listed.size(0)), batch.label, tally);
+  };
+  for_each_output(model, loader, use, prepare);
   return tally.figures();
 }
 

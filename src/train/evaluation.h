@@ -24,7 +24,13 @@ struct Judge {
   const LossEntry& loss;
   std::vector<Metric> metrics;  // the data set's own first
   data::Task task;
-  const TargetScale& scale;  // must outlive the judge
+  const TargetScale& scale;    // must outlive the judge
+  std::int64_t positions = 0;  // subtoken tasks: outputs [R, positions V] are [R, positions, V]
+  std::int64_t negatives = 0;  // edge tasks: drawn for each positive pair; 0: pairs as listed
+
+  bool ranks() const;  // some metric reads ranks
+  // Rows of a forward's output that have labels, in the shape the loss takes.
+  at::Tensor rows(const at::Tensor& output, const data::GraphBatch& batch) const;
 };
 
 // The recipe's loss and the metrics it reports, with the one its plateau schedule watches. Throws
@@ -34,6 +40,10 @@ Judge judge_of(const Recipe& recipe, const data::DatasetInfo& info, const Target
 // Loss and metrics in the order they are reported; NaN where one is not defined.
 using Figures = std::vector<std::pair<std::string, double>>;
 double figure(const Figures& figures, const std::string& name);  // NaN when absent
+
+// Token ids of scores [R, positions, V], as floats: the largest score of each position up to the
+// first V-1, the end of a sequence; -1 from there on.
+at::Tensor decided_tokens(const at::Tensor& scores);
 
 // Rows of a forward's output that have labels.
 at::Tensor labelled_rows(const at::Tensor& output, const data::GraphBatch& batch);
@@ -48,7 +58,8 @@ class Tally {
   explicit Tally(const Judge& judge) : judge_(&judge) {}
 
   void add(double loss, const at::Tensor& output, const at::Tensor& label);
-  Figures figures() const;
+  void add_ranks(const std::vector<Rank>& ranks);
+  Figures figures() const;  // those of ranks are NaN where none were added
 
   std::int64_t rows() const { return rows_; }
   double loss_sum() const { return loss_sum_; }
@@ -62,12 +73,15 @@ class Tally {
   double loss_sum_ = 0.0;
   std::int64_t rows_ = 0;
   std::vector<at::Tensor> outputs_, labels_;
+  std::vector<Rank> ranks_;
 };
 
-// Runs `model` in evaluation mode over the loader's graphs from their first batch.
+// Runs `model` in evaluation mode over the loader's graphs from their first batch; `prepare`
+// changes a batch before it.
 void for_each_output(
     models::Model& model, data::Loader& loader,
-    const std::function<void(const data::GraphBatch&, const at::Tensor& output)>& use);
+    const std::function<void(const data::GraphBatch&, const at::Tensor& output)>& use,
+    const std::function<void(data::GraphBatch&)>& prepare = {});
 
 Figures evaluate_split(models::Model& model, data::Loader& loader, const Judge& judge);
 

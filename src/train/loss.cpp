@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "gtrain/base/error.h"
 
 namespace gtrain::train {
@@ -52,7 +54,22 @@ Tensor bce(const Tensor& output, const Tensor& label) {
   });
 }
 
+// Of all positions at once: mean over rows and positions. Words outside the vocabulary are token
+// V-2, and V-1 stands after the last one; rows without any word are missing.
+Tensor subtoken_cross_entropy(const Tensor& output, const Tensor& label) {
+  const std::int64_t positions = output.size(1), v = output.size(2);
+  const std::int64_t words = std::min(positions, label.size(1));
+  const Tensor missing = (label < 0).all(1, true);  // [R, 1]
+  Tensor y = at::full({label.size(0), positions}, -1, label.options());
+  y.narrow(1, 0, words).copy_(label.narrow(1, 0, words));
+  y = y.masked_fill(y >= v, v - 2).masked_fill(y < 0, v - 1).masked_fill(missing, -1);
+  if (missing.all().item<bool>()) return output.sum() * 0.0;
+  return at::nll_loss(output.reshape({-1, v}).log_softmax(1), y.flatten(), {}, at::Reduction::Mean,
+                      -1);
+}
+
 Tensor cross_entropy(const Tensor& output, const Tensor& label) {
+  if (output.dim() == 3) return subtoken_cross_entropy(output, label);
   const Tensor y = label.reshape({-1}).to(at::kLong);
   const Tensor rows = (y >= 0).nonzero().squeeze(1);
   if (rows.numel() == 0) return output.sum() * 0.0;
@@ -95,8 +112,8 @@ const std::vector<LossEntry>& losses() {
       {"l2", "mean squared error", data::is_regression, l2},
       {"smooth_l1", "Huber loss with threshold 1", data::is_regression, smooth_l1},
       {"bce", "binary cross-entropy over the labelled entries", data::is_binary, bce},
-      {"cross_entropy", "softmax cross-entropy over the labelled rows", data::is_class,
-       cross_entropy},
+      {"cross_entropy", "softmax cross-entropy over the labelled rows",
+       [](data::Task t) { return data::is_class(t) || data::is_subtoken(t); }, cross_entropy},
       {"weighted_cross_entropy", "cross-entropy that weighs rare classes of the batch up",
        [](data::Task t) { return data::is_class(t) || data::is_binary(t); },
        weighted_cross_entropy},

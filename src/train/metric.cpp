@@ -8,9 +8,11 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "gtrain/base/error.h"
 #include "metric_formula.h"
+#include "metric_pair.h"
 
 namespace gtrain::train {
 namespace {
@@ -93,42 +95,55 @@ double rocauc(const Scores& s) {
   return data::is_class(s.task) ? class_rocauc(s) : column_mean(s, formula::rocauc);
 }
 
-void split_pairs(const Scores& s, std::vector<double>& positive, std::vector<double>& negative) {
-  const Column column = labelled(s, 0);
-  for (std::size_t i = 0; i < column.label.size(); ++i) {
-    (column.label[i] > 0.5 ? positive : negative).push_back(column.output[i]);
+// Tokens of row r, without the -1 that end a row or stand for nothing.
+std::vector<std::int64_t> tokens(const std::vector<double>& all, std::int64_t r,
+                                 std::int64_t width) {
+  std::vector<std::int64_t> out;
+  for (std::int64_t i = r * width; i < (r + 1) * width; ++i) {
+    const double token = all[static_cast<std::size_t>(i)];
+    if (token >= 0.0) out.push_back(static_cast<std::int64_t>(token));  // NaN is none either
   }
+  return out;
 }
 
-// Of the middle of the ranks that a tie allows.
-double rank_reciprocal(std::int64_t above, std::int64_t equal) {
-  return 1.0 / (static_cast<double>(above) + 0.5 * static_cast<double>(equal) + 1.0);
-}
-
-double mean_reciprocal_rank(const Scores& s) {
-  std::vector<double> positive, negative;
-  split_pairs(s, positive, negative);
-  std::sort(negative.begin(), negative.end());
-  double sum = 0.0;
-  for (const double p : positive) {
-    const auto [first, last] = std::equal_range(negative.begin(), negative.end(), p);
-    sum += rank_reciprocal(negative.end() - last, last - first);
+template <double SetScore::*Part>
+double of_tokens(const Scores& s) {
+  if (s.rows == 0) return std::numeric_limits<double>::quiet_NaN();
+  const auto words = static_cast<std::int64_t>(s.label.size()) / s.rows;
+  std::vector<std::vector<std::int64_t>> reference, predicted;
+  for (std::int64_t r = 0; r < s.rows; ++r) {
+    reference.push_back(tokens(s.label, r, words));
+    predicted.push_back(tokens(s.output, r, s.columns));
   }
-  return positive.empty() ? std::numeric_limits<double>::quiet_NaN()
-                          : sum / static_cast<double>(positive.size());
+  return set_score(reference, predicted).*Part;
 }
 
-double hits(std::int64_t k, const Scores& s) {
-  std::vector<double> positive, negative;
-  split_pairs(s, positive, negative);
-  return hits_at(k, positive, negative);
+template <double SetScore::*Part, double (*Otherwise)(const Scores&)>
+double of_sets_or(const Scores& s) {
+  return data::is_subtoken(s.task) ? of_tokens<Part>(s) : Otherwise(s);
 }
 
 bool binary_or_class(data::Task t) { return data::is_binary(t) || data::is_class(t); }
+bool with_tokens(data::Task t) { return binary_or_class(t) || data::is_subtoken(t); }
+bool binary_or_tokens(data::Task t) { return data::is_binary(t) || data::is_subtoken(t); }
 bool edge_binary(data::Task t) { return t == data::Task::kEdgeBinary; }
 
 constexpr std::string_view kNeedsBoth = "no label column has both a 0 and a 1";
 constexpr std::string_view kNeedsLabels = "no row has a label";
+constexpr std::string_view kNeedsPositives = "there is no positive pair";
+
+// Metrics of any K after their name.
+constexpr std::pair<std::string_view, double (*)(std::int64_t, const Scores&)> kAnyCount[] = {
+    {"hits@", hits}, {"graph_hits@", graph_hits}};
+
+// K of a name prefix + K; 0 where it has another form.
+std::int64_t count_after(const std::string& name, std::string_view prefix) {
+  std::int64_t k = 0;
+  if (!name.starts_with(prefix)) return 0;
+  const char* end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + prefix.size(), end, k);
+  return parsed.ec == std::errc{} && parsed.ptr == end ? k : 0;
+}
 
 }  // namespace
 
@@ -138,9 +153,11 @@ Scores::Scores(data::Task of, const at::Tensor& out, const at::Tensor& labels) :
   columns = o.dim() > 1 ? o.size(1) : 1;
   at::Tensor y = labels.detach().to(at::kDouble).contiguous();
   if (!labels.is_floating_point()) y = y.masked_fill(y < 0, std::nan(""));
-  const std::int64_t expected = data::is_class(task) ? rows : rows * columns;
-  TORCH_CHECK(y.numel() == expected, "[metric] label has ", y.numel(), " entries; expected ",
-              expected, " for output ", o.sizes());
+  const std::int64_t expected = data::is_class(task)      ? rows
+                                : data::is_subtoken(task) ? y.numel()
+                                                          : rows * columns;
+  TORCH_CHECK(y.numel() == expected && labels.size(0) == rows, "[metric] label has ", y.numel(),
+              " entries; expected ", expected, " for output ", o.sizes());
   output.assign(o.const_data_ptr<double>(), o.const_data_ptr<double>() + o.numel());
   label.assign(y.const_data_ptr<double>(), y.const_data_ptr<double>() + y.numel());
 }
@@ -164,20 +181,27 @@ const std::vector<Metric>& metrics() {
        "no target column varies", by_column<spearman>},
       {"acc", "fraction of exact matches", true, binary_or_class, kNeedsLabels,
        by_task<class_accuracy, binary_accuracy>},
-      {"f1", "macro-F1 of classes, F1 of label 1 of binary tasks", true, binary_or_class,
-       kNeedsLabels, by_task<macro_f1, binary_f1>},
+      {"f1", "macro-F1 of classes, F1 of label 1 of binary tasks, of token sets", true, with_tokens,
+       kNeedsLabels, of_sets_or<&SetScore::f1, by_task<macro_f1, binary_f1>>},
       {"macro_f1", "mean F1 over the classes that occur", true, data::is_class, kNeedsLabels,
        [](const Scores& s) { return formula::macro_f1(classes_of(s)); }},
       {"accuracy_sbm", "mean recall over the classes (PATTERN, CLUSTER)", true, data::is_class,
        kNeedsLabels, [](const Scores& s) { return formula::accuracy_sbm(classes_of(s)); }},
-      {"precision", "precision of label 1", true, data::is_binary, kNeedsLabels,
-       by_column<binary_precision>},
-      {"recall", "recall of label 1", true, data::is_binary, kNeedsLabels,
-       by_column<binary_recall>},
+      {"precision", "precision of label 1, of token sets", true, binary_or_tokens, kNeedsLabels,
+       of_sets_or<&SetScore::precision, by_column<binary_precision>>},
+      {"recall", "recall of label 1, of token sets", true, binary_or_tokens, kNeedsLabels,
+       of_sets_or<&SetScore::recall, by_column<binary_recall>>},
       {"mrr", "mean reciprocal rank of positives among all negatives", true, edge_binary,
-       "there is no positive pair", mean_reciprocal_rank},
+       kNeedsPositives, mean_reciprocal_rank},
       {"hits@10", "fraction of positives above the K-th largest negative (any K)", true,
-       edge_binary, "there is no positive pair", [](const Scores& s) { return hits(10, s); }},
+       edge_binary, kNeedsPositives, [](const Scores& s) { return hits(10, s); }},
+      {"graph_mrr", "mean reciprocal rank among the nodes of the graph (PCQM-Contact)", true,
+       edge_binary, kNeedsPositives, [](const Scores& s) { return graph_rank(s, &Rank::raw); },
+       true},
+      {"graph_mrr_filtered", "the same, other positives of the source left out", true, edge_binary,
+       kNeedsPositives, [](const Scores& s) { return graph_rank(s, &Rank::filtered); }, true},
+      {"graph_hits@10", "fraction of positives of rank <= K in their graph (any K)", true,
+       edge_binary, kNeedsPositives, [](const Scores& s) { return graph_hits(10, s); }, true},
   };
   return table;
 }
@@ -189,14 +213,13 @@ Metric find_metric(const std::string& name, data::Task task, std::string_view ke
     if (metric.name == name) return metric;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", metric.name);
   }
-  std::int64_t k = 0;
-  if (edge_binary(task) && name.starts_with("hits@")) {
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + 5, end, k);
-    if (parsed.ec == std::errc{} && parsed.ptr == end && k >= 1) {
-      Metric metric = metrics().back();
+  if (edge_binary(task)) {
+    for (const auto& [prefix, value] : kAnyCount) {
+      const std::int64_t k = count_after(name, prefix);
+      if (k < 1) continue;
+      Metric metric = find_metric(fmt::format("{}10", prefix), task);
       metric.name = name;
-      metric.value = [k](const Scores& s) { return hits(k, s); };
+      metric.value = [k, f = value](const Scores& s) { return f(k, s); };
       return metric;
     }
   }
@@ -209,33 +232,16 @@ std::vector<Metric> reported_metrics(const std::string& own, data::Task task) {
   const std::vector<std::string> usual =
       data::is_regression(task) ? std::vector<std::string>{"mae", "rmse", "r2"}
       : data::is_class(task)    ? std::vector<std::string>{"acc", "macro_f1"}
-      : edge_binary(task)       ? std::vector<std::string>{"mrr", "hits@10"}
-                                : std::vector<std::string>{"rocauc", "ap", "acc"};
+      : data::is_subtoken(task) ? std::vector<std::string>{"f1", "precision", "recall"}
+      : own.starts_with("graph_")
+          ? std::vector<std::string>{"graph_mrr",    "graph_mrr_filtered", "graph_hits@1",
+                                     "graph_hits@3", "graph_hits@10",      "ap"}
+      : edge_binary(task) ? std::vector<std::string>{"mrr", "hits@10", "rocauc", "ap"}
+                          : std::vector<std::string>{"rocauc", "ap", "acc"};
   for (const std::string& name : usual) {
     if (name != own) out.push_back(find_metric(name, task));
   }
   return out;
-}
-
-double hits_at(std::int64_t k, const std::vector<double>& positive,
-               const std::vector<double>& negative) {
-  if (positive.empty()) return std::numeric_limits<double>::quiet_NaN();
-  if (static_cast<std::int64_t>(negative.size()) < k) return 1.0;
-  std::vector<double> sorted = negative;
-  std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
-  const double threshold = sorted[static_cast<std::size_t>(k - 1)];
-  const auto above =
-      std::count_if(positive.begin(), positive.end(), [&](double p) { return p > threshold; });
-  return static_cast<double>(above) / static_cast<double>(positive.size());
-}
-
-double reciprocal_rank(double positive, const double* negative, std::size_t count) {
-  std::int64_t above = 0, equal = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    above += negative[i] > positive ? 1 : 0;
-    equal += negative[i] == positive ? 1 : 0;
-  }
-  return rank_reciprocal(above, equal);
 }
 
 SetScore set_score(const std::vector<std::vector<std::int64_t>>& reference,

@@ -59,7 +59,8 @@ void require_encodings(base::FieldVisitor& f, const Options& options,
           std::any_of(encodings.begin(), encodings.end(),
                       [&](const auto& encoding) { return encode::name_of(encoding) == of; });
       const bool pairs = of == "laplacian" || of == "hop_distance";
-      const bool rows = !std::holds_alternative<models::DeepSetEncoderOptions>(options.encoders[i]);
+      const bool rows = std::holds_alternative<models::LinearEncoderOptions>(options.encoders[i]) ||
+                        std::holds_alternative<models::MlpEncoderOptions>(options.encoders[i]);
       f.require(!(rows && pairs), fmt::format("model.encoders[{}].of", i),
                 of + " is no row of numbers per node; expected " +
                     (of == "laplacian" ? "kind: deepset with it" : "random_walk or degree"));
@@ -115,6 +116,11 @@ void PolynomialSchedule::fields(base::FieldVisitor& f) {
   warmup_fields(f, unit, warmup);
   f({.key = "lr_end", .doc = "learning rate at the end", .min = 0, .max = 1e3}, lr_end);
   f({.key = "power", .doc = "exponent of the decay", .min = 0, .max = 100}, power);
+  f({.key = "first",
+     .doc = "t of the first epoch or update: 0 starts at rate 0, 1 at lr/W (Graphormer)",
+     .min = 0,
+     .max = 1},
+    first);
 }
 
 void StepSchedule::fields(base::FieldVisitor& f) {
@@ -146,6 +152,16 @@ void StopOptions::fields(base::FieldVisitor& f) {
     patience);
 }
 
+void FlagOptions::fields(base::FieldVisitor& f) {
+  f({.key = "steps", .doc = "m, passes over each batch", .min = 1, .max = 1000}, steps);
+  f({.key = "size", .doc = "of an ascent step, per entry", .min = 0, .max = 1e3}, size);
+  f({.key = "mag",
+     .doc = "largest 2-norm of a node's perturbation; 0: no bound",
+     .min = 0,
+     .max = 1e3},
+    mag);
+}
+
 void TrainOptions::fields(base::FieldVisitor& f) {
   f({.key = "epochs", .doc = "passes over the training split", .min = 1, .max = kCount}, epochs);
   f({.key = "steps",
@@ -169,6 +185,12 @@ void TrainOptions::fields(base::FieldVisitor& f) {
      .min = 1,
      .max = 1e6},
     accumulate);
+  f({.key = "flag", .doc = "adversarial perturbation of the node vectors (FLAG)"}, flag);
+  f({.key = "negatives",
+     .doc = "edge_binary tasks: random negatives per positive pair, drawn anew each epoch",
+     .min = 1,
+     .max = 1000},
+    negatives);
   f({.key = "eval_every",
      .doc = "epochs between evaluations; the first and the last epoch are always evaluated",
      .min = 1,
@@ -178,6 +200,16 @@ void TrainOptions::fields(base::FieldVisitor& f) {
     save_every);
   f({.key = "stop", .doc = "rules that end training early"}, stop);
   std::visit([&](const auto& s) { require_warmup(f, s, *this); }, schedule);
+}
+
+void InitOptions::fields(base::FieldVisitor& f) {
+  f({.key = "from",
+     .doc = "run directory (its selected state) or .safetensors file with the weights",
+     .required = true},
+    from);
+  f({.key = "fresh", .doc = "modules that keep their random start, e.g. head"}, fresh);
+  f({.key = "freeze", .doc = "modules whose weights are not trained"}, freeze);
+  f.require(!from.empty(), "from", "must not be empty");
 }
 
 void RepeatOptions::fields(base::FieldVisitor& f) {
@@ -205,6 +237,7 @@ void Recipe::fields(base::FieldVisitor& f) {
   f({.key = "dataset", .doc = "what to train on", .required = true}, dataset);
   f({.key = "encode", .doc = "encodings computed once per data set and cached"}, encode);
   f({.key = "model", .doc = "what to train", .required = true}, model);
+  f({.key = "init", .doc = "weights to start from, instead of random ones"}, init);
   f({.key = "train", .doc = "how to train"}, train);
   f({.key = "select",
      .doc = "epoch whose metrics count: best on valid, or the last",

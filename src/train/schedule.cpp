@@ -87,7 +87,7 @@ double scheduled_rate(const ScheduleOptions& schedule, double lr, std::int64_t t
       Overload{
           [&](const CosineSchedule& s) { return cosine_rate(lr, t, s.warmup, total); },
           [&](const LinearSchedule& s) { return linear_rate(lr, t, s.warmup, total); },
-          [&](const PolynomialSchedule& s) { return polynomial_rate(lr, t, total, s); },
+          [&](const PolynomialSchedule& s) { return polynomial_rate(lr, t + s.first, total, s); },
           [&](const StepSchedule& s) { return step_rate(lr, t, s.milestones, s.factor); },
           [&](const auto&) { return lr; },
       },

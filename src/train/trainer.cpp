@@ -113,6 +113,7 @@ Checkpoint Trainer::State::checkpoint(bool with_optimizer) const {
     c.progress.best = progress.best;
   }
   c.facts = to_strings(facts);
+  if (!options.init.empty()) c.facts["init"] = options.init;
   return c;
 }
 
@@ -276,6 +277,7 @@ void Trainer::State::write_result(const char* status) {
   out["seconds"] = seconds();
   out["graphs_per_second"] = times.train > 0 ? times.graphs / times.train : 0.0;
   out["peak_rss_bytes"] = peak_rss_bytes();
+  if (!options.init.empty()) out["init"] = Json::parse(options.init);
   out["recipe_hash"] = options.recipe_hash;
   out["data_hash"] = facts.data_hash;
   out["versions"] = versions();
@@ -320,6 +322,9 @@ void Trainer::restore() {
   }
   if (s.recipe.select == "best" && found->progress.best_epoch > 0) check_best(s.options.directory);
   load_model_tensors(*s.model, found->model, origin.string());
+  if (const auto it = found->facts.find("init"); it != found->facts.end()) {
+    s.options.init = it->second;
+  }
   s.progress = found->progress;
   s.loop.restore(*found);
   base::note(fmt::format("{}going on after epoch {}{}", s.options.label, s.progress.epoch,

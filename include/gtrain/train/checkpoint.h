@@ -59,6 +59,10 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
 // Verifies every hash. Throws base::DataError.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 
+// The model's tensors in a checkpoint, an exported safetensors file or any other with plain names;
+// hashes are verified where there are some. Throws base::DataError.
+NamedTensors read_weights(const std::filesystem::path& path);
+
 // Makes `checkpoint` the newest generation of a run directory.
 void save_generation(const std::filesystem::path& directory, const Checkpoint& checkpoint);
 // The newest generation that verifies; each one that does not adds a line to `skipped`.

@@ -7,6 +7,8 @@
 //   smooth_l1      mean of d²/2 where d = |o - y| < 1, else d - 1/2
 //   bce            mean of log(1 + e^o) - o y over the labelled entries
 //   cross_entropy  mean of -log softmax(o)[y] over the labelled rows
+//                  output [R, positions, V] and label [R, words] (subtoken tasks): mean over the
+//                  positions too, words from V on as V-2, V-1 after the last word
 //   weighted_cross_entropy   the same with class weight (V - n_c)/V of the batch (V labelled rows,
 //                  n_c of class c; 0 for absent classes), divided by the sum of the row weights; 0
 //                  where all rows are of one class;

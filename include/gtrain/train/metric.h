@@ -10,7 +10,12 @@
 //   f1             class: macro-F1. Binary: F1 of label 1, per column. precision, recall likewise.
 //   macro_f1       mean F1 over the classes that occur among labels or predictions
 //   accuracy_sbm   mean recall over classes, as GraphGPS computes it (docs/metrics.md: its quirk)
+//                  Subtoken tasks: per graph of the set of predicted tokens, then the mean (OGB).
 //   hits@K mrr     edge tasks with labels 1 and 0: scores of positives against all negatives
+//   graph_mrr graph_hits@K   edge tasks: per graph, each positive (s, t) against all (s, v) with v
+//   a
+//                  node of the graph, v != t; mean over its positives, then over the graphs that
+//                  have some (PCQM-Contact). graph_mrr_filtered: without the v of other positives
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,12 +30,21 @@
 
 namespace gtrain::train {
 
+// Where a positive pair stands among the candidates of its source: 1 / rank, ties in the middle.
+struct Rank {
+  std::int64_t graph;  // id in the data set
+  double raw;          // among all other nodes
+  double filtered;     // among those that make no positive pair
+};
+
 // Outputs [R, C] and labels of a split as doubles; label NaN = missing (class -1 becomes NaN).
+// Subtoken tasks: output holds token ids, -1 after the last one.
 struct Scores {
   data::Task task = data::Task::kGraphRegression;
   std::int64_t rows = 0, columns = 0;  // C
   std::vector<double> output;          // [R, C]
-  std::vector<double> label;           // [R, C]; class tasks: [R]
+  std::vector<double> label;           // [R, C]; class tasks: [R]; subtoken tasks: [R, words]
+  std::vector<Rank> ranks;             // edge tasks, where they were measured
 
   Scores() = default;
   // output [R, C] or [R]; label as data/batch.h has it. Throws c10::Error where shapes do not fit.
@@ -44,12 +58,13 @@ struct Metric {
   bool (*fits)(data::Task task) = nullptr;
   std::string_view undefined;                  // why `value` can be NaN
   std::function<double(const Scores&)> value;  // NaN where it is not defined
+  bool ranks = false;                          // reads Scores::ranks, which evaluation measures
 };
 
-const std::vector<Metric>& metrics();  // hits@K stands once, as hits@10
+const std::vector<Metric>& metrics();  // hits@K and graph_hits@K stand once, with K = 10
 
-// Any name of the table, or hits@K with K >= 1. Throws base::RecipeError for an unknown name or one
-// that does not fit the task, said of the recipe's `key`.
+// Any name of the table, or hits@K and graph_hits@K with K >= 1. Throws base::RecipeError for an
+// unknown name or one that does not fit the task, said of the recipe's `key`.
 Metric find_metric(const std::string& name, data::Task task,
                    std::string_view key = "dataset.metric");
 

@@ -74,6 +74,7 @@ struct PolynomialSchedule {
   std::string unit = "epoch";
   std::int64_t warmup = 0;
   double lr_end = 1e-7, power = 1.0;
+  std::int64_t first = 0;  // t of the first epoch or update: GraphGPS 0, Graphormer 1
   void fields(base::FieldVisitor& f);
 };
 struct StepSchedule {
@@ -103,6 +104,15 @@ struct StopOptions {
   void fields(base::FieldVisitor& f);
 };
 
+// FLAG (Kong et al. 2020): each batch is passed `steps` times with a perturbation of its node
+// vectors that climbs the loss (train/flag.h).
+struct FlagOptions {
+  std::int64_t steps = 3;  // m
+  double size = 1e-3;      // of a step, per entry
+  double mag = 0.0;        // bound of a node's perturbation in the 2-norm; 0: none
+  void fields(base::FieldVisitor& f);
+};
+
 struct TrainOptions {
   std::int64_t epochs = 100;
   std::int64_t steps = 0;  // stop after this many updates; 0: epochs decide
@@ -111,9 +121,20 @@ struct TrainOptions {
   ScheduleOptions schedule;
   double clip_norm = 0.0;       // 0: no clipping
   std::int64_t accumulate = 1;  // batches per update (gradients are summed)
+  std::optional<FlagOptions> flag;
+  // Edge tasks whose files list positives: random negatives per positive pair (train/pair.h).
+  std::optional<std::int64_t> negatives;
   std::int64_t eval_every = 1;  // epochs; the first and the last epoch are always evaluated
   std::int64_t save_every = 1;  // epochs between saved states
   StopOptions stop;
+  void fields(base::FieldVisitor& f);
+};
+
+// Weights to start from instead of random ones (train/origin.h). Read at the first step only.
+struct InitOptions {
+  std::string from;                 // a run directory or a .safetensors file
+  std::vector<std::string> fresh;   // modules that stay random: "head", "layers.0.norm_out"
+  std::vector<std::string> freeze;  // modules that are not trained
   void fields(base::FieldVisitor& f);
 };
 
@@ -133,6 +154,7 @@ struct Recipe {
   data::DatasetOptions dataset;
   std::vector<encode::EncodingOptions> encode;
   models::ModelOptions model;
+  std::optional<InitOptions> init;
   TrainOptions train;
   std::string select = "best";
   RepeatOptions repeat;

@@ -7,6 +7,9 @@
 //   step        lr factor^(number of milestones <= t)
 //   polynomial  t < W: lr t/W; t > T: lr_end; else (lr - lr_end)(1 - (t-W)/(T-W))^power + lr_end
 //
+// `first` 1 lets a polynomial schedule count from 1: its first update is then made at lr/W, as
+// Graphormer's, not at 0, as GraphGPS's.
+//
 // Past T the cosine rises again, as the published implementation does; training ends at T.
 #pragma once
 

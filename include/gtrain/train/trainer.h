@@ -26,6 +26,7 @@ struct TrainerOptions {
   std::string recipe_hash;
   std::int64_t seed = 0;
   const std::atomic<int>* interrupt = nullptr;
+  std::string init;  // record of the weights the model begins with (train/origin.h); empty: random
 };
 
 enum class Ending { kFinished, kDiverged, kInterrupted };
