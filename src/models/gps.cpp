@@ -184,8 +184,9 @@ class Gps final : public Model {
  public:
   Gps(const GpsOptions& options, const Signature& signature) : options_(options) {
     features_ = register_module(
-        "features", std::make_shared<FeatureEncoder>(options.node, options.edge, options.encoders,
-                                                     options.width, signature));
+        "features", std::make_shared<FeatureEncoder>(
+                        options.node, options.edge, options.encoders, options.width, signature,
+                        nn::edge_vector_width(options.local, options.width)));
     for (std::int64_t l = 0; l < options.layers; ++l) {
       layers_.push_back(
           register_module(fmt::format("layer_{}", l), std::make_shared<GpsLayer>(options)));

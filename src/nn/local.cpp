@@ -13,6 +13,8 @@
 namespace gtrain::nn {
 namespace {
 
+constexpr std::int64_t kPnaEdgeWidth = 128;
+
 struct Kind {
   std::string_view name;
   bool edges, gates;
@@ -36,7 +38,10 @@ const std::vector<Kind>& kinds() {
        [](const O& o) -> Made { return std::make_shared<GenConv>(o.width); }},
       {"gat", true, false,
        [](const O& o) -> Made { return std::make_shared<Gat>(o.width, o.heads); }},
-      {"pna", true, false, [](const O& o) -> Made { return std::make_shared<Pna>(o.width); }},
+      {"pna", true, false,
+       [](const O& o) -> Made {
+         return std::make_shared<Pna>(o.width, edge_vector_width("pna", o.width));
+       }},
       {"ogb_gin", true, false,
        [](const O& o) -> Made { return std::make_shared<OgbGin>(o.width); }},
       {"ogb_gcn", true, false,
@@ -78,6 +83,10 @@ bool reads_edge_vectors(std::string_view name) {
 bool supports_gates(std::string_view name) {
   const Kind* kind = find_kind(name);
   return kind != nullptr && kind->gates;
+}
+
+std::int64_t edge_vector_width(std::string_view name, std::int64_t width) {
+  return name == "pna" ? std::min(kPnaEdgeWidth, width) : width;
 }
 
 ops::RowIndex by_source(const Edges& edges) {

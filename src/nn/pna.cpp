@@ -7,8 +7,8 @@
 
 namespace gtrain::nn {
 
-Pna::Pna(std::int64_t width) {
-  edge_ = register_module("edge", std::make_shared<Linear>(width, width));
+Pna::Pna(std::int64_t width, std::int64_t edge_width) {
+  edge_ = register_module("edge", std::make_shared<Linear>(edge_width, width));
   pre_ = register_module("pre", std::make_shared<Linear>(3 * width, width));
   post_ = register_module("post", std::make_shared<Linear>(4 * width, width));
   out_ = register_module("out", std::make_shared<Linear>(width, width));
@@ -49,7 +49,8 @@ std::string Pna::script() const {
 
 double Pna::forward_flops(double nodes, double edges) const {
   const auto d = static_cast<double>(out_->weight.size(0));
-  return 14 * nodes * d * d + edges * (4 * d * d + 5 * d);
+  const auto k = static_cast<double>(edge_->weight.size(1));
+  return 14 * nodes * d * d + edges * (2 * d * d + 2 * d * k + 5 * d);
 }
 
 }  // namespace gtrain::nn

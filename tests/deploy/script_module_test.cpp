@@ -46,15 +46,40 @@ Case gps_case(const std::string& name, const std::function<void(models::GpsOptio
 std::vector<Case> cases() {
   using namespace models;
   std::vector<Case> out;
-  for (const std::string local : {"gine", "gated_gcn", "gcn", "none"}) {
+  out.push_back(gps_case("local_none", [&](GpsOptions& o) { o.local = "none"; }));
+  for (const std::string_view name : nn::local_names()) {
+    const std::string local(name);
     out.push_back(gps_case("local_" + local, [&](GpsOptions& o) { o.local = local; }));
-  }
-  for (const std::string local : {"gine", "gated_gcn", "gcn"}) {
+    if (nn::supports_gates(local)) {
+      out.push_back(gps_case("gated_" + local, [&](GpsOptions& o) {
+        o.local = local;
+        o.encoders.push_back(StableEncoderOptions{});
+      }));
+    }
     out.push_back(gps_case("only_" + local, [&](GpsOptions& o) {
       o.local = local;
       o.global = "none";
       o.norm = "layer";
       o.activation = "gelu";
+    }));
+  }
+  for (const std::string quirk : {"", "performer_padded_length"}) {
+    out.push_back(
+        gps_case("global_performer" + (quirk.empty() ? quirk : "_" + quirk), [&](GpsOptions& o) {
+          o.global = "performer";
+          o.performer = nn::PerformerOptions{.head_width = 5, .features = 7};
+          if (!quirk.empty()) o.quirks = {quirk};
+        }));
+  }
+  out.push_back(gps_case("global_bigbird", [](GpsOptions& o) {
+    o.global = "bigbird";
+    o.bigbird = nn::BigBirdOptions{.window = 1, .random = 2, .global = 1, .seed = 77};
+  }));
+  for (const std::string reduce : {"mean", "sum", "max", "min"}) {
+    out.push_back(gps_case("global_deep_sets_" + reduce, [&](GpsOptions& o) {
+      o.global = "deep_sets";
+      o.deep_sets = nn::DeepSetsOptions{.layers = 2, .reduce = reduce};
+      o.quirks = {"dsvn_padded_norm"};
     }));
   }
   for (const std::string norm : {"layer", "none"}) {

@@ -291,6 +291,21 @@ TEST(Gps, ParameterCountsAreThePublishedOnes) {
   EXPECT_EQ(parameter_count(*build(ModelOptions(o), molecules)), 504362);
 }
 
+TEST(Gps, ParameterCountsWithPerformerAreThePublishedOnes) {
+  Signature malnet;  // MalNet-Tiny without encodings
+  malnet.node_width = 5;
+  malnet.outputs = 5;
+  GpsOptions o;
+  o.local = "gated_gcn";
+  o.global = "performer";
+  o.node = UnitMlpOptions{1};
+  o.edge = ConstantOptions{};
+  o.head = MlpHeadOptions{3, "max"};
+  EXPECT_EQ(parameter_count(*build(ModelOptions(o), malnet)), 527237);
+  o.global = "attention";
+  EXPECT_EQ(parameter_count(*build(ModelOptions(o), malnet)), 282437);
+}
+
 TEST(Gps, CountsMoreWorkForMorePairs) {
   const auto m = sample::model(sample::options());
   EXPECT_GT(m->forward_flops(10, 20, 200), m->forward_flops(10, 20, 100));

@@ -34,6 +34,12 @@ TEST(Local, RefusesWhatItDoesNotKnow) {
   EXPECT_FALSE(nn::supports_gates("gcn"));
 }
 
+TEST(Local, ReadsEdgeVectorsOfItsOwnWidthButPna) {
+  EXPECT_EQ(nn::edge_vector_width("gine", 300), 300);
+  EXPECT_EQ(nn::edge_vector_width("pna", 300), 128);
+  EXPECT_EQ(nn::edge_vector_width("pna", 64), 64);
+}
+
 TEST(Local, ChangesNoBitWithTheNumberOfThreads) {
   const auto b = support::pack({support::random_graph(1, 300, 0.05)});
   const at::Tensor x = at::randn({b.nodes, 16}), e = at::randn({b.edges.count(), 16});

@@ -7,13 +7,13 @@ namespace {
 
 TEST(Pna, JoinsMeanMaximumAndSumOfTheMessages) {
   const auto b = support::pack_odd_graphs();
-  const auto layer = support::ready(std::make_shared<nn::Pna>(4));
+  const auto layer = support::ready(std::make_shared<nn::Pna>(4, 3));
   const auto p = layer->named_parameters();
   const auto apply = [&](const std::string& name, const at::Tensor& rows) {
     return at::matmul(rows, p[name + ".weight"].t()) + p[name + ".bias"];
   };
   const at::Tensor x = at::randn({b.nodes, 4}, at::kDouble);
-  const at::Tensor e = at::randn({b.edges.count(), 4}, at::kDouble);
+  const at::Tensor e = at::randn({b.edges.count(), 3}, at::kDouble);
   const at::Tensor message =
       apply("pre", at::cat({x.index_select(0, b.edges.target), x.index_select(0, b.edges.source),
                             apply("edge", e)},

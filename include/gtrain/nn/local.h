@@ -16,9 +16,9 @@
 namespace gtrain::nn {
 
 struct LocalInput {
-  at::Tensor x;          // [N, D]
-  at::Tensor e;          // [E, D] in the order of `edges`; undefined: no edge vectors
-  const Edges& edges;    // sorted by (target, source)
+  at::Tensor x;        // [N, D]
+  at::Tensor e;        // [E, edge_vector_width] in the order of `edges`; undefined: no edge vectors
+  const Edges& edges;  // sorted by (target, source)
   at::Tensor positions;  // [N, K] for layers built with gates (nn/gate.h), else unread
 };
 
@@ -52,6 +52,8 @@ const std::vector<std::string_view>& local_names();
 // Of names that are none: false.
 bool reads_edge_vectors(std::string_view name);
 bool supports_gates(std::string_view name);
+// Channels of the edge vectors that a layer of `width` reads: as many, for pna at most 128.
+std::int64_t edge_vector_width(std::string_view name, std::int64_t width);
 
 // Rows of nodes at the ends of the edges, for ops::gather.
 ops::RowIndex by_source(const Edges& edges);

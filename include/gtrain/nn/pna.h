@@ -1,8 +1,8 @@
 // PNA (Corso et al. 2020) with one tower and the identity scaler alone, as GPS uses it:
 //   m_ji = W_pre [x_i | x_j | W_e e_ji + b_e] + b_pre
 //   out_i = W_out (W_post [x_i | mean_j m_ji | max_j m_ji | sum_j m_ji] + b_post) + b_out
-// A node without edges in has aggregates 0. Degrees enter nowhere: only the paper's amplifying and
-// attenuating scalers read them. All weights and biases U(±1/sqrt(inputs)).
+// e [E, edge_width]. A node without edges in has aggregates 0. Degrees enter nowhere: only the
+// paper's amplifying and attenuating scalers read them. All weights and biases U(±1/sqrt(inputs)).
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace gtrain::nn {
 
 class Pna final : public Local {
  public:
-  explicit Pna(std::int64_t width);
+  Pna(std::int64_t width, std::int64_t edge_width);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   double forward_flops(double nodes, double edges) const override;
