@@ -12,7 +12,7 @@ set_tests_properties(architecture.layers architecture.control PROPERTIES LABELS 
 # GTRAIN_PYTHON in the environment of CMake names an interpreter that has them.
 find_program(gtrain_python NAMES $ENV{GTRAIN_PYTHON} python3)
 if(gtrain_python)
-  foreach(name folder from_smiles from_pyg)
+  foreach(name folder from_smiles from_pyg windows)
     if(EXISTS ${PROJECT_SOURCE_DIR}/tests/convert/${name}_test.py)
       add_test(NAME convert.${name}
         COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tests/convert/${name}_test.py)

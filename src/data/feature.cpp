@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -114,6 +115,27 @@ void degree_onehot(Dataset& dataset, std::int64_t cap) {
   set_node_features(dataset, std::move(out.column), {largest + 1});
 }
 
+// Columns of categories as one 0/1 column a category.
+void one_hot(Dataset& dataset) {
+  const std::vector<std::int64_t>& counts = dataset.info.node_categories;
+  if (counts.empty()) {
+    throw base::RecipeError("dataset.features: one_hot: the nodes of " + dataset.info.name +
+                            " have no categories; expected numeric, or nothing");
+  }
+  const std::int64_t width = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  auto out = make_column<float>("node_features", Per::kNode, dataset.nodes(), width);
+  visit(dataset.node_features, [&](const auto* value) {
+    for (std::int64_t i = 0; i < dataset.nodes(); ++i) {
+      float* row = out.data + i * width;
+      for (const std::int64_t count : counts) {
+        row[static_cast<std::int64_t>(*value++)] = 1;
+        row += count;
+      }
+    }
+  });
+  set_node_features(dataset, std::move(out.column), {});
+}
+
 void profile_of_node(const Dataset& dataset, std::int64_t node, std::int64_t first, float* out) {
   const auto* start = dataset.row_start.as<std::int64_t>();
   const auto* source = dataset.source.as<std::int32_t>();
@@ -206,13 +228,14 @@ std::vector<std::int64_t> categories_of(const Column& features,
 
 const std::vector<std::string_view>& feature_names() {
   static const std::vector<std::string_view> names{
-      "",        "ogb_mol",  "ogb_mol_2020",  "ogb_code",
-      "numeric", "constant", "degree_onehot", "local_degree_profile"};
+      "",         "ogb_mol",       "ogb_mol_2020",        "ogb_code", "numeric", "one_hot",
+      "constant", "degree_onehot", "local_degree_profile"};
   return names;
 }
 
 bool made_from_graph(const std::string& name) {
-  return name == "constant" || name == "degree_onehot" || name == "local_degree_profile";
+  return name == "one_hot" || name == "constant" || name == "degree_onehot" ||
+         name == "local_degree_profile";
 }
 
 void apply_features(Dataset& dataset, const std::string& name, std::int64_t degree_cap) {
@@ -223,6 +246,8 @@ void apply_features(Dataset& dataset, const std::string& name, std::int64_t degr
         {1});
   } else if (name == "degree_onehot") {
     degree_onehot(dataset, degree_cap);
+  } else if (name == "one_hot") {
+    one_hot(dataset);
   } else if (name == "local_degree_profile") {
     local_degree_profile(dataset);
   } else if (name == "numeric") {

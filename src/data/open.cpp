@@ -137,8 +137,8 @@ void DatasetOptions::fields(base::FieldVisitor& f) {
     fold);
   f({.key = "features",
      .doc = "ogb_mol: OGB's category tables; ogb_mol_2020: those with four kinds of chirality; "
-            "numeric: integers are plain numbers; constant, degree_onehot, local_degree_profile: "
-            "made from the graph",
+            "numeric: integers are plain numbers; one_hot: each category is a 0/1 column; "
+            "constant, degree_onehot, local_degree_profile: made from the graph",
      .one_of = feature_names()},
     features);
   f({.key = "degree_cap",

@@ -69,6 +69,19 @@ TEST(Feature, DegreesAboveTheCapShareItsCategory) {
   EXPECT_NE(wide.info.hash, d.info.hash);
 }
 
+TEST(Feature, CategoriesBecomeColumnsOfTheirOwn) {
+  Dataset d = sample_dataset();
+  ASSERT_THAT(d.info.node_categories, ElementsAre(6, 6));
+  apply_features(d, "one_hot");
+  EXPECT_EQ(d.node_features.width, 12);
+  EXPECT_TRUE(d.info.node_categories.empty());
+  const auto v = values_of<float>(d.node_features);
+  EXPECT_THAT(std::vector<float>(v.begin(), v.begin() + 12),
+              ElementsAre(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1));
+  EXPECT_THAT(message_of<base::RecipeError>([&] { apply_features(d, "one_hot"); }),
+              HasSubstr("have no categories"));
+}
+
 TEST(Feature, TablesOf2020HaveFourKindsOfChirality) {
   const auto atom = ogb_atom_categories("ogb_mol_2020");
   EXPECT_EQ(std::accumulate(atom.begin(), atom.end(), std::int64_t{0}), 173);

@@ -30,14 +30,14 @@ std::vector<std::int64_t> categories_of(const Column& features,
 // Values of dataset.features, "" first.
 const std::vector<std::string_view>& feature_names();
 
-// Of those, the ones that packing has no part in: columns made from the graph.
+// Of those, the ones that packing has no part in: made afresh when a data set is opened.
 bool made_from_graph(const std::string& name);
 
 // Replaces the node features: "constant" (one category, 0), "degree_onehot" (one category column,
 // the in-degree; degrees above `degree_cap` count as it, 0: no cap), "local_degree_profile" (Cai &
 // Wang 2018: F32 [degree, and min, max, mean, population std of the neighbours' degrees], zeros
-// without neighbours). Changes info.hash alike. "numeric" makes integer columns plain numbers.
-// Other names throw base::RecipeError.
+// without neighbours), "one_hot" (each category a 0/1 column). Changes info.hash alike. "numeric"
+// makes integer columns plain numbers. Other names throw base::RecipeError.
 void apply_features(Dataset& dataset, const std::string& name, std::int64_t degree_cap = 0);
 
 }  // namespace gtrain::data
