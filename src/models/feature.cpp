@@ -139,9 +139,25 @@ void SignNetEncoderOptions::fields(FieldVisitor& f) {
             "signnet_padded_norm is deepset's; mlp has a column for every eigenvector");
 }
 
+void EmbeddingEncoderOptions::fields(FieldVisitor& f) {
+  common_fields(f, of, dim);
+  f({.key = "count",
+     .doc = "rows of each column's table; values beyond it count as its last row",
+     .min = 1,
+     .max = 1e7,
+     .required = true},
+    count);
+  join_field(f, join);
+  f.require(of != "laplacian", "of", kRows);
+}
+
 void HalvingHeadOptions::fields(FieldVisitor& f) {
   f({.key = "layers", .doc = "linear layers that halve the width", .min = 0, .max = 16}, layers);
-  pool_field(f, pool);
+  f({.key = "pool",
+     .doc = "reduction of a graph's nodes; graph_token: its first row, the token's; none: a head "
+            "of every node",
+     .one_of = {"sum", "mean", "max", "min", "graph_token", "none"}},
+    pool);
 }
 
 void MlpHeadOptions::fields(FieldVisitor& f) {

@@ -6,6 +6,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/models/raw_encoder.h"
+#include "gtrain/nn/embedding_encoder.h"
 #include "gtrain/nn/sign_net.h"
 
 namespace gtrain::models {
@@ -52,13 +53,18 @@ Made make(const SignNetEncoderOptions& o, std::int64_t inputs, std::int64_t widt
   return std::make_shared<nn::SignNet>(shape);
 }
 
+Made make(const EmbeddingEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  return std::make_shared<nn::EmbeddingEncoder>(inputs, o.count, width);
+}
+
 std::vector<std::string> columns_of(const EncoderOptions& options) {
   const std::string& of = encoding_of(options);
   if (std::holds_alternative<DeepSetEncoderOptions>(options)) {
     return {of + ".values", of + ".vectors"};
   }
   const bool rows = std::holds_alternative<LinearEncoderOptions>(options) ||
-                    std::holds_alternative<MlpEncoderOptions>(options);
+                    std::holds_alternative<MlpEncoderOptions>(options) ||
+                    std::holds_alternative<EmbeddingEncoderOptions>(options);
   return {rows ? of : of + ".vectors"};
 }
 
@@ -142,7 +148,8 @@ at::Tensor FeatureEncoder::encode(const Encoder& encoder, const data::GraphBatch
   return encoder.layer->encode(columns, graph_of(batch), context);
 }
 
-at::Tensor FeatureEncoder::nodes(const data::GraphBatch& batch, nn::Context& context) {
+at::Tensor FeatureEncoder::nodes(const data::GraphBatch& batch, nn::Context& context,
+                                 double dropout) {
   const at::ScalarType type = parameters().front().scalar_type();
   std::vector<at::Tensor> parts, added;
   if (node_) parts.push_back(encode_raw(*node_, batch.node, batch.graph.size(0), type, context));
@@ -151,7 +158,7 @@ at::Tensor FeatureEncoder::nodes(const data::GraphBatch& batch, nn::Context& con
     (encoder.join == Encoder::Join::kAdd ? added : parts)
         .push_back(encode(encoder, batch, context));
   }
-  at::Tensor x = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+  at::Tensor x = nn::drop(parts.size() == 1 ? parts[0] : at::cat(parts, 1), dropout, context);
   for (const at::Tensor& a : added) x = x + a;
   return context.perturbation.defined() ? x + context.perturbation : x;
 }
@@ -223,7 +230,10 @@ std::string FeatureEncoder::script() const {
 namespace {
 
 data::Level level_of(const HeadOptions& options) {
-  if (std::holds_alternative<NodeHeadOptions>(options)) return data::Level::kNode;
+  const auto* halving = std::get_if<HalvingHeadOptions>(&options);
+  if (std::holds_alternative<NodeHeadOptions>(options) || (halving && halving->pool == "none")) {
+    return data::Level::kNode;
+  }
   return std::holds_alternative<EdgeHeadOptions>(options) ? data::Level::kEdge
                                                           : data::Level::kGraph;
 }

@@ -22,6 +22,8 @@ Entry entry(std::string_view paper, std::string_view verified) {
 const std::vector<Entry>& zoo() {
   static const std::vector<Entry> table{
       entry<GpsOptions>("Rampasek et al. 2022", "golden"),
+      entry<GtOptions>("Dwivedi & Bresson 2021", "golden"),
+      entry<MpnnOptions>("Gilmer et al. 2017, Cai et al. 2023", "golden"),
   };
   return table;
 }

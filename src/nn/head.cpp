@@ -59,8 +59,9 @@ Pool pool_named(const std::string& name) {
   if (name == "mean") return Pool::kMean;
   if (name == "max") return Pool::kMax;
   if (name == "min") return Pool::kMin;
+  if (name == "none") return Pool::kNone;
   TORCH_CHECK(name == "graph_token", "[pool] got ", name,
-              "; expected sum, mean, max, min or graph_token");
+              "; expected sum, mean, max, min, graph_token or none");
   return Pool::kGraphToken;
 }
 

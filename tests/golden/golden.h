@@ -73,7 +73,11 @@ struct Skip {
 // A family compares everything a case holds. Each is defined in the file of its name.
 void check_gps_layer(const Case& c, Checker& checker);
 void check_gps_model(const Case& c, Checker& checker);
+void check_gt_layer(const Case& c, Checker& checker);
 void check_trajectory(const Case& c, Checker& checker);
+void check_mpnn(const Case& c, Checker& checker);
+void check_ogb_trajectory(const Case& c, Checker& checker);
+void check_vn_transform(const Case& c, Checker& checker);
 void check_encodings(const Case& c, Checker& checker);
 void check_metrics(const Case& c, Checker& checker);
 void check_losses(const Case& c, Checker& checker);

@@ -23,8 +23,14 @@ struct Family {
 // First match counts; a null function: a model or part that gtrain does not have yet.
 constexpr Family kFamilies[] = {
     {"gps_layer__", check_gps_layer}, {"drop_gps_layer_", check_gps_layer},
+    {"mpnn_vn_layer_", check_gps_layer}, {"drop_mpnn_vn_layer_", check_gps_layer},
     {"gps_", check_gps_model},        {"drop_gps_", check_gps_model},
+    {"gt_layer__", check_gt_layer},   {"drop_gt_layer_", check_gt_layer},
     {"traj_gps_", check_trajectory},  {"encodings", check_encodings},
+    {"ogb_", check_mpnn},             {"drop_ogb_", check_mpnn},
+    {"mpnn_vn_zinc_", check_mpnn},    {"drop_mpnn_vn_zinc_", check_mpnn},
+    {"vn_lrgb_", check_mpnn},         {"vn_transform", check_vn_transform},
+    {"traj_ogb_", check_ogb_trajectory},
     {"metrics", check_metrics},       {"losses", check_losses},
     {"optim", check_optim},           {"init_stats", check_init},
 };

@@ -130,12 +130,22 @@ struct SignNetEncoderOptions {
   std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
 };
-using EncoderOptions =
-    std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions,
-                 EigenvectorEncoderOptions, StableEncoderOptions, SignNetEncoderOptions>;
+struct EmbeddingEncoderOptions {
+  static constexpr std::string_view kName = "embedding";
+  static constexpr std::string_view kDoc =
+      "sum of one embedding per integer column (GT's Weisfeiler-Lehman roles)";
+  std::string of = "weisfeiler_lehman";
+  std::int64_t dim = 64;
+  std::int64_t count = 0;
+  std::string join = "add";
+  void fields(base::FieldVisitor& f);
+};
+using EncoderOptions = std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions,
+                                    EigenvectorEncoderOptions, StableEncoderOptions,
+                                    SignNetEncoderOptions, EmbeddingEncoderOptions>;
 
-// Graph head: pool, then `layers` linear maps that each halve the width with the activation, then
-// C.
+// Graph head, or with pool none a node head: pool, then `layers` linear maps that each halve the
+// width with the activation, then C.
 struct HalvingHeadOptions {
   static constexpr std::string_view kName = "halving";
   static constexpr std::string_view kDoc = "pool, linear layers that halve the width, linear to C";

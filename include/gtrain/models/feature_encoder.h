@@ -26,8 +26,8 @@ class FeatureEncoder final : public nn::Layer {
   // Edges alone, for models whose layers each have an encoder of their own: nodes is not callable.
   FeatureEncoder(const EdgeOptions& edge, std::int64_t width, const Signature& signature);
 
-  // [N, D], the context's perturbation added.
-  at::Tensor nodes(const data::GraphBatch& batch, nn::Context& context);
+  // [N, D], the context's perturbation added. `dropout` applies before what is joined by adding.
+  at::Tensor nodes(const data::GraphBatch& batch, nn::Context& context, double dropout = 0.0);
   // [N, D], undefined without an encoder for gates. To be called after nodes.
   at::Tensor positions(const data::GraphBatch& batch, nn::Context& context);
   at::Tensor edges(const data::GraphBatch& batch);  // [E, D]; undefined for edge {name: none}

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "gtrain/models/gps.h"
+#include "gtrain/models/gt.h"
 #include "gtrain/models/model.h"
+#include "gtrain/models/mpnn.h"
 
 namespace gtrain::models {
 
-using ModelOptions = std::variant<GpsOptions>;
+using ModelOptions = std::variant<GpsOptions, GtOptions, MpnnOptions>;
 
 struct Entry {
   std::string_view name, paper, verified;  // verified: "golden", "equations" or "not yet"

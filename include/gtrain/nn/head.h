@@ -14,7 +14,7 @@
 namespace gtrain::nn {
 
 enum class Pool { kNone, kSum, kMean, kMax, kMin, kGraphToken };
-Pool pool_named(const std::string& name);  // "sum", "mean", "max", "min" or "graph_token"
+Pool pool_named(const std::string& name);  // "sum", "mean", "max", "min", "graph_token", "none"
 
 // What heads see of the batch beside the node rows.
 struct HeadInput {

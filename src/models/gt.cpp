@@ -1,0 +1,293 @@
+#include "gtrain/models/gt.h"
+
+#include <ATen/ops/zeros.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "gtrain/models/feature_encoder.h"
+#include "gtrain/nn/activation.h"
+#include "gtrain/nn/head.h"
+#include "gtrain/nn/linear.h"
+#include "gtrain/nn/norm.h"
+#include "gtrain/ops/edge_attention.h"
+
+namespace gtrain::models {
+namespace {
+
+constexpr double kClamp = 5;           // of a score, before the exponential
+constexpr double kEdgeEpsilon = 1e-6;  // added to the sum of weights, with edge vectors only
+
+// What stands after the attention, the same for nodes and for edges: output projection, residual,
+// norm, feed-forward, residual, norm.
+class GtBlock final : public nn::Layer {
+ public:
+  explicit GtBlock(const GtOptions& o) : residual_(o.residual), dropout_(o.dropout) {
+    const std::string norm = o.norm == "layer" ? "row" : o.norm;
+    out_ = register_module("out", std::make_shared<nn::Linear>(o.width, o.width));
+    norm_0_ = register_module("norm_0", nn::make_norm(norm, o.width));
+    feed_0_ = register_module("feed_0", std::make_shared<nn::Linear>(o.width, 2 * o.width));
+    feed_1_ = register_module("feed_1", std::make_shared<nn::Linear>(2 * o.width, o.width));
+    norm_1_ = register_module("norm_1", nn::make_norm(norm, o.width));
+  }
+
+  // a, attended [R, D]
+  at::Tensor forward(const at::Tensor& a, const at::Tensor& attended, nn::Context& context) {
+    const auto skip = [&](const at::Tensor& t) { return residual_ ? t : at::Tensor(); };
+    const at::Tensor mixed = out_->forward(nn::drop(attended, dropout_, context));
+    const at::Tensor b = norm_0_->forward(mixed, skip(a), {}, 0.0, context);
+    const bool dropping = context.training && dropout_ > 0;
+    at::Tensor h = feed_0_->forward(b, !dropping);
+    if (dropping) h = nn::activate(h, nn::Activation::kRelu, dropout_, context);
+    return norm_1_->forward(feed_1_->forward(h), skip(b), {}, 0.0, context);
+  }
+
+  // forward(a, attended): the norms read no graph.
+  std::string script() const override {
+    const std::string first =
+        residual_ ? "a + self.out.forward(attended)" : "self.out.forward(attended)";
+    return fmt::format(
+        "def forward(self, a: Tensor, attended: Tensor) -> Tensor:\n"
+        "    rows = torch.zeros([0], dtype=4, device=a.device)\n"
+        "    b = self.norm_0.forward({}, rows)\n"
+        "    h = self.feed_1.forward(torch.relu(self.feed_0.forward(b)))\n"
+        "    return self.norm_1.forward({}, rows)\n",
+        first, residual_ ? "b + h" : "h");
+  }
+
+ private:
+  bool residual_;
+  double dropout_;
+  std::shared_ptr<nn::Linear> out_, feed_0_, feed_1_;
+  std::shared_ptr<nn::Norm> norm_0_, norm_1_;
+};
+
+}  // namespace
+
+void GtOptions::fields(base::FieldVisitor& f) {
+  f({.key = "width", .doc = "channels D of nodes and edges", .min = 1, .max = 65536}, width);
+  f({.key = "layers", .doc = "layers L", .min = 1, .max = 1024}, layers);
+  f({.key = "heads", .doc = "attention heads H; divides width", .min = 1, .max = 1024}, heads);
+  f({.key = "pattern",
+     .doc = "neighbours: sources of the edges into a node; full: all other nodes of its graph, "
+            "edge columns zero",
+     .one_of = {"neighbours", "full"}},
+    pattern);
+  f({.key = "norm",
+     .doc = "batch: over all rows of the batch; layer: over the channels of each row",
+     .one_of = {"batch", "layer", "none"}},
+    norm);
+  f({.key = "residual", .doc = "add the input of attention and feed-forward to their output"},
+    residual);
+  f({.key = "bias", .doc = "biases in Q, K, V and E"}, bias);
+  f({.key = "input_dropout",
+     .doc = "on the node vectors, before encodings are added",
+     .min = 0,
+     .max = 0.999},
+    input_dropout);
+  f({.key = "dropout",
+     .doc = "before the output projection and inside the feed-forward block",
+     .min = 0,
+     .max = 0.999},
+    dropout);
+  f({.key = "node", .doc = "raw node columns to vectors", .required = true}, node);
+  f({.key = "edge",
+     .doc = "raw edge columns to vectors; none: attention without edge vectors",
+     .required = true},
+    edge);
+  f({.key = "encoders", .doc = "learned encoders of computed encodings", .tag = "kind"}, encoders);
+  f({.key = "head", .doc = "prediction head", .required = true}, head);
+  f.require(width % heads == 0, "heads",
+            fmt::format("{} heads do not divide the width {}", heads, width));
+  const std::int64_t joined = joined_width(encoders);
+  f.require(joined <= width, "encoders",
+            fmt::format("concatenated dims make {}; the width is {}", joined, width));
+  f.require(!has_gate(encoders), "encoders", "GT has no gates; expected no encoder of kind stable");
+  f.require(!pools_graph_token(head), "head.pool", "GT has no graph token");
+}
+
+struct GtLayer::Parts {
+  std::int64_t heads, width;
+  std::shared_ptr<nn::Linear> q, k, v, e;  // e: undefined without edge vectors
+  std::shared_ptr<GtBlock> node, edge;
+};
+
+GtLayer::GtLayer(const GtOptions& o) : parts_(std::make_unique<Parts>()) {
+  Parts& p = *parts_;
+  p.heads = o.heads;
+  p.width = o.width;
+  const auto projection = [&](const char* name) {
+    return register_module(name, std::make_shared<nn::Linear>(o.width, o.width, o.bias));
+  };
+  p.q = projection("q");
+  p.k = projection("k");
+  p.v = projection("v");
+  p.node = register_module("node", std::make_shared<GtBlock>(o));
+  if (std::holds_alternative<NoneOptions>(o.edge)) return;
+  p.e = projection("e");
+  p.edge = register_module("edge", std::make_shared<GtBlock>(o));
+}
+
+GtLayer::~GtLayer() = default;
+
+std::pair<at::Tensor, at::Tensor> GtLayer::forward(const at::Tensor& x, const at::Tensor& e,
+                                                   const ops::AttentionPattern& pattern,
+                                                   nn::Context& context, bool edge_output) {
+  const Parts& p = *parts_;
+  ops::EdgeAttentionOptions options;
+  options.heads = p.heads;
+  options.clamp = kClamp;
+  options.epsilon = p.e ? kEdgeEpsilon : 0.0;
+  options.edge_output = p.e && edge_output;
+  const auto [attended, w] =
+      ops::edge_attention(p.q->forward(x), p.k->forward(x), p.v->forward(x),
+                          p.e ? p.e->forward(e) : at::Tensor(), pattern, options);
+  const at::Tensor nodes = p.node->forward(x, attended, context);
+  return {nodes, options.edge_output ? p.edge->forward(e, w, context) : at::Tensor()};
+}
+
+std::string GtLayer::script() const {
+  const Parts& p = *parts_;
+  const std::int64_t d = p.width / p.heads;
+  return fmt::format(
+             "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
+             "Tuple[Tensor, Tensor]:\n"
+             "    q = self.q.forward(x).reshape(-1, {0}, {1}).index_select(0, target)\n"
+             "    k = self.k.forward(x).reshape(-1, {0}, {1}).index_select(0, source)\n"
+             "    v = self.v.forward(x).reshape(-1, {0}, {1})\n"
+             "    w = q * k * {2:.17g}\n"
+             "{3}"
+             "    s = torch.exp(torch.clamp(torch.sum(w, -1, True), -{4}, {4}))\n"
+             "    total = torch.zeros_like(v[:, :, :1]).index_add(0, target, s)\n"
+             "    mixed = torch.zeros_like(v).index_add(0, target, "
+             "v.index_select(0, source) * s)\n",
+             p.heads, d, 1 / std::sqrt(static_cast<double>(d)),
+             p.e ? fmt::format("    w = w * self.e.forward(e).reshape(-1, {}, {})\n", p.heads, d)
+                 : std::string(),
+             kClamp) +
+         // A node without pairs has total 0; any other at least e^-5.
+         fmt::format("    mixed = (mixed / {}).reshape(-1, {})\n",
+                     p.e ? fmt::format("(total + {:g})", kEdgeEpsilon)
+                         : std::string("torch.clamp(total, 1e-3)"),
+                     p.width) +
+         "    h = self.node.forward(x, mixed)\n" +
+         (p.e ? fmt::format("    e = self.edge.forward(e, w.reshape(-1, {}))\n", p.width) : "") +
+         "    return h, e\n";
+}
+
+namespace {
+
+// Pairs of different nodes of a graph, [2, P]: row j of the first, row i of the second attends.
+constexpr const char* kAllPairs =
+    "def all_pairs(self, batch: Tensor) -> Tensor:\n"
+    "    if batch.numel() == 0:\n"
+    "        return torch.zeros([2, 0], dtype=4, device=batch.device)\n"
+    "    count = torch.bincount(batch)\n"
+    "    first = (torch.cumsum(count, 0) - count).index_select(0, batch)\n"
+    "    others = count.index_select(0, batch) - 1\n"
+    "    node = torch.arange(batch.size(0), device=batch.device)\n"
+    "    target = torch.repeat_interleave(node, others)\n"
+    "    before = torch.cumsum(others, 0) - others\n"
+    "    place = torch.arange(target.size(0), device=batch.device) - before.index_select(0, "
+    "target)\n"
+    "    source = first.index_select(0, target) + place\n"
+    "    return torch.stack([source + (source >= target).to(4), target])\n";
+
+class Gt final : public Model {
+ public:
+  Gt(const GtOptions& options, const Signature& signature) : options_(options) {
+    features_ = register_module(
+        "features", std::make_shared<FeatureEncoder>(options.node, options.edge, options.encoders,
+                                                     options.width, signature));
+    for (std::int64_t l = 0; l < options.layers; ++l) {
+      layers_.push_back(
+          register_module(fmt::format("layer_{}", l), std::make_shared<GtLayer>(options)));
+    }
+    head_ = register_module("head", make_head(options.head, options.width, "relu", signature));
+  }
+
+  at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
+    at::Tensor x = features_->nodes(batch, context, options_.input_dropout);
+    const ops::AttentionPattern pattern = pattern_of(batch);
+    at::Tensor e = full() ? features_->edges(zero_edges(batch, pattern)) : features_->edges(batch);
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const bool read = context.training || l + 1 < layers_.size();
+      std::tie(x, e) = layers_[l]->forward(x, e, pattern, context, read);
+    }
+    return head_->forward(x, {batch.graph_start, batch.pair});
+  }
+
+  std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
+
+  double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
+    const double n = static_cast<double>(nodes), d = static_cast<double>(options_.width);
+    const double p = full() ? pairs - n : static_cast<double>(edges);
+    const bool edge = !std::holds_alternative<NoneOptions>(options_.edge);
+    const double layer = 16 * n * d * d + (edge ? 12 * p * d * d + 5 * p * d : 4 * p * d);
+    return layer * static_cast<double>(options_.layers);
+  }
+
+  std::string script() const override {
+    std::string text = full() ? kAllPairs : "";
+    text +=
+        "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
+        "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
+        "    h = self.features.nodes(x, edge_index, batch, encodings)\n";
+    if (full()) {
+      text +=
+          "    edge_index = self.all_pairs(batch)\n"
+          "    edge_attr = torch.zeros([edge_index.size(1), edge_attr.size(1)], "
+          "dtype=edge_attr.dtype, device=edge_attr.device)\n";
+    }
+    text += "    e = self.features.edges(edge_attr)\n";
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      text +=
+          fmt::format("    h, e = self.layer_{}.forward(h, e, edge_index[0], edge_index[1])\n", l);
+    }
+    return text + "    return self.head.forward(h, batch)\n";
+  }
+
+ private:
+  bool full() const { return options_.pattern == "full"; }
+
+  ops::AttentionPattern pattern_of(const data::GraphBatch& batch) const {
+    if (!full()) {
+      return ops::neighbour_pattern(batch.graph_start, {batch.source, batch.target, batch.in_start,
+                                                        batch.out_start, batch.out_edge});
+    }
+    // A window as wide as the largest graph, without its middle.
+    const std::int64_t* start = batch.graph_start.const_data_ptr<std::int64_t>();
+    std::int64_t largest = 0;
+    for (std::int64_t g = 0; g + 1 < batch.graph_start.size(0); ++g) {
+      largest = std::max(largest, start[g + 1] - start[g]);
+    }
+    return ops::window_pattern(batch.graph_start, {.width = largest, .self = false});
+  }
+
+  // The batch with the pairs in the place of its edges and all their columns 0.
+  static data::GraphBatch zero_edges(const data::GraphBatch& batch,
+                                     const ops::AttentionPattern& pattern) {
+    data::GraphBatch out = batch;
+    out.source = pattern.column;
+    if (batch.edge.defined()) {
+      std::vector<std::int64_t> shape = batch.edge.sizes().vec();
+      shape[0] = pattern.pairs();
+      out.edge = at::zeros(shape, batch.edge.options());
+    }
+    return out;
+  }
+
+  GtOptions options_;
+  std::shared_ptr<FeatureEncoder> features_;
+  std::vector<std::shared_ptr<GtLayer>> layers_;
+  std::shared_ptr<nn::Head> head_;
+};
+
+}  // namespace
+
+std::shared_ptr<Model> build_model(const GtOptions& options, const Signature& signature) {
+  return std::make_shared<Gt>(options, signature);
+}
+
+}  // namespace gtrain::models
