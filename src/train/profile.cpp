@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -142,9 +143,32 @@ EpochLoop loop_for(const Recipe& recipe, const Material& material, models::Model
 
 constexpr std::int64_t kDrySteps = 2;
 
+// What an epoch goes through.
+struct Workload {
+  std::string text;
+  double graphs = 0, batches = 0;
+};
+
+Workload workload_of(const Recipe& recipe, const Material& material, const EpochLoop& loop,
+                     std::int64_t stands_for) {
+  const data::Dataset& d = material.dataset();
+  const data::Split& split = material.split;
+  if (stands_for > 1 && !d.single_graph()) {
+    const auto graphs = static_cast<double>(stands_for);
+    return {fmt::format("{} in all; which of them train is not known here, so all are counted",
+                        stands_for),
+            graphs, std::ceil(graphs / static_cast<double>(recipe.dataset.batch_size))};
+  }
+  return {fmt::format("{} train, {} valid, {} test", split.train.size(), split.valid.size(),
+                      split.test.size()),
+          static_cast<double>(d.single_graph() ? 1 : split.train.size()),
+          static_cast<double>(loop.batches())};
+}
+
 }  // namespace
 
-std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model) {
+std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model,
+                      std::int64_t stands_for) {
   EpochLoop loop = loop_for(recipe, material, model);
   const auto peak = std::make_shared<MemoryPeak>();
   Phases phases;
@@ -154,23 +178,18 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
     loop.measure(1);  // the first step also fills caches; the next ones are timed
     phases = loop.measure(kDrySteps);
   }
-  const data::Dataset& d = material.dataset();
-  const std::int64_t parameters = models::parameter_count(model);
+  const Workload work = workload_of(recipe, material, loop, stands_for);
   const double flops = loop.flops_per_graph();
-  const auto graphs = static_cast<double>(d.single_graph() ? 1 : material.split.train.size());
-  const std::int64_t batches = loop.batches();
-  const double epoch = total(phases) / kDrySteps * static_cast<double>(batches);
+  const double epoch = total(phases) / kDrySteps * work.batches;
   const auto runs = static_cast<double>(std::max<std::size_t>(1, recipe.repeat.seeds.size()) *
                                         std::max<std::size_t>(1, recipe.repeat.folds.size()));
   std::string out;
-  out += fmt::format("parameters           {}\n", parameters);
-  out +=
-      fmt::format("graphs               {} train, {} valid, {} test\n", material.split.train.size(),
-                  material.split.valid.size(), material.split.test.size());
-  out += fmt::format("batches              {} an epoch, {} epochs\n", batches, loop.epochs());
+  out += fmt::format("parameters           {}\n", models::parameter_count(model));
+  out += fmt::format("graphs               {}\n", work.text);
+  out += fmt::format("batches              {} an epoch, {} epochs\n", work.batches, loop.epochs());
   out +=
       fmt::format("FLOPs                {:.3g} a graph, {:.3g} an epoch (forward and backward)\n",
-                  flops, flops * graphs);
+                  flops, flops * work.graphs);
   out += fmt::format(
       "memory               {} weights, gradients and optimizer; {} at the peak of a "
       "step (measured on the first batches)\n",

@@ -10,7 +10,9 @@
 
 namespace gtrain::train {
 
-std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model);
+// `stands_for`: graphs of the data set that generated data stand for; 0: these are the data.
+std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model,
+                      std::int64_t stands_for);
 std::string profile_text(const Recipe& recipe, const Material& material, models::Model& model,
                          std::int64_t steps);
 // Two steps and one batch of evaluation.

@@ -10,6 +10,8 @@
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/log.h"
+#include "gtrain/train/likeness.h"
+#include "gtrain/train/origin.h"
 #include "gtrain/train/recipe_file.h"
 #include "gtrain/train/report.h"
 #include "gtrain/train/run_directory.h"
@@ -56,6 +58,12 @@ void check_device(const std::string& device) {
                   cuda ? "this build of gtrain has no CUDA" : "unknown device"));
 }
 
+// Then the weights of `init` are of no concern any more.
+bool holds_state(const fs::path& directory) {
+  return fs::exists(directory / "last.safetensors") ||
+         fs::exists(directory / "last.previous.safetensors");
+}
+
 bool finished_before(const fs::path& directory, Ending& ending) {
   const fs::path path = directory / "result.json";
   if (!fs::exists(path)) return false;
@@ -73,8 +81,13 @@ Ending train_member(const Recipe& recipe, const Member& member, const Material& 
   base::set_log_file((directory / "log.txt").c_str());
   auto model = models::build(recipe.model, material.signature);
   models::initialise(*model, static_cast<std::uint64_t>(member.seed));
-  TrainerOptions settings{directory, member.directory.empty() ? "" : member.directory + ": ",
-                          recipe_hash(recipe), member.seed, options.interrupt};
+  TrainerOptions settings{
+      directory,
+      member.directory.empty() ? "" : member.directory + ": ",
+      recipe_hash(recipe),
+      member.seed,
+      options.interrupt,
+      begin_with(*model, recipe.init, !options.resume || !holds_state(directory))};
   base::note(fmt::format("{}{} parameters, {} train / {} valid / {} test", settings.label,
                          models::parameter_count(*model), material.split.train.size(),
                          material.split.valid.size(), material.split.test.size()));
@@ -125,13 +138,13 @@ struct Start {
   Material material;
 };
 
-// Throws what data and recipe can be refused for before the first step.
-Start start_of(const Recipe& recipe) {
+// Throws what data and recipe can be refused for before the first step of a run that begins now.
+Start start_of(const Recipe& recipe, bool begins) {
   const Recipe first = recipe_of(recipe, members_of(recipe).front());
   Start start{data::open_dataset(recipe.dataset), {}};
   start.material = prepare(first, start.opened);
   judge_of(first, start.material.dataset().info, start.material.scale);
-  models::build(first.model, start.material.signature);
+  begin_with(*models::build(first.model, start.material.signature), first.init, begins);
   const data::Dataset& dataset = start.material.dataset();
   const std::vector<std::int64_t>& train = start.material.split.train;
   if (!has_label(dataset, train)) {
@@ -182,15 +195,23 @@ Material opened_for(const Recipe& recipe, const data::DatasetOptions* data,
   return material;
 }
 
-// Data and a fresh model of the first member: for what looks at a recipe without training it.
+// Data, or their likeness, and a fresh model of the first member: for what looks at a recipe
+// without training it.
 template <class F>
-std::string look(const Recipe& recipe, F f) {
+std::string look(const Recipe& recipe, Extent extent, F f) {
   const Member first = members_of(recipe).front();
   const Recipe own = recipe_of(recipe, first);
-  const Material material = prepare(own);
+  Likeness likeness = open_or_generate(own.dataset, extent);
+  const Material material = prepare(own, std::move(likeness.opened));
   const auto model = models::build(own.model, material.signature);
   models::initialise(*model, static_cast<std::uint64_t>(first.seed));
-  return f(own, material, *model);
+  const bool there = own.init && origin_exists(*own.init);
+  if (own.init && !there) {
+    base::warn(fmt::format("init.from: {}: not there; looking at the model with random weights",
+                           own.init->from));
+  }
+  begin_with(*model, own.init, there);
+  return f(own, material, *model, likeness.graphs);
 }
 
 }  // namespace
@@ -205,16 +226,21 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
   if (!recipe.dataset.path.empty()) {  // a run is looked at from other working directories, too
     recipe.dataset.path = fs::absolute(recipe.dataset.path).lexically_normal().string();
   }
+  if (recipe.init) recipe.init->from = fs::absolute(recipe.init->from).lexically_normal().string();
   const SerialAten serial;
   base::set_quiet(options.quiet);
   if (options.dry_run) {
-    base::note(look(recipe, dry_run_text));
+    base::note(look(recipe, Extent::kSome,
+                    [](const Recipe& r, const Material& m, models::Model& model, std::int64_t) {
+                      return dry_run_text(r, m, model);
+                    }));
     return {};
   }
   if (options.profile_steps > 0) {
-    base::note(look(recipe, [&](const Recipe& r, const Material& m, models::Model& model) {
-      return profile_text(r, m, model, options.profile_steps);
-    }));
+    base::note(look(recipe, Extent::kFullBatches,
+                    [&](const Recipe& r, const Material& m, models::Model& model, std::int64_t) {
+                      return profile_text(r, m, model, options.profile_steps);
+                    }));
     return {};
   }
   std::optional<RunLock> lock;
@@ -229,7 +255,7 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
   fs::path directory;
   std::error_code missing;
   if (fs::is_directory(options.directory, missing)) directory = claim(options.directory);
-  Start start = start_of(recipe);
+  Start start = start_of(recipe, !options.resume);
   if (!lock) directory = claim(choose_directory(recipe, options));
   settle_recipe(directory, recipe);
   base::set_log_file((directory / "log.txt").c_str());
@@ -276,7 +302,7 @@ void predict(const fs::path& directory, const data::DatasetOptions* data, const 
 
 std::string plan(const Recipe& recipe) {
   const SerialAten serial;
-  return look(recipe, plan_text);
+  return look(recipe, Extent::kFullBatches, plan_text);
 }
 
 LoadedRun load_run(const fs::path& directory) {

@@ -1,93 +1,29 @@
 #include "gtrain/cli/program.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <thread>
 
-#include "support/temporary_directory.h"
+#include "cli/program_run.h"
 
 namespace gtrain::cli {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-const char* const kProgram = GTRAIN_BINARY_DIR "/bin/gtrain";
-
-struct Ended {
-  int code = -1;
-  std::string text;  // stdout and stderr
-};
-
-// The program as a user runs it, in a directory and with a cache of its own.
-class Program : public testing::Test {
- protected:
-  void SetUp() override { ASSERT_TRUE(fs::exists(kProgram)) << "build the target gtrain first"; }
-
-  std::string command(const std::string& arguments) const {
-    return "cd " + directory.path().string() + " && " + limit +
-           "GTRAIN_CACHE=" + (directory.path() / "cache").string() + " GTRAIN_DATA= exec " +
-           kProgram + " " + arguments;
-  }
-
-  Ended run(const std::string& arguments) const {
-    Ended ended;
-    std::FILE* pipe = ::popen(("(" + command(arguments) + ") 2>&1").c_str(), "r");
-    std::array<char, 4096> buffer{};
-    for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
-      ended.text.append(buffer.data(), n);
-    }
-    const int status = ::pclose(pipe);
-    ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return ended;
-  }
-
-  // Started through /bin/sh, which the program replaces, so that signals reach it.
-  pid_t start(const std::string& arguments) const {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      const std::string line = command(arguments) + " >/dev/null 2>&1";
-      ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
-      ::_exit(127);
-    }
-    return child;
-  }
-
-  bool appears(const fs::path& file) const {
-    for (int i = 0; i < 600; ++i) {
-      std::error_code ignored;
-      if (fs::exists(directory.path() / file, ignored)) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-    return false;
-  }
-
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(directory.path() / name) << text;
-    return name;
-  }
-
-  test::TemporaryDirectory directory;
-  std::string limit;  // a shell command before the program
-};
 
 TEST_F(Program, TellsItsVersionAndHelps) {
   EXPECT_EQ(run("--version").code, 0);
   EXPECT_THAT(run("--version").text, HasSubstr("gtrain "));
   const Ended help = run("help");
   EXPECT_EQ(help.code, 0);
-  for (const char* name : {"train", "resume", "eval", "predict", "validate", "plan", "explain",
-                           "list", "data", "doctor", "recipe", "completion", "export", "report"}) {
+  for (const char* name :
+       {"train", "resume", "eval", "predict", "validate", "plan", "explain", "list", "data",
+        "doctor", "recipe", "completion", "export", "report", "table"}) {
     EXPECT_THAT(help.text, HasSubstr(std::string("\n  ") + name));
     EXPECT_EQ(run(std::string("help ") + name).code, 0) << name;
     EXPECT_EQ(run(std::string(name) + " --help").text, run(std::string("help ") + name).text);
@@ -196,13 +132,10 @@ TEST_F(Program, AClosedPipeIsNoCrash) {
   EXPECT_EQ(ended, 0);
 }
 
-// A small model, so that epochs pass quickly.
-const char* const kTiny =
-    "--recipe quickstart model.width=16 model.layers=1 "
-    "model.encoders[0].dim=4 --quiet ";
+const std::string kTiny = "--recipe quickstart " + std::string(kTinyModel) + " --quiet ";
 
 TEST_F(Program, TrainsEvaluatesAndPredicts) {
-  const Ended trained = run(std::string(kTiny) + "train.epochs=2 train.schedule.warmup=1 --run r");
+  const Ended trained = run(kTiny + "train.epochs=2 train.schedule.warmup=1 --run r");
   ASSERT_EQ(trained.code, 0) << trained.text;
   for (const char* file : {"r/recipe.yaml", "r/metrics.jsonl", "r/result.json"}) {
     EXPECT_TRUE(fs::exists(directory.path() / file)) << file;
@@ -223,7 +156,7 @@ TEST_F(Program, TrainsEvaluatesAndPredicts) {
 }
 
 TEST_F(Program, ExportsAndRefusesToExportWhatIsNoRun) {
-  ASSERT_EQ(run(std::string(kTiny) + "train.epochs=1 train.schedule.warmup=0 --run r").code, 0);
+  ASSERT_EQ(run(kTiny + "train.epochs=1 train.schedule.warmup=0 --run r").code, 0);
   const Ended exported = run("export r --out model.pt");
   EXPECT_EQ(exported.code, 0) << exported.text;
   EXPECT_TRUE(fs::exists(directory.path() / "model.pt"));
@@ -236,7 +169,7 @@ TEST_F(Program, ExportsAndRefusesToExportWhatIsNoRun) {
 }
 
 TEST_F(Program, ADivergedRunIsFourAndNamesTheEpoch) {
-  const Ended ended = run(std::string(kTiny) +
+  const Ended ended = run(kTiny +
                           "train.epochs=50 train.loss=l2 train.clip_norm=0 --run r "
                           "'train.optimizer={name: sgd, lr: 1000}' "
                           "'train.schedule={name: constant}'");
@@ -252,7 +185,7 @@ TEST_F(Program, AModelLargerThanTheMemoryIsFive) {
 }
 
 TEST_F(Program, InterruptedTrainingSavesAndGoesOn) {
-  const pid_t child = start(std::string(kTiny) + "train.epochs=100000 --run r");
+  const pid_t child = start(kTiny + "train.epochs=100000 --run r");
   ASSERT_TRUE(appears("r/last.safetensors"));
   ASSERT_EQ(::kill(child, SIGINT), 0);
   int status = 0;
@@ -269,7 +202,7 @@ TEST_F(Program, InterruptedTrainingSavesAndGoesOn) {
 }
 
 TEST_F(Program, ARunDirectoryInUseIsSix) {
-  const pid_t child = start(std::string(kTiny) + "train.epochs=100000 --run r");
+  const pid_t child = start(kTiny + "train.epochs=100000 --run r");
   ASSERT_TRUE(appears("r/last.safetensors"));
   EXPECT_EQ(run("resume r --quiet").code, 6);
   ASSERT_EQ(::kill(child, SIGTERM), 0);

@@ -43,6 +43,10 @@ TEST_F(Likely, AbsentDataAreGeneratedFromTheirCard) {
   EXPECT_TRUE(made.generated);
   EXPECT_EQ(made.opened.dataset.info.node_categories, (std::vector<std::int64_t>{28}));
   EXPECT_TRUE(made.opened.store.empty());
+  EXPECT_EQ(made.graphs, 12000);
+  data::DatasetOptions wide = named("zinc");
+  wide.batch_size = 100;
+  EXPECT_GE(open_or_generate(wide, Extent::kFullBatches).opened.dataset.graphs(), 167);
 }
 
 TEST_F(Likely, EncodingsOfGeneratedDataAreComputedAndNotKept) {
