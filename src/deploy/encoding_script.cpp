@@ -137,6 +137,11 @@ struct Scripts {
     body += "    random_walk = self.random_walk(edge_index, batch, pieces)\n";
   }
   void add(const encode::LaplacianOptions& o) {
+    if (o.normalization == "rw" || o.vector_norm != "l2" || o.skip > 0) {
+      throw base::RecipeError(
+          "encode: laplacian with rw, skip or a vector_norm other than l2 is not computed inside "
+          "an exported module");
+    }
     dense = true;
     methods += kLaplacianMatrix;
     methods += o.normalization == "sym" ? kSymmetric : kPlain;
@@ -148,8 +153,10 @@ struct Scripts {
     methods += kDegree;
     body += "    degree = self.degree(edge_index, batch)\n";
   }
-  void add(const encode::HopDistanceOptions&) {
-    throw base::RecipeError("encode: hop_distance is not computed inside an exported module");
+  template <class Options>
+  void add(const Options&) {
+    throw base::RecipeError(
+        fmt::format("encode: {} is not computed inside an exported module", Options::kName));
   }
 };
 

@@ -18,6 +18,9 @@ const std::vector<EncodingEntry>& catalog() {
       entry<LaplacianOptions>("laplacian.values, laplacian.vectors float [N, count]"),
       entry<DegreeOptions>("degree int [N, 2]"),
       entry<HopDistanceOptions>("hop_distance uint8, one per ordered pair of nodes of a graph"),
+      entry<ShortestPathOptions>("shortest_path int, one per ordered pair of nodes of a graph"),
+      entry<HeatKernelOptions>("heat_kernel float [N, times]"),
+      entry<ElectrostaticOptions>("electrostatic float [N, 10]"),
   };
   return table;
 }

@@ -1,16 +1,22 @@
 #include "gtrain/encode/encoding.h"
 
+#include <fmt/format.h>
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "gtrain/base/error.h"
 #include "gtrain/data/square.h"
 #include "gtrain/encode/degree.h"
+#include "gtrain/encode/electrostatic.h"
+#include "gtrain/encode/heat_kernel.h"
 #include "gtrain/encode/laplacian.h"
 #include "gtrain/encode/local_graph.h"
 #include "gtrain/encode/random_walk.h"
 #include "gtrain/graph/hop_distance.h"
+#include "gtrain/graph/shortest_path.h"
 
 namespace gtrain::encode {
 namespace {
@@ -73,6 +79,42 @@ std::vector<Column> columns_of(const Dataset& dataset, const LaplacianOptions& o
   return {values.column, vectors.column};
 }
 
+// One column of float rows, from `fill(graph, rows)`; all eigenpairs of a graph are needed.
+template <class Fill>
+std::vector<Column> dense_rows(const Dataset& dataset, std::string_view name, std::int64_t width,
+                               const Fill& fill) {
+  constexpr std::int32_t kMostNodes = 8192;  // 512 MiB a matrix
+  auto out = data::make_column<float>(std::string(name), Per::kNode, dataset.nodes(), width);
+  each_graph<std::vector<double>>(
+      dataset, [&](std::vector<double>& rows, const LocalGraph& graph, std::int64_t g) {
+        if (graph.nodes() > kMostNodes) {
+          throw base::RecipeError(
+              fmt::format("encode: {} takes all eigenvectors; graph {} has {} "
+                          "nodes, expected at most {}",
+                          name, g, graph.nodes(), kMostNodes));
+        }
+        rows.assign(at(graph.nodes() * width), 0.0);
+        fill(graph, std::span<double>(rows));
+        float* to = out.data + first_node(dataset, g) * width;
+        for (std::size_t i = 0; i < rows.size(); ++i) to[i] = static_cast<float>(rows[i]);
+      });
+  return {out.column};
+}
+
+std::vector<Column> columns_of(const Dataset& dataset, const HeatKernelOptions& options) {
+  return dense_rows(dataset, HeatKernelOptions::kName, width_of(EncodingOptions(options)),
+                    [&](const LocalGraph& graph, std::span<double> rows) {
+                      heat_kernel(graph, options.times, rows);
+                    });
+}
+
+std::vector<Column> columns_of(const Dataset& dataset, const ElectrostaticOptions& options) {
+  return dense_rows(dataset, ElectrostaticOptions::kName, kElectrostaticColumns,
+                    [&](const LocalGraph& graph, std::span<double> rows) {
+                      electrostatic(graph, !options.quirks.empty(), rows);
+                    });
+}
+
 std::vector<Column> columns_of(const Dataset& dataset, const DegreeOptions&) {
   auto out = data::make_column<std::int32_t>("degree", Per::kNode, dataset.nodes(), 2);
   struct Nothing {};
@@ -93,6 +135,17 @@ std::vector<Column> columns_of(const Dataset& dataset, const HopDistanceOptions&
   return {out.column};
 }
 
+std::vector<Column> columns_of(const Dataset& dataset, const ShortestPathOptions& options) {
+  const std::vector<std::int64_t> start = data::square_starts(dataset);
+  auto out = data::make_column<std::int32_t>("shortest_path", Per::kPair, start.back(), 1);
+  struct Nothing {};
+  each_graph<Nothing>(dataset, [&](Nothing&, const LocalGraph& graph, std::int64_t g) {
+    const std::vector<std::int32_t> inner = shortest_path(graph.csr(), options);
+    std::copy(inner.begin(), inner.end(), out.data + start[at(g)]);
+  });
+  return {out.column};
+}
+
 }  // namespace
 
 void RandomWalkOptions::fields(base::FieldVisitor& f) {
@@ -100,11 +153,40 @@ void RandomWalkOptions::fields(base::FieldVisitor& f) {
 }
 
 void LaplacianOptions::fields(base::FieldVisitor& f) {
-  f({.key = "count", .doc = "eigenpairs, the trivial one included", .min = 1, .max = 1024}, count);
+  f({.key = "count", .doc = "eigenpairs", .min = 1, .max = 1024}, count);
+  f({.key = "skip",
+     .doc = "smallest pairs left out before them; 1: the trivial one",
+     .min = 0,
+     .max = 1024},
+    skip);
   f({.key = "normalization",
-     .doc = "none: D - A; sym: I - D^-1/2 A D^-1/2",
-     .one_of = {"none", "sym"}},
+     .doc = "none: D - A; sym: I - D^-1/2 A D^-1/2; rw: I - D^-1 A",
+     .one_of = {"none", "sym", "rw"}},
     normalization);
+  f({.key = "vector_norm",
+     .doc =
+         "scale of an eigenvector: its norm l2, l1 or abs_max is 1; wavelengths divide abs_max's "
+         "by the root of the eigenvalue too",
+     .one_of = {"l2", "l1", "abs_max", "wavelength", "wavelength_asin", "wavelength_soft"}},
+    vector_norm);
+  f({.key = "quirks",
+     .doc = "what authors' code does besides: rw_lower_triangle: rw hands its matrix, which is not "
+            "symmetric, to a solver that reads the lower triangle alone",
+     .one_of = {"rw_lower_triangle"}},
+    quirks);
+  f.require(quirks.empty() || normalization == "rw", "quirks", "rw_lower_triangle needs rw");
+}
+
+void HeatKernelOptions::fields(base::FieldVisitor& f) {
+  f({.key = "times", .doc = "diffusion times", .min = 0, .max = 1e6}, times);
+  f.require(!times.empty(), "times", "is empty; expected at least one time");
+}
+
+void ElectrostaticOptions::fields(base::FieldVisitor& f) {
+  f({.key = "quirks",
+     .doc = "what authors' code does besides: repeated_max: column 5 is column 1 again",
+     .one_of = {"repeated_max"}},
+    quirks);
 }
 
 void DegreeOptions::fields(base::FieldVisitor&) {}
@@ -112,6 +194,20 @@ void DegreeOptions::fields(base::FieldVisitor&) {}
 void HopDistanceOptions::fields(base::FieldVisitor& f) {
   f({.key = "max_distance", .doc = "longer distances count as this", .min = 1, .max = 254},
     max_distance);
+}
+
+void ShortestPathOptions::fields(base::FieldVisitor& f) {
+  f({.key = "ties",
+     .doc = "which of several shortest paths: smallest: last step from the smallest node; search: "
+            "first found breadth-first in the order of the edges; relaxation: by Floyd and "
+            "Warshall's last relaxation",
+     .one_of = {"smallest", "search", "relaxation"}},
+    ties);
+  f({.key = "quirks",
+     .doc = "what authors' code does besides: v1_node0_path: a path through node 0 is cut short "
+            "there by a step between nodes that share no edge",
+     .one_of = {"v1_node0_path"}},
+    quirks);
 }
 
 std::string_view name_of(const EncodingOptions& options) {
@@ -124,6 +220,11 @@ std::int64_t width_of(const EncodingOptions& options) {
     std::int64_t operator()(const LaplacianOptions& o) const { return o.count; }
     std::int64_t operator()(const DegreeOptions&) const { return 2; }
     std::int64_t operator()(const HopDistanceOptions&) const { return 1; }
+    std::int64_t operator()(const HeatKernelOptions& o) const {
+      return static_cast<std::int64_t>(o.times.size());
+    }
+    std::int64_t operator()(const ElectrostaticOptions&) const { return kElectrostaticColumns; }
+    std::int64_t operator()(const ShortestPathOptions&) const { return 1; }
   };
   return std::visit(Width{}, options);
 }
@@ -134,6 +235,20 @@ std::vector<double> random_walk(const graph::Csr& graph, std::int64_t steps) {
   return out;
 }
 
+std::vector<std::int32_t> shortest_path(const graph::Csr& graph,
+                                        const ShortestPathOptions& options) {
+  std::vector<std::int32_t> inner(at(graph.nodes() * graph.nodes()));
+  graph::inner_nodes(graph,
+                     options.ties == "search"       ? graph::PathTie::kSearch
+                     : options.ties == "relaxation" ? graph::PathTie::kRelaxation
+                                                    : graph::PathTie::kSmallest,
+                     inner);
+  if (!options.quirks.empty()) {  // v1_node0_path: 0 stood for "no inner node"
+    std::replace(inner.begin(), inner.end(), 0, graph::kNoInnerNode);
+  }
+  return inner;
+}
+
 Eigenpairs laplacian(const graph::Csr& graph, const LaplacianOptions& options) {
   LaplacianSolver solver;
   const Spectrum& pairs = solver.solve(LocalGraph(graph), options);
@@ -142,6 +257,18 @@ Eigenpairs laplacian(const graph::Csr& graph, const LaplacianOptions& options) {
   out.vectors.resize(static_cast<std::size_t>(pairs.vectors.size()));
   Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
       out.vectors.data(), pairs.vectors.rows(), pairs.vectors.cols()) = pairs.vectors;
+  return out;
+}
+
+std::vector<double> heat_kernel(const graph::Csr& graph, const HeatKernelOptions& options) {
+  std::vector<double> out(at(graph.nodes()) * options.times.size());
+  heat_kernel(LocalGraph(graph), options.times, out);
+  return out;
+}
+
+std::vector<double> electrostatic(const graph::Csr& graph, const ElectrostaticOptions& options) {
+  std::vector<double> out(at(graph.nodes() * kElectrostaticColumns));
+  electrostatic(LocalGraph(graph), !options.quirks.empty(), out);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gtrain/encode/canonical.h"
+#include "gtrain/encode/vector_norm.h"
 
 namespace gtrain::encode {
 namespace {
@@ -39,25 +40,42 @@ Sparse undirected_weights(const LocalGraph& graph) {
 
 }  // namespace
 
-void LaplacianSolver::assemble(const LocalGraph& graph, bool symmetric_normalised) {
+Eigen::VectorXd dense_laplacian(const LocalGraph& graph, Normalization normalization,
+                                Eigen::MatrixXd& matrix) {
   const Index n = graph.nodes();
-  matrix_.setZero(n, n);
+  matrix.setZero(n, n);
   for (std::int32_t i = 0; i < n; ++i) {
-    for (const std::int32_t j : graph.row(i)) matrix_(j, i) -= 1.0;
+    for (const std::int32_t j : graph.row(i)) matrix(j, i) -= 1.0;
   }
-  matrix_.diagonal().setZero();
-  if (matrix_ != matrix_.transpose()) {
-    const Eigen::MatrixXd both = -(matrix_ + matrix_.transpose()).cwiseAbs().cwiseMin(1.0);
-    matrix_ = both;
+  matrix.diagonal().setZero();
+  if (matrix != matrix.transpose()) {
+    const Eigen::MatrixXd both = -(matrix + matrix.transpose()).cwiseAbs().cwiseMin(1.0);
+    matrix = both;
   }
-  const Eigen::VectorXd degree = -matrix_.colwise().sum();
-  if (symmetric_normalised) {
+  const Eigen::VectorXd degree = -matrix.colwise().sum();
+  if (normalization == Normalization::kNone) {
+    matrix.diagonal() = degree;
+  } else if (normalization == Normalization::kSymmetric) {
     const Eigen::VectorXd scale = degree.unaryExpr(&inverse_root);
-    matrix_.array() *= (scale * scale.transpose()).array();
-    matrix_.diagonal().setOnes();
+    matrix.array() *= (scale * scale.transpose()).array();
+    matrix.diagonal().setOnes();
   } else {
-    matrix_.diagonal() = degree;
+    for (Index i = 0; i < n; ++i) {
+      if (degree[i] > 0.0) matrix.row(i) /= degree[i];
+    }
+    matrix.triangularView<Eigen::StrictlyUpper>() =
+        Eigen::MatrixXd(matrix.triangularView<Eigen::StrictlyLower>()).transpose();
+    matrix.diagonal().setOnes();
   }
+  return degree;
+}
+
+Spectrum whole_spectrum(const LocalGraph& graph) {
+  Spectrum out;
+  Eigen::MatrixXd matrix;
+  dense_laplacian(graph, Normalization::kNone, matrix);
+  DenseSpectrum().solve(matrix, graph.nodes(), out);
+  return out;
 }
 
 Sparse sparse_laplacian(const LocalGraph& graph, bool symmetric_normalised) {
@@ -73,19 +91,49 @@ Sparse sparse_laplacian(const LocalGraph& graph, bool symmetric_normalised) {
   return diagonal - w;
 }
 
+namespace {
+
+Normalization normalization_of(const LaplacianOptions& options) {
+  if (options.normalization == "none") return Normalization::kNone;
+  const bool lower = options.normalization == "rw" && !options.quirks.empty();
+  return lower ? Normalization::kRandomWalkLower : Normalization::kSymmetric;
+}
+
+Eigen::VectorXd degrees_of(const LocalGraph& graph) {
+  const Sparse w = undirected_weights(graph);
+  return w * Eigen::VectorXd::Ones(w.cols());
+}
+
+// D^-1/2 u of unit length, for eigenvectors u of the symmetric form.
+void to_random_walk(const LocalGraph& graph, Eigen::MatrixXd& vectors) {
+  const Eigen::VectorXd scale = degrees_of(graph).unaryExpr(
+      [](double degree) { return degree > 0.0 ? 1.0 / std::sqrt(degree) : 1.0; });
+  vectors = (scale.asDiagonal() * vectors).eval();
+  for (Index k = 0; k < vectors.cols(); ++k) vectors.col(k).normalize();
+}
+
+}  // namespace
+
 const Spectrum& LaplacianSolver::solve(const LocalGraph& graph, const LaplacianOptions& options) {
-  const bool normalised = options.normalization == "sym";
-  const Index count = std::min<Index>(options.count, graph.nodes());
-  if (prefers_dense(graph)) {
-    assemble(graph, normalised);
-    dense_.solve(matrix_, count, spectrum_);
+  const Normalization normalization = normalization_of(options);
+  const Index skip = std::min<Index>(options.skip, graph.nodes());
+  const Index count = std::min<Index>(options.count, graph.nodes() - skip);
+  if (prefers_dense(graph) || normalization == Normalization::kRandomWalkLower) {
+    dense_laplacian(graph, normalization, matrix_);
+    dense_.solve(matrix_, skip + count, spectrum_);
   } else {
-    sparse_spectrum(sparse_laplacian(graph, normalised), count, spectrum_);
+    const bool normalised = normalization == Normalization::kSymmetric;
+    sparse_spectrum(sparse_laplacian(graph, normalised), skip + count, spectrum_);
   }
   canonicalise(spectrum_.values, spectrum_.vectors);
-  spectrum_.values.conservativeResize(count);
-  spectrum_.vectors.conservativeResize(Eigen::NoChange, count);
-  spectrum_.values = spectrum_.values.cwiseMax(0.0);
+  spectrum_.values = spectrum_.values.segment(skip, count).cwiseMax(0.0).eval();
+  spectrum_.vectors = spectrum_.vectors.middleCols(skip, count).eval();
+  if (options.normalization == "rw" && normalization == Normalization::kSymmetric) {
+    to_random_walk(graph, spectrum_.vectors);
+  }
+  if (options.vector_norm != "l2") {
+    scale_vectors(options.vector_norm, spectrum_.values, spectrum_.vectors);
+  }
   return spectrum_;
 }
 

@@ -57,7 +57,7 @@ SignNet::SignNet(const Shape& shape) : shape_(shape) {
   for (std::int64_t i = 0; i < shape.phi_layers; ++i) {
     if (i > 0) {
       norm_.push_back(
-          register_module(fmt::format("norm_{}", i), std::make_shared<BatchNorm>(hidden)));
+          register_module(fmt::format("norm_{}", i - 1), std::make_shared<BatchNorm>(hidden)));
     }
     const std::int64_t to = i + 1 == shape.phi_layers ? shape.phi_outputs : hidden;
     phi_.push_back(register_module(
@@ -113,7 +113,8 @@ std::string SignNet::script() const {
   for (std::size_t i = 0; i < phi_.size(); ++i) {
     const std::string flat = "h.reshape(-1, h.size(2))";
     if (i > 0) {
-      text += fmt::format("    h = self.norm_{}.forward({}, batch).reshape(h.size())\n", i, flat);
+      text +=
+          fmt::format("    h = self.norm_{}.forward({}, batch).reshape(h.size())\n", i - 1, flat);
     }
     text += fmt::format(
         "    h = torch.index_add(h, 0, target, h.index_select(0, source))\n"

@@ -17,8 +17,8 @@ std::vector<EncodingOptions> every_encoding() {
   LaplacianOptions normalised;
   normalised.count = 6;
   normalised.normalization = "sym";
-  return {RandomWalkOptions{}, LaplacianOptions{}, normalised, DegreeOptions{},
-          HopDistanceOptions{}};
+  return {RandomWalkOptions{},  LaplacianOptions{},    normalised,          DegreeOptions{},
+          HopDistanceOptions{}, ShortestPathOptions{}, HeatKernelOptions{}, ElectrostaticOptions{}};
 }
 
 // Odd graphs, then enough random ones to fill several tasks, one of them large.
@@ -58,15 +58,23 @@ TEST(Encoding, ColumnsHaveTheDocumentedNamesAndShapes) {
   ASSERT_EQ(lap.size(), 2U);
   expect(lap[0], "laplacian.values", data::Per::kNode, data::DType::kF32, n, 8);
   expect(lap[1], "laplacian.vectors", data::Per::kNode, data::DType::kF32, n, 8);
+  expect(compute(dataset, HeatKernelOptions{.times = {1, 4}})[0], "heat_kernel", data::Per::kNode,
+         data::DType::kF32, n, 2);
+  expect(compute(dataset, ElectrostaticOptions{})[0], "electrostatic", data::Per::kNode,
+         data::DType::kF32, n, 10);
   expect(compute(dataset, DegreeOptions{})[0], "degree", data::Per::kNode, data::DType::kI32, n, 2);
   expect(compute(dataset, HopDistanceOptions{})[0], "hop_distance", data::Per::kPair,
          data::DType::kU8, pairs, 1);
+  expect(compute(dataset, ShortestPathOptions{})[0], "shortest_path", data::Per::kPair,
+         data::DType::kI32, pairs, 1);
 }
 
 TEST(Encoding, WidthIsWhatAModelSees) {
   EXPECT_EQ(width_of(RandomWalkOptions{}), 16);
   EXPECT_EQ(width_of(LaplacianOptions{}), 8);
   EXPECT_EQ(width_of(DegreeOptions{}), 2);
+  EXPECT_EQ(width_of(HeatKernelOptions{}), 16);
+  EXPECT_EQ(width_of(ElectrostaticOptions{}), 10);
   EXPECT_EQ(width_of(HopDistanceOptions{}), 1);
   EXPECT_EQ(name_of(HopDistanceOptions{}), "hop_distance");
 }
@@ -108,6 +116,24 @@ TEST(Encoding, HopDistancesRunFromRowToColumnAndStopAtTheCap) {
   EXPECT_EQ(hops[4 + 0 * 5 + 2], 2);
   EXPECT_EQ(hops[4 + 0 * 5 + 4], 3);
   EXPECT_EQ(hops[4 + 2 * 5 + 0], 255);
+}
+
+TEST(Encoding, ShortestPathsAreOneInnerNodePerPair) {
+  const data::Dataset dataset = dataset_of({support::edgeless(2), support::path(4)});
+  ShortestPathOptions options;
+  const std::vector<std::int32_t> want{-1, -1, 1, 2, -1, -1, -1, 2, 1, -1, -1, -1, 1, 2, -1, -1};
+  const auto columns = compute(dataset, options);
+  const std::int32_t* inner = columns[0].as<std::int32_t>();
+  EXPECT_EQ(std::vector<std::int32_t>(inner, inner + 4), (std::vector<std::int32_t>(4, -1)));
+  EXPECT_EQ(std::vector<std::int32_t>(inner + 4, inner + 20), want);
+}
+
+TEST(Encoding, QuirkLosesNodeZeroInsideAPath) {
+  support::OddGraph star = support::star(4);
+  ShortestPathOptions options;
+  EXPECT_EQ(shortest_path(csr_of(star), options)[1 * 4 + 2], 0);
+  options.quirks = {"v1_node0_path"};
+  EXPECT_EQ(shortest_path(csr_of(star), options)[1 * 4 + 2], -1);
 }
 
 TEST(Encoding, BitsDoNotDependOnTheThreadCount) {

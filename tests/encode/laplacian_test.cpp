@@ -132,5 +132,64 @@ TEST(Laplacian, LargerGraphsGoThroughOtherSolversToTheSameAnswer) {
   }());
 }
 
+TEST(Laplacian, SkipLeavesOutTheSmallestPairs) {
+  LaplacianOptions all;
+  all.count = 6;
+  LaplacianOptions rest = all;
+  rest.skip = 2;
+  const graph::Csr g = csr_of(support::random_graph(3, 9, 0.4));
+  const Eigenpairs whole = laplacian(g, all), some = laplacian(g, rest);
+  ASSERT_EQ(some.values.size(), 6U);
+  for (std::size_t k = 0; k < 4; ++k) {
+    EXPECT_NEAR(some.values[k], whole.values[k + 2], 1e-13);
+    EXPECT_NEAR(some.vectors[6 + k], whole.vectors[6 + k + 2], 1e-10);
+  }
+  rest.skip = 12;
+  EXPECT_TRUE(laplacian(g, rest).values.empty());
+}
+
+TEST(Laplacian, RandomWalkVectorsAreEigenvectorsOfTheWalk) {
+  const OddGraph g = support::star(5);
+  const Eigenpairs pairs = pairs_of(g, 5, "rw");
+  const graph::Csr csr = csr_of(g);
+  for (std::size_t k = 0; k < 5; ++k) {
+    double length = 0.0;
+    for (std::size_t i = 0; i < 5; ++i) {
+      double mean = 0.0;
+      const auto row = csr.row(static_cast<graph::Id>(i));
+      for (const graph::Id j : row) mean += pairs.vectors[static_cast<std::size_t>(j) * 5 + k];
+      const double v = pairs.vectors[i * 5 + k];
+      EXPECT_NEAR(v - mean / static_cast<double>(row.size()), pairs.values[k] * v, 1e-12);
+      length += v * v;
+    }
+    EXPECT_NEAR(length, 1.0, 1e-12);
+  }
+}
+
+TEST(Laplacian, QuirkReadsTheLowerTriangleOfTheWalk) {
+  LaplacianOptions options;
+  options.count = 3;
+  options.normalization = "rw";
+  options.quirks = {"rw_lower_triangle"};
+  // Path 0 - 1 - 2: below the diagonal stand -1/2 (of node 1) and -1 (of node 2).
+  const Eigenpairs pairs = laplacian(csr_of(support::path(3)), options);
+  const double root = std::sqrt(1.25);
+  EXPECT_NEAR(pairs.values[0], 0.0, 1e-12);  // 1 - root, clamped
+  EXPECT_NEAR(pairs.values[1], 1.0, 1e-12);
+  EXPECT_NEAR(pairs.values[2], 1.0 + root, 1e-12);
+}
+
+TEST(Laplacian, ScalesVectorsAsAsked) {
+  LaplacianOptions options;
+  options.vector_norm = "abs_max";
+  const Eigenpairs pairs = laplacian(csr_of(support::path(7)), options);
+  for (std::size_t k = 0; k < 7; ++k) {
+    double largest = 0.0;
+    for (std::size_t i = 0; i < 7; ++i)
+      largest = std::max(largest, std::abs(pairs.vectors[i * 7 + k]));
+    EXPECT_NEAR(largest, 1.0, 1e-15);
+  }
+}
+
 }  // namespace
 }  // namespace gtrain::encode

@@ -30,6 +30,22 @@ std::vector<std::int64_t> table_rows(const Case& c, const std::string& prefix) {
   return rows;
 }
 
+std::string norm_of(const nlohmann::json& encoder) {
+  return encoder.at("raw_norm_type") == "BatchNorm" ? "batch" : "none";
+}
+
+models::EncoderOptions sign_net_of(const nlohmann::json& o) {
+  models::SignNetEncoderOptions e;
+  e.dim = o.at("dim_pe").get<std::int64_t>();
+  e.model = o.at("model") == "MLP" ? "mlp" : "deepset";
+  e.phi_layers = o.at("layers").get<std::int64_t>();
+  e.phi_width = o.at("phi_hidden_dim").get<std::int64_t>();
+  e.phi_outputs = o.at("phi_out_dim").get<std::int64_t>();
+  e.rho_layers = o.at("post_layers").get<std::int64_t>();
+  if (e.model == "deepset") e.quirks = {"signnet_padded_norm"};
+  return e;
+}
+
 models::EncoderOptions encoder_of(const Case& c, const std::string& name) {
   const auto& pe = c.info().at("config").at("posenc");
   if (name == "RWSE") {
@@ -37,13 +53,20 @@ models::EncoderOptions encoder_of(const Case& c, const std::string& name) {
     if (o.at("model") != "Linear") throw Skip{"RWSE model " + o.at("model").get<std::string>()};
     models::LinearEncoderOptions e;
     e.dim = o.at("dim_pe").get<std::int64_t>();
-    e.norm = o.at("raw_norm_type") == "BatchNorm" ? "batch" : "none";
+    e.norm = norm_of(o);
     return e;
   }
+  if (name == "EquivStableLapPE") {
+    models::StableEncoderOptions e;
+    e.norm = norm_of(pe.at(name));
+    return e;
+  }
+  if (name == "SignNet") return sign_net_of(pe.at(name));
   if (name != "LapPE") throw Skip{"node encoder " + name};
   const auto& o = pe.at("LapPE");
-  if (o.at("model") != "DeepSet" || o.at("raw_norm_type") != "none") throw Skip{"LapPE variant"};
+  if (o.at("model") != "DeepSet") throw Skip{"LapPE model " + o.at("model").get<std::string>()};
   models::DeepSetEncoderOptions e;
+  e.norm = norm_of(o);
   e.dim = o.at("dim_pe").get<std::int64_t>();
   e.layers = o.at("layers").get<std::int64_t>();
   e.post_layers = o.at("post_layers").get<std::int64_t>();
@@ -99,7 +122,8 @@ void set_edge(const Case& c, models::GpsOptions& o, models::Signature& s) {
 void set_head(const Case& c, models::GpsOptions& o, models::Signature& s) {
   const auto& config = c.info().at("config");
   const std::string head = config.at("head").get<std::string>();
-  const std::map<std::string, std::string> pools{{"add", "sum"}, {"mean", "mean"}, {"max", "max"}};
+  const std::map<std::string, std::string> pools{
+      {"add", "sum"}, {"mean", "mean"}, {"max", "max"}, {"graph_token", "graph_token"}};
   const std::string pool = config.at("pooling").get<std::string>();
   const std::int64_t layers = config.value("layers_post_mp", std::int64_t{1});
   // Trajectories record no output; their labels have its columns.
@@ -108,6 +132,12 @@ void set_head(const Case& c, models::GpsOptions& o, models::Signature& s) {
                   ? c.input("input.b0.y", at::kFloat).size(1)
                   : 1;
   s.level = data::Level::kGraph;
+  if (head == "inductive_edge") {
+    o.head = models::EdgeHeadOptions{layers};
+    s.level = data::Level::kEdge;
+    s.outputs = 1;
+    return;
+  }
   if (head == "inductive_node" || head == "node") {
     o.head = models::NodeHeadOptions{layers};
     s.level = data::Level::kNode;
@@ -128,7 +158,8 @@ void check(const Case& c, Checker& checker, at::ScalarType type) {
   load(c, *built.model, gps_name, type);
   const Batch read = read_gps_batch(c, "input.", type);
   const std::vector<at::Tensor> masks = read_masks(c, read.permutation);
-  const at::Tensor label = c.input("input.y", type);
+  const at::Tensor label =
+      c.input(c.has("input.edge_label") ? "input.edge_label" : "input.y", type);
   at::Tensor output;
   const auto loss = [&] {
     nn::Context context;
@@ -140,7 +171,8 @@ void check(const Case& c, Checker& checker, at::ScalarType type) {
   };
   const at::Tensor value = loss();
   value.backward();
-  checker.close("output", output, c.expected("output", type), tolerance(c, "output", type));
+  const at::Tensor want = c.expected("output", type);
+  checker.close("output", output.reshape(want.sizes()), want, tolerance(c, "output", type));
   checker.close("loss", value, c.expected("loss", type), tolerance(c, "loss", type));
   compare_module(c, checker, *built.model, gps_name, type);
   compare_optimizer(c, checker, *built.model, loss, type);
@@ -177,8 +209,10 @@ GpsCase build_gps_case(const Case& c) {
   if (c.has(first + "pestat_RWSE")) {
     s.encodings["random_walk"] = c.input(first + "pestat_RWSE", at::kFloat).size(1);
   }
-  if (c.has(first + "EigVecs")) {
-    s.encodings["laplacian"] = c.input(first + "EigVecs", at::kFloat).size(1);
+  for (const char* vectors : {"EigVecs", "eigvecs_sn"}) {
+    if (c.has(first + vectors)) {
+      s.encodings["laplacian"] = c.input(first + vectors, at::kFloat).size(1);
+    }
   }
   return {models::build_model(o, s), s.level == data::Level::kNode};
 }
@@ -191,6 +225,12 @@ Batch read_gps_batch(const Case& c, const std::string& prefix, at::ScalarType ty
   if (c.has(prefix + "EigVecs")) {
     out.batch.encoding["laplacian.vectors"] = c.input(prefix + "EigVecs", type);
     out.batch.encoding["laplacian.values"] = c.input(prefix + "EigVals", type).squeeze(2);
+  }
+  if (c.has(prefix + "eigvecs_sn")) {
+    out.batch.encoding["laplacian.vectors"] = c.input(prefix + "eigvecs_sn", type);
+  }
+  if (c.has(prefix + "edge_index_labeled")) {
+    out.batch.pair = c.input(prefix + "edge_index_labeled", type).t().contiguous();
   }
   return out;
 }

@@ -54,6 +54,12 @@ const std::vector<std::pair<std::regex, std::string>>& rules() {
         {R"(^encoder\.node_encoder\.(linear_A|pe_encoder|raw_norm))", "features.encoder_0.$1"},
         {R"(^encoder\.node_encoder\.encoder2\.)", "features.encoder_0."},
         {R"(^encoder\.node_encoder\.encoder3\.)", "features.encoder_1."},
+        {R"(sign_inv_net\.enc\.layers\.(\d+)\.nn\.lins\.)", "phi_$1.linear_"},
+        {R"(sign_inv_net\.enc\.layers\.(\d+)\.nn\.bns\.)", "phi_$1.norm_"},
+        {R"(sign_inv_net\.enc\.bns\.)", "norm_"},
+        {R"(sign_inv_net\.rho\.lins\.)", "rho.linear_"},
+        {R"(sign_inv_net\.rho\.bns\.)", "rho.norm_"},
+        {R"(linear_encoder_eigenvec)", "linear_0"},
         {R"(linear_A)", "set_0"},
         {R"(pe_encoder\.1\.)", "set_1."},
         {R"(pe_encoder\.3\.)", "set_2."},
@@ -113,6 +119,7 @@ std::string gps_name(const std::string& reference) {
        {"num_batches_tracked", "local_model.eps", "avg_deg_lin", "avg_deg_log"}) {
     if (reference.ends_with(ignored)) return {};
   }
+  if (reference.find("sign_inv_net") != std::string::npos && reference.ends_with(".eps")) return {};
   std::string name = reference;
   for (const auto& [from, to] : rules()) name = std::regex_replace(name, from, to);
   static const std::regex projection(R"(local\.([ABCDE])\.)");

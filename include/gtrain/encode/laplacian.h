@@ -3,9 +3,11 @@
 // degrees,
 //
 //   none: D - W        sym: I - D^-1/2 W D^-1/2 with 0^-1/2 = 0 (an isolated node has eigenvalue 1)
+//   rw:   I - D^-1 W with 0^-1 = 0: the values of sym, and D^-1/2 times its vectors
 //
 // W counts repeated edges when every edge has its reverse as often; else it is the symmetrised
-// graph with weights 1. Values are clamped at 0 from below; vectors are canonical (canonical.h).
+// graph with weights 1. Values are clamped at 0 from below; vectors are canonical (canonical.h) in
+// the symmetric form, then scaled (vector_norm.h). The first `skip` pairs are left out.
 //
 // Cost: a dense O(n³) solve for small graphs, a sparse one (spectrum.h) above kSmallNodes nodes
 // where few pairs of nodes are joined and above kDenseNodes always. Measured, 10 pairs: a peptide
@@ -23,23 +25,34 @@
 
 namespace gtrain::encode {
 
+// kRandomWalkLower: the symmetric matrix whose lower triangle is that of rw, which is what a solver
+// for symmetric matrices makes of it (quirk rw_lower_triangle).
+enum class Normalization { kNone, kSymmetric, kRandomWalkLower };
+
+// Values below count as the eigenvalue 0.
+inline constexpr double kZeroEigenvalue = 1e-8;
+
 class LaplacianSolver {
  public:
   static constexpr std::int32_t kSmallNodes = 110;
   static constexpr std::int32_t kDenseNodes = 1500;
 
-  // The min(n, count) smallest pairs, valid until the next call.
+  // Pairs skip … skip + count - 1, as many as there are, valid until the next call.
   const Spectrum& solve(const LocalGraph& graph, const LaplacianOptions& options);
 
  private:
-  void assemble(const LocalGraph& graph, bool symmetric_normalised);
-
   Eigen::MatrixXd matrix_;
   DenseSpectrum dense_;
   Spectrum spectrum_;
 };
 
-// The matrix above, for graphs too large for a dense one.
+// All pairs of D - W by a dense solve, bases arbitrary.
+Spectrum whole_spectrum(const LocalGraph& graph);
+
+// The matrix above; returns the degrees [n]. The sparse one is for graphs too large for a dense one
+// and never kRandomWalkLower's.
+Eigen::VectorXd dense_laplacian(const LocalGraph& graph, Normalization normalization,
+                                Eigen::MatrixXd& matrix);
 Eigen::SparseMatrix<double> sparse_laplacian(const LocalGraph& graph, bool symmetric_normalised);
 
 }  // namespace gtrain::encode

@@ -57,7 +57,7 @@ class SignNet final : public Encoder {
 
   Shape shape_;
   std::vector<std::shared_ptr<NormMlp>> phi_;     // "phi_<i>"
-  std::vector<std::shared_ptr<BatchNorm>> norm_;  // "norm_<i>", before phi_<i>; i >= 1
+  std::vector<std::shared_ptr<BatchNorm>> norm_;  // "norm_<i>", between phi_<i> and phi_<i+1>
   std::shared_ptr<NormMlp> rho_;                  // "rho"
 };
 
