@@ -74,7 +74,9 @@ struct Skip {
 void check_gps_layer(const Case& c, Checker& checker);
 void check_gps_model(const Case& c, Checker& checker);
 void check_gt_layer(const Case& c, Checker& checker);
-void check_trajectory(const Case& c, Checker& checker);
+void check_gt_net(const Case& c, Checker& checker);
+void check_gt_trajectory(const Case& c, Checker& checker);
+void check_gps_trajectory(const Case& c, Checker& checker);
 void check_mpnn(const Case& c, Checker& checker);
 void check_ogb_trajectory(const Case& c, Checker& checker);
 void check_vn_transform(const Case& c, Checker& checker);
