@@ -25,6 +25,7 @@ struct RowOptions {
   std::string label, recipe;
   std::vector<std::string> set;
   std::vector<std::int64_t> seeds, folds;
+  std::optional<BudgetOptions> budget;
   std::optional<PublishedOptions> published;
 
   std::string name() const {
@@ -38,6 +39,7 @@ struct RowOptions {
     f({.key = "seeds", .doc = "the table's or the recipe's when absent", .min = 0, .max = kCount},
       seeds);
     f({.key = "folds", .doc = "the recipe's when absent", .min = 0, .max = 1e4}, folds);
+    f({.key = "budget", .doc = "the table's when absent"}, budget);
     f({.key = "published", .doc = "the recipe's when absent"}, published);
     const auto distinct = [](const std::vector<std::int64_t>& values) {
       return std::set<std::int64_t>(values.begin(), values.end()).size() == values.size();
@@ -151,13 +153,14 @@ class Reader {
       found = fs::is_regular_file(beside, ignored) ? beside : find_recipe(row.recipe);
       const Recipe before = load_recipe(found, {});
       TableRow out{row.name(), recipe_name(found), load_recipe(found, texts(changes)), {}, false};
-      if (out.recipe.train.steps > 0 && options.budget.epochs > 0 && options.budget.steps == 0) {
+      const BudgetOptions budget = row.budget.value_or(options.budget);
+      if (out.recipe.train.steps > 0 && budget.epochs > 0 && budget.steps == 0) {
         problems_.add(spot.place, spot.key,
                       "the recipe counts steps; the budget has to say steps, too");
       }
       repeat(out.recipe, row, options);
       const std::string asked = recipe_hash(out.recipe);
-      shorten(out.recipe, options.budget);
+      shorten(out.recipe, budget);
       out.published = row.published;
       if (!out.published && subject(before) == subject(out.recipe)) {
         out.published = before.published;
