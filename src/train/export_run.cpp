@@ -104,6 +104,11 @@ std::vector<data::GraphBatch> sample_batches(const Material& material,
 }
 
 void export_script(const Selected& selected, const fs::path& out, const ExportRunOptions& options) {
+  if (!selected.recipe.dataset.transform.empty()) {
+    throw base::RecipeError(
+        "dataset.transform: virtual_node is not applied inside an exported module; export the "
+        "weights with --format safetensors");
+  }
   const Material material = prepare(selected.recipe);
   const deploy::ExportSpec spec = spec_of(selected, material.dataset().info, options);
   const Usable usable = usable_graphs(material.dataset(), *selected.model, spec.encodings);

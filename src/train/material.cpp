@@ -46,14 +46,21 @@ at::Tensor TargetScale::undo(const at::Tensor& output) const {
   return output * row(deviation, output) + row(mean, output);
 }
 
-std::vector<data::Column> encode_all(const Recipe& recipe, const data::Opened& opened) {
-  std::vector<data::Column> out;
+std::vector<data::Column> encode_all(const Recipe& recipe, data::Opened& opened) {
+  const std::vector<data::TransformOptions>& transforms = recipe.dataset.transform;
+  const auto at_stage = [&](std::vector<data::Column> columns, const char* stage) {
+    data::Transformed made =
+        data::transform(std::move(opened.dataset), std::move(columns), transforms, stage);
+    opened.dataset = std::move(made.dataset);
+    return std::move(made.encodings);
+  };
+  std::vector<data::Column> out = at_stage({}, "import");
   for (const encode::EncodingOptions& options : recipe.encode) {
     for (data::Column& c : encode::load_or_compute(opened.dataset, opened.store, options)) {
       out.push_back(std::move(c));
     }
   }
-  return out;
+  return at_stage(std::move(out), "encode");
 }
 
 Material prepare(const Recipe& recipe, data::Opened opened) {

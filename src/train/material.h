@@ -36,7 +36,8 @@ Material prepare(const Recipe& recipe);
 // The same from an opened data set; `prepare` is this after data::open_dataset.
 Material prepare(const Recipe& recipe, data::Opened opened);
 
-std::vector<data::Column> encode_all(const Recipe& recipe, const data::Opened& opened);
+// The encoding columns of the recipe. Transforms the data set in place, and them, as it says.
+std::vector<data::Column> encode_all(const Recipe& recipe, data::Opened& opened);
 
 // True where some row of `ids` has a label.
 bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids);
