@@ -6,6 +6,19 @@ namespace gtrain::models {
 
 using base::FieldVisitor;
 
+void MergedOptions::fields(FieldVisitor& f) {
+  f({.key = "rows",
+     .doc = "rows of the table; the value v of column c has row v + 2 + stride c",
+     .min = 1,
+     .max = 1e7},
+    rows);
+  f({.key = "stride",
+     .doc = "rows from one column's values to the next one's",
+     .min = 0,
+     .max = 1e6},
+    stride);
+}
+
 void TypeOptions::fields(FieldVisitor& f) {
   f({.key = "count",
      .doc = "rows of the table; 0: the data set's number of categories",

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "gtrain/models/feature_encoder.h"
+#include "gtrain/models/graph_encoding.h"
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/bigbird.h"
 #include "gtrain/nn/head.h"
@@ -72,6 +73,8 @@ void GpsOptions::fields(base::FieldVisitor& f) {
   f({.key = "performer", .doc = "of global: performer"}, performer);
   f({.key = "bigbird", .doc = "of global: bigbird"}, bigbird);
   f({.key = "deep_sets", .doc = "of global: deep_sets"}, deep_sets);
+  f({.key = "bias", .doc = "of global: biased: Graphormer's degrees, distances, path edges, token"},
+    bias);
   f({.key = "node", .doc = "raw node columns to vectors", .required = true}, node);
   f({.key = "edge", .doc = "raw edge columns to vectors", .required = true}, edge);
   f({.key = "encoders", .doc = "learned encoders of computed encodings", .tag = "kind"}, encoders);
@@ -79,8 +82,10 @@ void GpsOptions::fields(base::FieldVisitor& f) {
   f({.key = "quirks",
      .doc = "what the authors' code does besides: performer_padded_length: each graph also attends "
             "to keys of zeros up to the batch's largest graph; dsvn_padded_norm: batch norm in "
-            "deep_sets counts rows of zeros up to the batch's largest graph",
-     .one_of = {"performer_padded_length", "dsvn_padded_norm"}},
+            "deep_sets counts rows of zeros up to the batch's largest graph; token_shifted_edges: "
+            "edges "
+            "keep their node numbers although graph tokens have moved the rows of nodes",
+     .one_of = {"performer_padded_length", "dsvn_padded_norm", "token_shifted_edges"}},
     quirks);
 
   f.require(width % heads == 0, "heads",
@@ -97,6 +102,12 @@ void GpsOptions::fields(base::FieldVisitor& f) {
   require_global(f, performer.has_value(), "performer", global, "performer");
   require_global(f, bigbird.has_value(), "bigbird", global, "bigbird");
   require_global(f, deep_sets.has_value(), "deep_sets", global, "deep_sets");
+  require_global(f, bias.has_value(), "bias", global, "biased");
+  f.require(global != "biased" || bias, "bias", "is missing; global: biased needs it");
+  const bool token = bias && bias->token;
+  f.require(token || !pools_graph_token(head), "head", "pools a graph token; there is none");
+  f.require(token || !quirk("token_shifted_edges"), "quirks", "token_shifted_edges needs tokens");
+  f.require(!token || !has_gate(encoders), "encoders", "join: gate does not go with graph tokens");
   require_global(f, quirk("performer_padded_length"), "quirks", global, "performer");
   require_global(f, quirk("dsvn_padded_norm"), "quirks", global, "deep_sets");
 }
@@ -187,6 +198,15 @@ class Gps final : public Model {
         "features", std::make_shared<FeatureEncoder>(
                         options.node, options.edge, options.encoders, options.width, signature,
                         nn::edge_vector_width(options.local, options.width)));
+    if (options.bias) {
+      const std::int64_t own = options.width - joined_width(options.encoders);
+      encoding_ = register_module(
+          "encoding",
+          std::make_shared<GraphEncoding>(
+              *options.bias, EncodingWidths{own, options.width, options.heads}, signature, "bias"));
+      encoding_->set_first_input(features_->encoding_inputs().size());
+    }
+    level_ = signature.level;
     for (std::int64_t l = 0; l < options.layers; ++l) {
       layers_.push_back(
           register_module(fmt::format("layer_{}", l), std::make_shared<GpsLayer>(options)));
@@ -196,14 +216,22 @@ class Gps final : public Model {
   }
 
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
-    const nn::Edges edges{batch.source, batch.target, batch.in_start, batch.out_start,
-                          batch.out_edge};
+    const bool shifted = encoding_ && encoding_->has_token();
+    const nn::Edges edges = shifted ? encoding_->edges(batch, options_.quirk("token_shifted_edges"))
+                                    : nn::Edges{batch.source, batch.target, batch.in_start,
+                                                batch.out_start, batch.out_edge};
     const at::Tensor x = features_->nodes(batch, context);
     GpsInput input{.x = x,
                    .e = features_->edges(batch),
                    .edges = edges,
                    .graph_start = batch.graph_start,
                    .positions = features_->positions(batch, context)};
+    if (encoding_) {
+      const auto encoded = encoding_->forward(x, batch);
+      input.x = encoded.x;
+      input.graph_start = encoded.pairs.graph_start;
+      input.bias = encoded.pairs.bias;
+    }
     std::optional<ops::AttentionPattern> pattern;
     if (options_.global == "bigbird") {
       pattern = nn::bigbird_pattern(batch.graph_start, global_options(options_).bigbird);
@@ -212,10 +240,21 @@ class Gps final : public Model {
     for (const auto& layer : layers_) {
       std::tie(input.x, input.e) = layer->forward(input, context);
     }
-    return head_->forward(input.x, {batch.graph_start, batch.pair});
+    if (shifted && level_ != data::Level::kGraph) {
+      input.x = encoding_->without_tokens(input.x, batch);
+      input.graph_start = batch.graph_start;
+    }
+    return head_->forward(input.x, {input.graph_start, batch.pair});
   }
 
-  std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
+  std::vector<std::string> encoding_inputs() const override {
+    std::vector<std::string> out = features_->encoding_inputs();
+    if (encoding_) {
+      const std::vector<std::string>& more = encoding_->encoding_inputs();
+      out.insert(out.end(), more.begin(), more.end());
+    }
+    return out;
+  }
 
   double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
     return static_cast<double>(layers_.size()) *
@@ -227,27 +266,46 @@ class Gps final : public Model {
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
-        "    groups = self.graph_groups(batch)\n"
-        "    source = edge_index[0]\n"
-        "    target = edge_index[1]\n"
         "    h = self.features.nodes(x, edge_index, batch, encodings)\n"
         "    e = self.features.edges(edge_attr)\n"
-        "    bias: List[Tensor] = []\n";
+        "    rows = batch\n"
+        "    shift = torch.zeros_like(edge_index[0])\n";
     text += features_->has_positions()
                 ? "    positions = self.features.positions(edge_index, batch, encodings)\n"
                 : "    positions = torch.zeros([0, 0], dtype=h.dtype, device=h.device)\n";
+    const bool token = encoding_ && encoding_->has_token();
+    if (encoding_) {
+      text +=
+          "    h, rows, pairs = self.encoding.forward(h, edge_index, edge_attr, batch, "
+          "encodings)\n";
+    }
+    if (token && !options_.quirk("token_shifted_edges")) {
+      text += "    shift = batch.index_select(0, edge_index[0]) + 1\n";
+    }
+    text +=
+        "    source = edge_index[0] + shift\n"
+        "    target = edge_index[1] + shift\n"
+        "    groups = self.graph_groups(rows)\n";
+    text += encoding_ ? "    bias = self.encoding.bias.blocks(pairs, rows, groups)\n"
+                      : "    bias: List[Tensor] = []\n";
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       text += fmt::format(
-          "    h, e = self.layer_{}.forward(h, e, source, target, batch, groups, positions, "
-          "bias)\n",
+          "    h, e = self.layer_{}.forward(h, e, source, target, rows, groups, positions, bias)\n",
           l);
     }
-    return text + "    return self.head.forward(h, batch)\n";
+    if (!token || level_ == data::Level::kGraph) {
+      return text + "    return self.head.forward(h, rows)\n";
+    }
+    return text +
+           "    h = h.index_select(0, torch.arange(x.size(0), device=x.device) + batch + 1)\n"
+           "    return self.head.forward(h, batch)\n";
   }
 
  private:
   GpsOptions options_;
+  data::Level level_ = data::Level::kGraph;
   std::shared_ptr<FeatureEncoder> features_;
+  std::shared_ptr<GraphEncoding> encoding_;  // "encoding", where attention is biased
   std::vector<std::shared_ptr<GpsLayer>> layers_;
   std::shared_ptr<nn::Head> head_;
 };

@@ -7,6 +7,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/nn/embedding.h"
 #include "gtrain/nn/linear.h"
+#include "gtrain/nn/merged_embedding.h"
 #include "gtrain/nn/unit_mlp.h"
 
 namespace gtrain::models {
@@ -52,6 +53,24 @@ Made make(const CategoricalOptions& o, const RawColumns& raw, std::int64_t width
       o.init == "normal" ? nn::EmbeddingInit::kNormal : nn::EmbeddingInit::kXavier, o.clamp);
 }
 
+Made make(const MergedOptions& o, const RawColumns& raw, std::int64_t width) {
+  if (raw.categories.empty()) {
+    throw RecipeError(fmt::format("model.{}: merged needs categorical columns; the data set has {}",
+                                  raw.what, raw.width == 0 ? "none" : "float columns"));
+  }
+  const auto last = static_cast<std::int64_t>(raw.categories.size()) - 1;
+  for (std::int64_t c = 0; c <= last; ++c) {
+    const std::int64_t count = raw.categories[static_cast<std::size_t>(c)];
+    if (count + 2 + o.stride * c > o.rows || (c < last && count > o.stride)) {
+      throw RecipeError(
+          fmt::format("model.{}: {} rows with stride {} do not hold the {} categories of column {}",
+                      raw.what, o.rows, o.stride, count, c));
+    }
+  }
+  return std::make_shared<nn::MergedEmbedding>(raw.categories,
+                                               nn::MergedEmbedding::Shape{o.rows, o.stride, width});
+}
+
 void require_columns(const RawColumns& raw, const char* kind) {
   if (raw.width == 0) {
     throw RecipeError(
@@ -90,6 +109,7 @@ at::Tensor encode_raw(nn::Layer& layer, const at::Tensor& raw, std::int64_t rows
   if (auto* constant = dynamic_cast<nn::Constant*>(&layer)) return constant->forward(rows);
   const at::Tensor columns = raw.dim() == 1 ? raw.unsqueeze(1) : raw;
   if (auto* table = dynamic_cast<nn::Embedding*>(&layer)) return table->forward(columns);
+  if (auto* merged = dynamic_cast<nn::MergedEmbedding*>(&layer)) return merged->forward(columns);
   if (auto* linear = dynamic_cast<nn::Linear*>(&layer)) return linear->forward(columns.to(type));
   return dynamic_cast<nn::UnitMlp&>(layer).forward(columns.to(type), context);
 }

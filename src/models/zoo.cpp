@@ -22,6 +22,7 @@ Entry entry(std::string_view paper, std::string_view verified) {
 const std::vector<Entry>& zoo() {
   static const std::vector<Entry> table{
       entry<GpsOptions>("Rampasek et al. 2022", "golden"),
+      entry<GraphormerOptions>("Ying et al. 2021", "golden"),
       entry<GtOptions>("Dwivedi & Bresson 2021", "golden"),
       entry<MpnnOptions>("Gilmer et al. 2017, Cai et al. 2023", "golden"),
   };
@@ -33,12 +34,15 @@ std::shared_ptr<Model> build(const ModelOptions& options, const Signature& signa
 }
 
 void initialise(Model& model, std::uint64_t seed) {
+  std::vector<std::pair<std::string, nn::Layer*>> layers;
   model.apply([&](const std::string& path, torch::nn::Module& module) {
-    if (auto* layer = dynamic_cast<nn::Layer*>(&module)) {
-      base::Random random(base::key(seed, base::Purpose::kInit, path_key(path)));
-      layer->initialise(random);
-    }
+    if (auto* layer = dynamic_cast<nn::Layer*>(&module)) layers.emplace_back(path, layer);
   });
+  // Children first: a model may draw the weights of its layers anew.
+  for (auto it = layers.rbegin(); it != layers.rend(); ++it) {
+    base::Random random(base::key(seed, base::Purpose::kInit, path_key(it->first)));
+    it->second->initialise(random);
+  }
 }
 
 std::int64_t parameter_count(const Model& model) {

@@ -30,6 +30,15 @@ struct CategoricalOptions {
   std::string init = "xavier";
   void fields(base::FieldVisitor& f);
 };
+// One table that all columns share, laid out as Graphormer's authors do.
+struct MergedOptions {
+  static constexpr std::string_view kName = "merged";
+  static constexpr std::string_view kDoc =
+      "sum over categorical columns of rows of one shared table (Graphormer's)";
+  std::int64_t rows = 4609;
+  std::int64_t stride = 512;
+  void fields(base::FieldVisitor& f);
+};
 struct LinearOptions {
   static constexpr std::string_view kName = "linear";
   static constexpr std::string_view kDoc = "linear map of the raw columns";
@@ -54,8 +63,8 @@ struct NoneOptions {
   static constexpr std::string_view kDoc = "no edge features";
   void fields(base::FieldVisitor&) {}
 };
-using NodeOptions =
-    std::variant<TypeOptions, CategoricalOptions, LinearOptions, UnitMlpOptions, ConstantOptions>;
+using NodeOptions = std::variant<TypeOptions, CategoricalOptions, MergedOptions, LinearOptions,
+                                 UnitMlpOptions, ConstantOptions>;
 using EdgeOptions =
     std::variant<TypeOptions, CategoricalOptions, LinearOptions, ConstantOptions, NoneOptions>;
 

@@ -21,6 +21,7 @@
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
 #include "gtrain/nn/global.h"
+#include "gtrain/nn/graph_bias.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/local.h"
 #include "gtrain/nn/norm.h"
@@ -43,6 +44,7 @@ struct GpsOptions {
   std::optional<nn::PerformerOptions> performer;
   std::optional<nn::BigBirdOptions> bigbird;
   std::optional<nn::DeepSetsOptions> deep_sets;
+  std::optional<nn::GraphBiasOptions> bias;
   NodeOptions node;
   EdgeOptions edge;
   std::vector<EncoderOptions> encoders;

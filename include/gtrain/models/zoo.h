@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "gtrain/models/gps.h"
+#include "gtrain/models/graphormer.h"
 #include "gtrain/models/gt.h"
 #include "gtrain/models/model.h"
 #include "gtrain/models/mpnn.h"
 
 namespace gtrain::models {
 
-using ModelOptions = std::variant<GpsOptions, GtOptions, MpnnOptions>;
+using ModelOptions = std::variant<GpsOptions, GraphormerOptions, GtOptions, MpnnOptions>;
 
 struct Entry {
   std::string_view name, paper, verified;  // verified: "golden", "equations" or "not yet"

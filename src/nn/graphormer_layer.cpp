@@ -1,0 +1,62 @@
+#include "gtrain/nn/graphormer_layer.h"
+
+#include "gtrain/nn/activation.h"
+
+namespace gtrain::nn {
+
+GraphormerLayer::GraphormerLayer(const GraphormerLayerShape& s) : shape_(s) {
+  norm_attention_ = register_module("norm_attention", std::make_shared<LayerNorm>(s.width));
+  attention_ = register_module(
+      "attention", std::make_shared<Attention>(s.width, s.heads, s.attention_dropout, true));
+  norm_feed_ = register_module("norm_feed", std::make_shared<LayerNorm>(s.width));
+  in_ = register_module("feed_0", std::make_shared<Linear>(s.width, s.hidden));
+  out_ = register_module("feed_1", std::make_shared<Linear>(s.hidden, s.width));
+}
+
+at::Tensor GraphormerLayer::feed(const at::Tensor& x, Context& context) {
+  return out_->forward(
+      activate(in_->forward(x), Activation::kGelu, shape_.activation_dropout, context));
+}
+
+at::Tensor GraphormerLayer::forward(const GlobalInput& input, Context& context) {
+  const at::Tensor& start = input.graph_start;
+  const double p = shape_.dropout;
+  GlobalInput inner = input;
+  if (!shape_.norm_first) {
+    const at::Tensor mixed = attention_->forward(inner, context);
+    const at::Tensor h = norm_attention_->forward(mixed, input.x, start, p, context);
+    return norm_feed_->forward(feed(h, context), h, start, p, context);
+  }
+  inner.x = norm_attention_->forward(input.x, {}, start, 0.0, context);
+  const at::Tensor h = drop(attention_->forward(inner, context), p, context, input.x);
+  const at::Tensor fed = feed(norm_feed_->forward(h, {}, start, 0.0, context), context);
+  return drop(fed, p, context, h);
+}
+
+std::string GraphormerLayer::script() const {
+  const std::string head =
+      "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+      "Tensor:\n";
+  const std::string feed =
+      "self.feed_1.forward(" + script_of(Activation::kGelu, "self.feed_0.forward(y)") + ")\n";
+  if (!shape_.norm_first) {
+    return head +
+           "    y = x + self.attention.forward(x, batch, groups, bias)\n"
+           "    y = self.norm_attention.forward(y, batch)\n"
+           "    h = " +
+           feed + "    return self.norm_feed.forward(y + h, batch)\n";
+  }
+  return head +
+         "    y = self.norm_attention.forward(x, batch)\n"
+         "    h = x + self.attention.forward(y, batch, groups, bias)\n"
+         "    y = self.norm_feed.forward(h, batch)\n"
+         "    return h + " +
+         feed;
+}
+
+double GraphormerLayer::forward_flops(double nodes, double pairs) const {
+  return attention_->forward_flops(nodes, pairs) +
+         4 * nodes * static_cast<double>(shape_.width) * static_cast<double>(shape_.hidden);
+}
+
+}  // namespace gtrain::nn
