@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <regex>
 
+#include "golden/trajectory.h"
 #include "gtrain/train/loss.h"
 
 namespace gtrain::golden {
@@ -226,6 +227,19 @@ std::shared_ptr<models::Model> build_mpnn(const MpnnSource& source) {
 void check_mpnn(const Case& c, Checker& checker) {
   check(c, checker, at::kDouble);
   check(c, checker, at::kFloat);
+}
+
+void check_ogb_trajectory(const Case& c, Checker& checker) {
+  for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+    const auto model = build_mpnn(mpnn_source(c));
+    check_trajectory(c, checker,
+                     {*model, mpnn_name,
+                      [&](const std::string& prefix) { return read_mpnn_batch(c, prefix, type); },
+                      [&](const at::Tensor& output, const at::Tensor& label) {
+                        return loss_of(c, output, label);
+                      }},
+                     type);
+  }
 }
 
 }  // namespace gtrain::golden
