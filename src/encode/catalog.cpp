@@ -21,6 +21,7 @@ const std::vector<EncodingEntry>& catalog() {
       entry<ShortestPathOptions>("shortest_path int, one per ordered pair of nodes of a graph"),
       entry<HeatKernelOptions>("heat_kernel float [N, times]"),
       entry<ElectrostaticOptions>("electrostatic float [N, 10]"),
+      entry<WeisfeilerLehmanOptions>("weisfeiler_lehman int [N, 1]"),
   };
   return table;
 }

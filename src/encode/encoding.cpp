@@ -15,6 +15,7 @@
 #include "gtrain/encode/laplacian.h"
 #include "gtrain/encode/local_graph.h"
 #include "gtrain/encode/random_walk.h"
+#include "gtrain/encode/weisfeiler_lehman.h"
 #include "gtrain/graph/hop_distance.h"
 #include "gtrain/graph/shortest_path.h"
 
@@ -124,6 +125,15 @@ std::vector<Column> columns_of(const Dataset& dataset, const DegreeOptions&) {
   return {out.column};
 }
 
+std::vector<Column> columns_of(const Dataset& dataset, const WeisfeilerLehmanOptions& options) {
+  auto out = data::make_column<std::int32_t>("weisfeiler_lehman", Per::kNode, dataset.nodes(), 1);
+  struct Nothing {};
+  each_graph<Nothing>(dataset, [&](Nothing&, const LocalGraph& graph, std::int64_t g) {
+    weisfeiler_lehman(graph, options, {out.data + first_node(dataset, g), at(graph.nodes())});
+  });
+  return {out.column};
+}
+
 std::vector<Column> columns_of(const Dataset& dataset, const HopDistanceOptions& options) {
   const std::vector<std::int64_t> start = data::square_starts(dataset);
   auto out = data::make_column<std::uint8_t>("hop_distance", Per::kPair, start.back(), 1);
@@ -210,6 +220,14 @@ void ShortestPathOptions::fields(base::FieldVisitor& f) {
     quirks);
 }
 
+void WeisfeilerLehmanOptions::fields(base::FieldVisitor& f) {
+  f({.key = "rounds", .doc = "rounds of refinement", .min = 1, .max = 64}, rounds);
+  f({.key = "quirks",
+     .doc = "md5_rank: colours are ranked by the MD5 hash of their text, as GT's authors do",
+     .one_of = {"md5_rank"}},
+    quirks);
+}
+
 std::string_view name_of(const EncodingOptions& options) {
   return std::visit([](const auto& o) { return std::decay_t<decltype(o)>::kName; }, options);
 }
@@ -225,6 +243,7 @@ std::int64_t width_of(const EncodingOptions& options) {
     }
     std::int64_t operator()(const ElectrostaticOptions&) const { return kElectrostaticColumns; }
     std::int64_t operator()(const ShortestPathOptions&) const { return 1; }
+    std::int64_t operator()(const WeisfeilerLehmanOptions&) const { return 1; }
   };
   return std::visit(Width{}, options);
 }

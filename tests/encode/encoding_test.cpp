@@ -17,8 +17,9 @@ std::vector<EncodingOptions> every_encoding() {
   LaplacianOptions normalised;
   normalised.count = 6;
   normalised.normalization = "sym";
-  return {RandomWalkOptions{},  LaplacianOptions{},    normalised,          DegreeOptions{},
-          HopDistanceOptions{}, ShortestPathOptions{}, HeatKernelOptions{}, ElectrostaticOptions{}};
+  return {RandomWalkOptions{}, LaplacianOptions{},     normalised,
+          DegreeOptions{},     HopDistanceOptions{},   ShortestPathOptions{},
+          HeatKernelOptions{}, ElectrostaticOptions{}, WeisfeilerLehmanOptions{}};
 }
 
 // Odd graphs, then enough random ones to fill several tasks, one of them large.

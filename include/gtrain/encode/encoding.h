@@ -89,9 +89,20 @@ struct ShortestPathOptions {
   void fields(base::FieldVisitor& f);
 };
 
-using EncodingOptions =
-    std::variant<RandomWalkOptions, LaplacianOptions, DegreeOptions, HopDistanceOptions,
-                 ShortestPathOptions, HeatKernelOptions, ElectrostaticOptions>;
+// Roles by colour refinement inside each graph, from 0 (encode/weisfeiler_lehman.h). Column
+// "weisfeiler_lehman" I32 [N, 1].
+struct WeisfeilerLehmanOptions {
+  static constexpr std::string_view kName = "weisfeiler_lehman";
+  static constexpr std::string_view kDoc =
+      "role of every node in its graph by colour refinement (WL-PE)";
+  std::int64_t rounds = 2;
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
+
+using EncodingOptions = std::variant<RandomWalkOptions, LaplacianOptions, DegreeOptions,
+                                     HopDistanceOptions, ShortestPathOptions, HeatKernelOptions,
+                                     ElectrostaticOptions, WeisfeilerLehmanOptions>;
 
 std::string_view name_of(const EncodingOptions& options);
 
