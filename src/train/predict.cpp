@@ -41,6 +41,16 @@ void append_values(std::string& out, const float* row, std::int64_t columns) {
   out += '\n';
 }
 
+// Words of decided tokens, from the vocabulary; "" after the last.
+void append_words(std::string& out, const float* row, std::int64_t columns,
+                  const std::vector<std::string>& vocabulary) {
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const auto token = static_cast<std::size_t>(row[c]);
+    out += "," + (row[c] < 0 || token >= vocabulary.size() ? "" : vocabulary[token]);
+  }
+  out += '\n';
+}
+
 // What stands before the values of row r.
 void append_place(std::string& out, const data::GraphBatch& batch, data::Level level,
                   std::int64_t r) {
@@ -62,6 +72,14 @@ void append_place(std::string& out, const data::GraphBatch& batch, data::Level l
     const std::int64_t g = graph_of(pair[0]);
     fmt::format_to(to, "{},{},{}", id(g), pair[0] - start[g], pair[1] - start[g]);
   }
+}
+
+// Row r of a node task is of a node that a transform added.
+bool is_virtual(const data::GraphBatch& batch, std::int64_t r) {
+  const std::int64_t node =
+      batch.label_row.defined() ? batch.label_row.const_data_ptr<std::int64_t>()[r] : r;
+  const std::int64_t g = batch.graph.const_data_ptr<std::int64_t>()[node];
+  return node + 1 == batch.graph_start.const_data_ptr<std::int64_t>()[g + 1];
 }
 
 }  // namespace
@@ -115,6 +133,7 @@ Recipe with_data(Recipe recipe, const data::DatasetOptions& data) {
   if (!d.add_inverse_edge) d.add_inverse_edge = own.add_inverse_edge;
   if (d.task.empty()) d.task = own.task;
   if (d.metric.empty()) d.metric = own.metric;
+  d.transform = own.transform;
   return recipe;
 }
 
@@ -172,15 +191,26 @@ std::string prediction_rows(models::Model& model, const Material& material,
   std::string out = level == data::Level::kGraph  ? "graph"
                     : level == data::Level::kNode ? "graph,node"
                                                   : "graph,source,target";
-  for (std::int64_t c = 0; c < material.signature.outputs; ++c) out += fmt::format(",task{}", c);
+  const std::int64_t positions = d.info.positions;  // of subtoken tasks, else 0
+  const std::int64_t width = positions > 0 ? positions : material.signature.outputs;
+  for (std::int64_t c = 0; c < width; ++c) {
+    out += fmt::format(",{}{}", positions > 0 ? "token" : "task", c);
+  }
   out += '\n';
   data::Loader loader(d, material.encodings, std::move(ids), options);
   for_each_output(model, loader, [&](const data::GraphBatch& batch, const at::Tensor& all) {
-    const at::Tensor output = scale.undo(labelled_rows(all, batch)).to(at::kFloat).contiguous();
-    const std::int64_t columns = output.size(1);
+    at::Tensor output = labelled_rows(all, batch);
+    output = positions > 0 ? decided_tokens(output.unflatten(1, {positions, -1}))
+                           : scale.undo(output).to(at::kFloat).contiguous();
     for (std::int64_t r = 0; r < output.size(0); ++r) {
+      if (level == data::Level::kNode && d.info.virtual_node && is_virtual(batch, r)) continue;
       append_place(out, batch, level, r);
-      append_values(out, output.const_data_ptr<float>() + r * columns, columns);
+      const auto* row = output.const_data_ptr<float>() + r * width;
+      if (positions > 0) {
+        append_words(out, row, width, d.info.vocabulary);
+      } else {
+        append_values(out, row, width);
+      }
     }
   });
   return out;

@@ -32,7 +32,8 @@ void check_signature(const models::Signature& of_data, const models::Signature& 
 // Ids of a split ("train", "valid", "test" or "all") in ascending order.
 std::vector<std::int64_t> ids_of(const Material& material, const std::string& split);
 
-// Rows `graph,task0,…`, `graph,node,task0,…` or `graph,source,target,task0,…`, with a header line.
+// Rows `graph,token0,…` of words (subtoken tasks), `graph,task0,…`, `graph,node,task0,…` or
+// `graph,source,target,task0,…`, with a header line.
 std::string prediction_rows(models::Model& model, const Material& material,
                             const TargetScale& scale, std::vector<std::int64_t> ids,
                             const data::LoaderOptions& options);

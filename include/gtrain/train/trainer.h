@@ -26,7 +26,8 @@ struct TrainerOptions {
   std::string recipe_hash;
   std::int64_t seed = 0;
   const std::atomic<int>* interrupt = nullptr;
-  std::string init;  // record of the weights the model begins with (train/origin.h); empty: random
+  std::string init =
+      {};  // record of the weights the model begins with (train/origin.h); empty: random
 };
 
 enum class Ending { kFinished, kDiverged, kInterrupted };
