@@ -195,6 +195,15 @@ double accuracy_sbm(const Classes& c) {
   return sum / static_cast<double>(occurring.size());
 }
 
+double binary_accuracy_sbm(const Column& c) {
+  Classes classes;
+  for (std::size_t i = 0; i < c.label.size(); ++i) {
+    classes.label.push_back(c.label[i] == 1.0);
+    classes.predicted.push_back(c.output[i] > 0.0);
+  }
+  return accuracy_sbm(classes);
+}
+
 Overlap overlap(std::vector<std::int64_t> reference, std::vector<std::int64_t> predicted) {
   const std::set<std::int64_t> a(reference.begin(), reference.end());
   const std::set<std::int64_t> b(predicted.begin(), predicted.end());

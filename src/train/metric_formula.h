@@ -25,6 +25,7 @@ double binary_accuracy(const Column& c);
 double binary_precision(const Column& c);
 double binary_recall(const Column& c);
 double binary_f1(const Column& c);
+double binary_accuracy_sbm(const Column& c);
 
 double class_accuracy(const Classes& c);
 double macro_f1(const Classes& c);

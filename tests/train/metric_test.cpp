@@ -68,6 +68,9 @@ TEST(Metric, AccuracySbmIsTheMeanRecall) {
   const at::Tensor output = at::tensor({1., 0., 1., 0., 0., 1., 1., 0.}).view({4, 2});
   EXPECT_NEAR(value("accuracy_sbm", Task::kNodeClass, output, at::tensor({0L, 0L, 1L, 1L})), 0.75,
               1e-12);
+  EXPECT_NEAR(value("accuracy_sbm", Task::kNodeBinary, at::tensor({-1., 2., 3., 1.}).view({4, 1}),
+                    at::tensor({0., 0., 1., 1.}).view({4, 1})),
+              0.75, 1e-12);
 }
 
 TEST(Metric, HitsWantsScoresStrictlyAboveTheKthNegative) {
