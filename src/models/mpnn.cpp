@@ -16,6 +16,7 @@ nn::MessageBlock::Options block_options(const MpnnOptions& o, bool last) {
              .activation = nn::activation_named(o.activation),
              .dropout = o.dropout,
              .heads = o.heads.value_or(4),
+             .bias = o.norm != "batch",  // GraphGym builds it so
              .gates = has_gate(o.encoders)};
   b.norm = o.norm;
   b.dropout = o.dropout;
@@ -70,16 +71,17 @@ class Mpnn final : public Model {
  public:
   Mpnn(const MpnnOptions& options, const Signature& signature) : options_(options) {
     const bool own = options.edge_vectors == "own";
+    const std::int64_t edge_width = nn::edge_vector_width(options.local, options.width);
     features_ = register_module("features",
                                 std::make_shared<FeatureEncoder>(
                                     options.node, own ? EdgeOptions(NoneOptions{}) : options.edge,
-                                    options.encoders, options.width, signature));
+                                    options.encoders, options.width, signature, edge_width));
     for (std::int64_t l = 0; l < options.layers; ++l) {
       const bool last = l + 1 == options.layers;
       if (own) {
-        edges_.push_back(register_module(
-            fmt::format("edges_{}", l),
-            std::make_shared<FeatureEncoder>(options.edge, options.width, signature)));
+        edges_.push_back(
+            register_module(fmt::format("edges_{}", l),
+                            std::make_shared<FeatureEncoder>(options.edge, edge_width, signature)));
       }
       layers_.push_back(register_module(
           fmt::format("layer_{}", l),

@@ -3,13 +3,13 @@
 #include <ATen/ATen.h>
 
 #include "gtrain/ops/message.h"
+#include "gtrain/ops/segment.h"
 
 namespace gtrain::nn {
 
 at::Tensor normalised_sum(const at::Tensor& h, const ops::EdgeIndex& edges) {
   const at::Tensor other = (edges.source != edges.target).to(h.scalar_type());
-  const at::Tensor degree =
-      at::ones({edges.nodes()}, h.options()).index_add(0, edges.target, other);
+  const at::Tensor degree = ops::segment_sum(other.unsqueeze(1), edges.in_start).squeeze(1) + 1;
   const at::Tensor scale = degree.rsqrt();
   const at::Tensor weight =
       other * scale.index_select(0, edges.source) * scale.index_select(0, edges.target);

@@ -31,7 +31,8 @@ const std::vector<Kind>& kinds() {
        [](const O& o) -> Made {
          return std::make_shared<GatedGcn>(o.width, o.activation, o.dropout, o.gates);
        }},
-      {"gcn", false, false, [](const O& o) -> Made { return std::make_shared<Gcn>(o.width); }},
+      {"gcn", false, false,
+       [](const O& o) -> Made { return std::make_shared<Gcn>(o.width, o.bias); }},
       {"gin", false, false,
        [](const O& o) -> Made { return std::make_shared<Gin>(o.width, o.activation); }},
       {"genconv", true, false,

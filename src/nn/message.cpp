@@ -8,6 +8,7 @@
 
 #include <cmath>
 
+#include "gtrain/nn/adjacency.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/message.h"
 #include "gtrain/ops/segment.h"
@@ -150,33 +151,20 @@ double GatedGcn::forward_flops(double nodes, double edges) const {
   return 8 * nodes * d * d + 2 * edges * d * d + (gate_ ? 13 : 8) * edges * d;
 }
 
-Gcn::Gcn(std::int64_t width) {
+Gcn::Gcn(std::int64_t width, bool with_bias) {
   weight = parameter("weight", {width, width});
-  bias = parameter("bias", {width});
+  if (with_bias) bias = parameter("bias", {width});
 }
 
 std::pair<at::Tensor, at::Tensor> Gcn::forward(const LocalInput& input, Context&) {
-  const Edges& edges = input.edges;
-  const at::Tensor other = (edges.source != edges.target).to(input.x.scalar_type());
-  const at::Tensor degree = ops::segment_sum(other.unsqueeze(1), edges.in_start).squeeze(1) + 1;
-  const at::Tensor scale = degree.rsqrt();
-  const at::Tensor w =
-      other * scale.index_select(0, edges.source) * scale.index_select(0, edges.target);
-  const at::Tensor h = ops::linear(input.x, weight, {});
-  return {ops::weighted_aggregate(h, degree.reciprocal(), w, edges) + bias, input.e};
+  const at::Tensor h = normalised_sum(ops::linear(input.x, weight, {}), input.edges);
+  return {bias.defined() ? h + bias : h, input.e};
 }
 
 std::string Gcn::script() const {
-  return std::string(kForward) +
-         "    other = (source != target).to(x.dtype)\n"
-         "    degree = torch.index_add(torch.ones([x.size(0)], dtype=x.dtype, device=x.device), 0, "
-         "target, other)\n"
-         "    scale = torch.rsqrt(degree)\n"
-         "    weight = other * scale.index_select(0, source) * scale.index_select(0, target)\n"
-         "    h = torch.linear(x, self.weight)\n"
-         "    own = h / degree.unsqueeze(1)\n"
-         "    message = h.index_select(0, source) * weight.unsqueeze(1)\n"
-         "    return torch.index_add(own, 0, target, message) + self.bias, e\n";
+  return normalised_sum_script() + kForward +
+         "    h = self.normalised_sum(torch.linear(x, self.weight), source, target)\n" +
+         (bias.defined() ? "    return h + self.bias, e\n" : "    return h, e\n");
 }
 
 double Gcn::forward_flops(double nodes, double edges) const {
@@ -188,7 +176,7 @@ void Gcn::initialise(base::Random& random) {
   draw_uniform(weight, std::sqrt(6.0 / static_cast<double>(weight.size(0) + weight.size(1))),
                random);
   const at::NoGradGuard guard;
-  bias.zero_();
+  if (bias.defined()) bias.zero_();
 }
 
 }  // namespace gtrain::nn

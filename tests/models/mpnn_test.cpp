@@ -211,6 +211,12 @@ TEST(Mpnn, ParameterCountsAreThoseOfTheReferences) {
   peptides.encodings = {{"random_walk", 16}};
   EXPECT_EQ(parameter_count(*build_model(lrgb, peptides)), 506398);
 
+  MpnnOptions stack = forms().at("gcn unit rows");  // "508k" in LRGB's table
+  stack.width = 300;
+  stack.layers = 5;
+  peptides.node_categories[1] = 4;
+  EXPECT_EQ(parameter_count(*build_model(stack, peptides)), 507910);
+
   MpnnOptions zinc = forms().at("gated_gcn classic");
   zinc.width = 166;
   zinc.layers = 2;

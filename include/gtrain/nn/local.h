@@ -42,6 +42,7 @@ struct LocalOptions {
   Activation activation = Activation::kRelu;
   double dropout = 0.0;    // of layers with a residual of their own
   std::int64_t heads = 4;  // of gat; divides width
+  bool bias = true;        // of gcn, after its sum; false where a batch norm follows
   bool gates = false;      // scale messages by a function of |p_i - p_j|^2; see supports_gates
 };
 

@@ -64,10 +64,10 @@ class GatedGcn final : public Local {
 };
 
 // GCN (Kipf & Welling 2017): D^-1/2 (A + I) D^-1/2 x W + b, one self loop per node, D = in-degree
-// + 1 without the graph's own self loops. Weight U(±sqrt(6/(2D))), bias 0. Ignores e.
+// + 1 without the graph's own self loops. Weight U(±sqrt(6/(2D))); bias 0, or none. Ignores e.
 class Gcn final : public Local {
  public:
-  explicit Gcn(std::int64_t width);
+  explicit Gcn(std::int64_t width, bool with_bias = true);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   void initialise(base::Random& random) override;
