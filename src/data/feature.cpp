@@ -136,42 +136,57 @@ void one_hot(Dataset& dataset) {
   set_node_features(dataset, std::move(out.column), {});
 }
 
-void profile_of_node(const Dataset& dataset, std::int64_t node, std::int64_t first, float* out) {
+// Profiles of the nodes of one graph, from the edges that leave them; `degree` is a workspace.
+void profile_graph(const Dataset& dataset, std::int64_t g, std::vector<std::int64_t>& degree,
+                   float* out) {
   const auto* start = dataset.row_start.as<std::int64_t>();
   const auto* source = dataset.source.as<std::int32_t>();
-  const auto degree = [&](std::int64_t i) { return static_cast<double>(start[i + 1] - start[i]); };
-  const double own = degree(node);
-  out[0] = static_cast<float>(own);
-  if (own == 0) return;
-  double low = std::numeric_limits<double>::infinity();
-  double high = 0;
-  double sum = 0;
-  for (std::int64_t e = start[node]; e < start[node + 1]; ++e) {
-    const double d = degree(first + source[e]);
-    low = std::min(low, d);
-    high = std::max(high, d);
-    sum += d;
+  const std::int64_t first = dataset.node_start.as<std::int64_t>()[g];
+  const std::int64_t nodes = dataset.nodes_of(g);
+  // f(j, i) for every edge j -> i.
+  const auto each_edge = [&](auto f) {
+    for (std::int64_t i = 0; i < nodes; ++i) {
+      for (std::int64_t e = start[first + i]; e < start[first + i + 1]; ++e) f(source[e], i);
+    }
+  };
+  degree.assign(static_cast<std::size_t>(nodes), 0);
+  each_edge([&](std::int64_t j, std::int64_t) { ++degree[static_cast<std::size_t>(j)]; });
+  const auto of = [&](std::int64_t i) { return degree[static_cast<std::size_t>(i)]; };
+  std::vector<double> sum(degree.size()), square(degree.size());
+  each_edge([&](std::int64_t j, std::int64_t i) {
+    float* row = out + 5 * j;
+    const auto d = static_cast<float>(of(i));
+    const bool fresh = row[0] == 0;
+    row[0] = static_cast<float>(of(j));
+    row[1] = fresh ? d : std::min(row[1], d);
+    row[2] = std::max(row[2], d);
+    sum[static_cast<std::size_t>(j)] += static_cast<double>(of(i));
+  });
+  const auto mean = [&](std::int64_t j) {
+    return sum[static_cast<std::size_t>(j)] / static_cast<double>(of(j));
+  };
+  each_edge([&](std::int64_t j, std::int64_t i) {
+    const double d = static_cast<double>(of(i)) - mean(j);
+    square[static_cast<std::size_t>(j)] += d * d;
+  });
+  for (std::int64_t j = 0; j < nodes; ++j) {
+    if (of(j) == 0) continue;
+    out[5 * j + 3] = static_cast<float>(mean(j));
+    out[5 * j + 4] = static_cast<float>(
+        std::sqrt(square[static_cast<std::size_t>(j)] / static_cast<double>(of(j))));
   }
-  const double mean = sum / own;
-  double square = 0;
-  for (std::int64_t e = start[node]; e < start[node + 1]; ++e) {
-    const double d = degree(first + source[e]) - mean;
-    square += d * d;
-  }
-  out[1] = static_cast<float>(low);
-  out[2] = static_cast<float>(high);
-  out[3] = static_cast<float>(mean);
-  out[4] = static_cast<float>(std::sqrt(square / own));
 }
 
 void local_degree_profile(Dataset& dataset) {
   auto out = make_column<float>("node_features", Per::kNode, dataset.nodes(), 5);
   const auto* node_start = dataset.node_start.as<std::int64_t>();
-  tbb::parallel_for(std::int64_t{0}, dataset.graphs(), [&](std::int64_t g) {
-    for (std::int64_t i = node_start[g]; i < node_start[g + 1]; ++i) {
-      profile_of_node(dataset, i, node_start[g], out.data + 5 * i);
-    }
-  });
+  tbb::parallel_for(tbb::blocked_range<std::int64_t>(0, dataset.graphs(), 64),
+                    [&](const tbb::blocked_range<std::int64_t>& range) {
+                      std::vector<std::int64_t> degree;
+                      for (std::int64_t g = range.begin(); g < range.end(); ++g) {
+                        profile_graph(dataset, g, degree, out.data + 5 * node_start[g]);
+                      }
+                    });
   set_node_features(dataset, std::move(out.column), {});
 }
 

@@ -106,6 +106,22 @@ TEST(Feature, LocalDegreeProfileIsThatOfTheNeighbours) {
   EXPECT_TRUE(d.info.node_categories.empty());
 }
 
+TEST(Feature, LocalDegreeProfileOfDirectedGraphsFollowsTheEdges) {
+  const test::TemporaryDirectory directory;
+  write_sample(directory.path());
+  // 0 -> 1, 0 -> 2, 1 -> 2: node 0 has out-neighbours of out-degrees 1 and 0.
+  write_text(directory.path() / "raw/num-edge-list.csv.gz", gzip("3\n0\n0\n"));
+  write_text(directory.path() / "raw/edge.csv.gz", gzip("0,1\n0,2\n1,2\n"));
+  write_text(directory.path() / "raw/edge-feat.csv.gz", gzip("1\n2\n3\n"));
+  PackRules rules = sample_rules();
+  rules.add_inverse_edge = false;
+  Dataset d = pack(read_folder(directory.path(), Level::kGraph), rules);
+  apply_features(d, "local_degree_profile");
+  const auto v = values_of<float>(d.node_features);
+  EXPECT_THAT(std::vector<float>(v.begin(), v.begin() + 15),
+              ElementsAre(2, 0, 1, 0.5, 0.5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+}
+
 TEST(Feature, ConstantIsOneCategoryAndChangesTheHash) {
   Dataset d = sample_dataset();
   d.info.hash = "h";

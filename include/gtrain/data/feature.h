@@ -35,9 +35,9 @@ bool made_from_graph(const std::string& name);
 
 // Replaces the node features: "constant" (one category, 0), "degree_onehot" (one category column,
 // the in-degree; degrees above `degree_cap` count as it, 0: no cap), "local_degree_profile" (Cai &
-// Wang 2018: F32 [degree, and min, max, mean, population std of the neighbours' degrees], zeros
-// without neighbours), "one_hot" (each category a 0/1 column). Changes info.hash alike. "numeric"
-// makes integer columns plain numbers. Other names throw base::RecipeError.
+// Wang 2018: F32 [degree, and min, max, mean, population std of the neighbours' degrees], of edges
+// that leave a node, zeros without any), "one_hot" (each category a 0/1 column). Changes info.hash
+// alike. "numeric" makes integer columns plain numbers. Other names throw base::RecipeError.
 void apply_features(Dataset& dataset, const std::string& name, std::int64_t degree_cap = 0);
 
 }  // namespace gtrain::data
