@@ -49,6 +49,13 @@ if(TARGET gtrain AND NOT GTRAIN_SANITIZE)
   set_tests_properties(install.consumer PROPERTIES LABELS slow TIMEOUT 600)
 endif()
 
+# Every shipped recipe against its data set's card: needs no data.
+if(TARGET gtrain_train_test)
+  add_test(NAME recipes COMMAND gtrain_train_test --gtest_filter=ShippedRecipe.*)
+  set_tests_properties(recipes PROPERTIES LABELS recipe TIMEOUT 300
+                       ENVIRONMENT OMP_NUM_THREADS=1)
+endif()
+
 # Tensors recorded from the reference implementations; the folder is no part of gtrain.
 if(TARGET gtrain_golden AND gtrain_bash)
   add_test(NAME golden COMMAND ${gtrain_bash} -c [[

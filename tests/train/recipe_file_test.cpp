@@ -2,12 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
+#include "gtrain/data/stand_in.h"
+#include "gtrain/train/loss.h"
+#include "gtrain/train/metric.h"
 #include "support/temporary_directory.h"
 
 namespace gtrain::train {
@@ -221,6 +225,52 @@ TEST(Recipe, MutatedOverridesAreRefusedOrTaken) {
     refused += problems_of(kGood, {"train.epochs=" + text}).empty() ? 0 : 1;
   }
   EXPECT_GT(refused, 5000);  // hardly any random text is a recipe
+}
+
+// Calls f(name, recipe, a small data set of the shape that its card states) for every shipped one.
+template <class F>
+void each_shipped(F f) {
+  for (const std::string& name : shipped_recipes()) {
+    SCOPED_TRACE(name);
+    try {
+      const Recipe recipe = load_recipe(find_recipe(name), {});
+      f(name, recipe, data::open_stand_in(recipe.dataset, {.graphs = 10}));
+    } catch (const base::Error& e) {
+      ADD_FAILURE() << e.what();
+    }
+  }
+}
+
+TEST(ShippedRecipe, HasTheParametersOfItsPublishedResult) {
+  std::size_t compared = 0;
+  each_shipped([&](const std::string&, const Recipe& recipe, const data::Opened& opened) {
+    std::map<std::string, std::int64_t> widths;
+    for (const auto& encoding : recipe.encode) {
+      widths[std::string(encode::name_of(encoding))] = encode::width_of(encoding);
+    }
+    const auto model = models::build(recipe.model, models::signature_of(opened.dataset, widths));
+    EXPECT_GT(models::parameter_count(*model), 0);
+    if (!recipe.published || recipe.published->values.count("parameters") == 0) return;
+    EXPECT_EQ(models::parameter_count(*model), recipe.published->values.at("parameters"));
+    ++compared;
+  });
+  EXPECT_GT(compared, 40U);
+}
+
+TEST(ShippedRecipe, FitsItsCard) {
+  each_shipped([](const std::string& name, const Recipe& recipe, const data::Opened& opened) {
+    const data::DatasetInfo& info = opened.dataset.info;
+    EXPECT_NO_THROW(find_loss(recipe.train.loss, info.task));
+    EXPECT_NO_THROW(find_metric(info.metric, info.task));
+    EXPECT_NO_THROW(data::select_split(opened, recipe.dataset));
+    if (recipe.published) {
+      EXPECT_FALSE(recipe.published->source.empty());
+      EXPECT_EQ(recipe.published->values.count(info.metric), 1U);
+    }
+    const std::string text = read(find_recipe(name));
+    EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 60);
+    EXPECT_EQ(text.rfind("# gtrain --recipe " + name + "\n", 0), 0U);
+  });
 }
 
 }  // namespace
