@@ -67,7 +67,7 @@ struct FileOptions {
     std::set<std::string> seen;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       f.require(seen.insert(rows[i].name()).second, fmt::format("rows[{}].label", i),
-                fmt::format("{}: two rows of that label", rows[i].name()));
+                fmt::format("{}: the label of another one before it", rows[i].name()));
     }
   }
 };

@@ -84,6 +84,7 @@ std::string reason_of(const Json& about, const std::vector<RowRuns>& rows) {
   const auto row =
       std::find_if(rows.begin(), rows.end(), [&](const RowRuns& r) { return r.label == label; });
   if (row == rows.end()) return "no row of that label";
+  if (row->directory.empty()) return "the data cannot be opened to compare";
   if (text_in(about, "recipe_hash") != row->key.recipe_hash) return "the recipe has changed";
   if (text_in(about, "data_hash") != row->key.data_hash) return "the data have changed";
   return fmt::format("of another numerics version; now {}", row->key.numerics);

@@ -119,7 +119,8 @@ TEST_F(FilledTableFile, RunsOnOtherDataAndNumericsAreShownAsStale) {
 TEST_F(FilledTableFile, DivergedRunsAreListedAndNotAveraged) {
   const TableOutcome outcome = fill_table(
       file("rows:\n- {label: wild, recipe: sample.yaml, seeds: [0], set: [\"train.optimizer={name: "
-           "sgd, lr: 1000, momentum: 0.0}\", train.clip_norm=0, train.loss=l2, train.epochs=50]}\n"
+           "sgd, lr: 1000}\", \"train.schedule={name: constant}\", train.clip_norm=0, "
+           "train.loss=l2, train.epochs=50]}\n"
            "- {label: tame, recipe: sample.yaml, seeds: [0]}\n"),
       with());
   EXPECT_EQ(outcome.code, base::ExitCode::kDiverged);
@@ -212,7 +213,9 @@ TEST_F(FilledTableFile, KeysOfTheTableCanBeOverridden) {
 }
 
 TEST_F(FilledTableFile, FoldsAreRunsOfARow) {
-  const json row = filled("rows:\n- {label: a, recipe: sample.yaml, folds: [0, 1]}\n")["rows"][0];
+  const json row = filled(
+      "rows:\n- {label: a, recipe: sample.yaml, folds: [0, 1], "
+      "set: [\"dataset.split=''\"]}\n")["rows"][0];
   EXPECT_EQ(row["n"], 2);
   EXPECT_TRUE(fs::exists(fs::path(row["directory"]) / "fold-1/seed-0/result.json"));
 }
@@ -265,13 +268,13 @@ TEST_F(FilledTableFile, ReportsEveryProblemOfTheFileAndOfItsRows) {
            "table.yaml:2:8: split: unknown value tset (did you mean test?)",
            "table.yaml:4:41: rows[0].set[0]: model.widht=3: unknown key (did you mean width?)",
            "table.yaml:4:56: rows[0].set[1]: train.epochs=many: expected an integer, got many",
-           "table.yaml:5:21: rows[1].recipe: sampel.yaml: no such file, and no shipped recipe",
+           "table.yaml:5:22: rows[1].recipe: sampel.yaml: no such file, and no shipped recipe",
            "table.yaml:6:3: rows[2].recipe: is missing",
-           "table.yaml:6:15: rows[2].seeds: names a seed twice",
+           "table.yaml:6:14: rows[2].seeds: names a seed twice",
        }) {
     EXPECT_THAT(text, HasSubstr(problem));
   }
-  EXPECT_THAT(text, HasSubstr("rows[1].label: a: two rows of that label"));
+  EXPECT_THAT(text, HasSubstr("rows[1].label: a: the label of another one before it"));
   EXPECT_THAT(problems_of("rows: []\n"), HasSubstr("rows: names no row"));
   EXPECT_THAT(problems_of("- 1\n"), HasSubstr("expected a map of keys, got a list"));
   EXPECT_FALSE(fs::exists(root() / "runs"));
