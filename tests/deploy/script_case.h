@@ -127,8 +127,43 @@ inline models::GpsOptions small_gps() {
   return o;
 }
 
+// Message passing in every form, with the categories' embeddings alone.
+inline std::map<std::string, models::MpnnOptions> small_mpnns() {
+  models::MpnnOptions o;
+  o.width = 8;
+  o.layers = 2;
+  o.node = models::CategoricalOptions{};
+  o.edge = models::CategoricalOptions{};
+  o.head = models::MlpHeadOptions{};
+  std::map<std::string, models::MpnnOptions> out{{"plain", o}};
+  o.virtual_node = models::ClassicVirtualNodeOptions{"output", 1, true};
+  out["classic"] = o;
+  for (const bool sum : {true, false}) {
+    o.virtual_node = models::HeterogeneousVirtualNodeOptions{sum ? "sum" : "mean", sum};
+    out[sum ? "heterogeneous_sum" : "heterogeneous_mean"] = o;
+    o.virtual_node = models::AttentionVirtualNodeOptions{2, sum ? "elu" : "exp", 5};
+    out[sum ? "attention_elu" : "attention_exp"] = o;
+  }
+  o.local = "ogb_gin";
+  o.norm = "batch";
+  o.residual = o.last_activation = false;
+  o.edge_vectors = "own";
+  o.jump = "sum";
+  o.virtual_node = models::ClassicVirtualNodeOptions{};
+  out["ogb_gin"] = o;
+  o.edge_vectors = "shared";
+  o.edge = models::NoneOptions{};
+  o.unit_rows = true;
+  o.virtual_node = models::NoVirtualNodeOptions{};
+  for (const char* local : {"gcn", "gcnii"}) {
+    o.local = local;
+    out[local] = o;
+  }
+  return out;
+}
+
 // Random weights, and statistics as if it had been trained.
-inline std::shared_ptr<models::Model> random_model(const models::GpsOptions& options,
+inline std::shared_ptr<models::Model> random_model(const models::ModelOptions& options,
                                                    const models::Signature& signature) {
   auto model = models::build(options, signature);
   models::initialise(*model, 5);

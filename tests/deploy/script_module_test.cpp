@@ -31,16 +31,16 @@ double difference(const at::Tensor& got, const at::Tensor& want) {
 
 struct Case {
   std::string name;
-  models::GpsOptions options;
+  models::ModelOptions options;
   data::Task task = data::Task::kGraphRegression;
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 Case gps_case(const std::string& name, const std::function<void(models::GpsOptions&)>& change) {
-  Case c{name, small_gps()};
-  change(c.options);
-  return c;
+  models::GpsOptions options = small_gps();
+  change(options);
+  return {name, options};
 }
 
 std::vector<Case> cases() {
@@ -118,6 +118,12 @@ std::vector<Case> cases() {
   return out;
 }
 
+std::vector<Case> mpnn_cases() {
+  std::vector<Case> out;
+  for (const auto& [name, options] : small_mpnns()) out.push_back({name, options});
+  return out;
+}
+
 class ScriptModule : public ::testing::TestWithParam<Case> {};
 
 TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
@@ -150,6 +156,8 @@ TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Gps, ScriptModule, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Mpnn, ScriptModule, ::testing::ValuesIn(mpnn_cases()),
                          [](const auto& test) { return test.param.name; });
 
 struct Built {
