@@ -74,10 +74,6 @@ TEST_F(TableProgram, InterruptedSavesAndGoesOn) {
   EXPECT_THAT(run(line + " --dry").text, HasSubstr("goes on: seed-0; would run: seed-1"));
 }
 
-TEST_F(TableProgram, ShippedTablesAreListed) {
-  EXPECT_THAT(run("list tables").text, HasSubstr("gps-ablation"));
-}
-
 TEST_F(TableProgram, AbsentDataAreGeneratedWhereNothingIsTrained) {
   limit = "export HOME=" + directory.path().string() + "; ";
   const Ended plan = run("plan zinc/gps");

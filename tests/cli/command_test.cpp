@@ -64,13 +64,14 @@ TEST(Doctor, NamesVersionsProcessorMemoryAndFolders) {
 }
 
 TEST(List, ShowsEveryTable) {
-  EXPECT_THAT(output_of({"list", "models"}), HasSubstr("gps  Rampasek et al. 2022"));
+  EXPECT_THAT(output_of({"list", "models"}), HasSubstr("Rampasek et al. 2022 (verified: golden)"));
   EXPECT_THAT(output_of({"list", "encodings"}), HasSubstr("random_walk"));
   EXPECT_THAT(output_of({"list", "metrics"}), HasSubstr("rocauc"));
   EXPECT_THAT(output_of({"list", "patterns"}), HasSubstr("expander"));
   EXPECT_THAT(output_of({"list", "datasets"}), HasSubstr("freesolv"));
   EXPECT_THAT(output_of({"list", "recipes"}), HasSubstr("zinc/gps"));
-  EXPECT_THAT(output_of({"list", "recipes", "--names"}), HasSubstr("texas/gps\nzinc/gps\n"));
+  EXPECT_THAT(output_of({"list", "recipes", "--names"}), HasSubstr("texas/gps\n"));
+  EXPECT_THAT(output_of({"list", "tables"}), HasSubstr("gps-ablation"));
 }
 
 TEST(RecipeCommand, ShowsAndCopiesWithoutOverwriting) {
