@@ -1,8 +1,10 @@
 #include "gtrain/deploy/encoding_script.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numbers>
 
 #include "gtrain/base/error.h"
 
@@ -57,8 +59,9 @@ def random_walk(self, edge_index: Tensor, batch: Tensor, pieces: List[Tensor]) -
     return out
 )";
 
+// Laplacians of the graphs whose adjacency matrices these are, and their degrees.
 constexpr const char* kLaplacianMatrix = R"(
-def laplacian_matrix(self, a: Tensor) -> Tensor:
+def laplacian_{name}(self, a: Tensor) -> Tuple[Tensor, Tensor]:
     one = torch.eye(a.size(1), dtype=7, device=a.device)
     w = a * (1.0 - one)
     back = w.transpose(1, 2)
@@ -66,11 +69,11 @@ def laplacian_matrix(self, a: Tensor) -> Tensor:
     w = torch.where(lone, torch.clamp_max(w + back, 1.0), w)
     degree = w.sum(2)
 )";
-constexpr const char* kPlain = R"(    return torch.diag_embed(degree) - w
+constexpr const char* kPlain = R"(    return torch.diag_embed(degree) - w, degree
 )";
 constexpr const char* kSymmetric =
     R"(    scale = torch.where(degree > 0, torch.rsqrt(torch.clamp_min(degree, 1.0)), torch.zeros_like(degree))
-    return one - w * (scale.unsqueeze(2) * scale.unsqueeze(1))
+    return one - w * (scale.unsqueeze(2) * scale.unsqueeze(1)), degree
 )";
 
 // Columns in turn, each graph of the piece within its own cluster. V stays factored: with r the
@@ -105,15 +108,79 @@ def laplacian(self, edge_index: Tensor, batch: Tensor, pieces: List[Tensor]) -> 
     vectors = torch.full_like(values, float("nan"))
     for rows in pieces:
         n = rows.size(1)
-        k = min(n, {count})
+        k = min(n, {count} + {skip})
         flat = rows.reshape(-1)
-        w, v = torch.linalg_eigh(self.laplacian_matrix(self.adjacency(rows, edge_index, batch.size(0))))
-        v = self.canonical(w, v, k)
-        w = torch.clamp_min(w[:, :k], 0.0).unsqueeze(1).expand(-1, n, -1)
-        missing = [0, {count} - k]
+        matrix, degree = self.laplacian_{matrix}(self.adjacency(rows, edge_index, batch.size(0)))
+        w, v = torch.linalg_eigh(matrix)
+        v = self.canonical(w, v, k)[:, :, {skip}:]
+        w = torch.clamp_min(w[:, {skip}:k], 0.0)
+{scale}        w = w.unsqueeze(1).expand(-1, n, -1)
+        missing = [0, {count} - w.size(2)]
         values.index_copy_(0, flat, torch.constant_pad_nd(w, missing, float("nan")).reshape(-1, {count}))
         vectors.index_copy_(0, flat, torch.constant_pad_nd(v, missing, float("nan")).reshape(-1, {count}))
     return values, vectors
+)";
+
+constexpr const char* kRandomWalkVectors =
+    R"(        v = v * torch.where(degree > 0, torch.rsqrt(torch.clamp_min(degree, 1.0)), torch.ones_like(degree)).unsqueeze(2)
+        v = v / torch.norm(v, 2, [1], True)
+)";
+
+// Scales of eigenvectors as encode/vector_norm.h has them, by the text of the denominator.
+std::string vector_scale(const std::string& kind) {
+  if (kind == "l2") return "";
+  std::string text =
+      "        size = v.abs()\n"
+      "        top = torch.amax(size, [1], True)\n"
+      "        root = torch.where(w < 1e-12, torch.ones_like(w), torch.sqrt(w)).unsqueeze(1)\n";
+  std::string denominator = "top";
+  if (kind == "l1") denominator = "size.sum(1, True)";
+  if (kind == "wavelength")
+    denominator = fmt::format("top * root * {:.17g}", 2.0 / std::numbers::pi);
+  if (kind == "wavelength_soft") {
+    denominator = "(torch.softmax(size, 1) * size).sum(1, True) * root";
+  }
+  if (kind == "wavelength_asin") {
+    text += "        v = torch.asin(v / torch.clamp_min(top, 1e-12))\n";
+    denominator = "root";
+  }
+  return text + fmt::format("        v = v / torch.clamp_min({}, 1e-12)\n", denominator);
+}
+
+constexpr const char* kHeatKernel = R"(
+def heat_kernel(self, edge_index: Tensor, batch: Tensor, pieces: List[Tensor]) -> Tensor:
+    times = torch.tensor([{times}], dtype=7, device=batch.device)
+    out = torch.zeros([batch.size(0), times.size(0)], dtype=7, device=batch.device)
+    for rows in pieces:
+        matrix, degree = self.laplacian_none(self.adjacency(rows, edge_index, batch.size(0)))
+        w, v = torch.linalg_eigh(matrix)
+        w = w.unsqueeze(2)
+        decay = torch.exp(-w * times) * (w >= 1e-08).to(7)
+        out.index_copy_(0, rows.reshape(-1), torch.matmul(v * v, decay).reshape(-1, times.size(0)))
+    return out
+)";
+
+constexpr const char* kElectrostatic = R"(
+def electrostatic(self, edge_index: Tensor, batch: Tensor, pieces: List[Tensor]) -> Tensor:
+    out = torch.zeros([batch.size(0), 10], dtype=7, device=batch.device)
+    for rows in pieces:
+        matrix, degree = self.laplacian_none(self.adjacency(rows, edge_index, batch.size(0)))
+        w, v = torch.linalg_eigh(matrix)
+        inverse = torch.where(w < 1e-08, torch.zeros_like(w), torch.reciprocal(w))
+        p = torch.matmul(v * inverse.unsqueeze(1), v.transpose(1, 2))
+        e = p - torch.diagonal(p, 0, 1, 2).unsqueeze(1)
+        scale = torch.where(degree > 0, torch.reciprocal(degree), torch.zeros_like(degree))
+        near = (torch.diag_embed(degree) - matrix) * scale.unsqueeze(2) * e
+        columns: List[Tensor] = []
+        for d in range(1, 3):
+            columns.append(torch.amin(e, [d]))
+            columns.append(torch.amax(e, [d]))
+            columns.append(torch.mean(e, [d]))
+            columns.append(torch.nan_to_num(torch.std(e, d), 0.0))
+        columns.append(near.sum(1))
+        columns.append(near.sum(2))
+        out.index_copy_(0, rows.reshape(-1), torch.stack(columns, 2).reshape(-1, 10))
+    return out
 )";
 
 constexpr const char* kDegree = R"(
@@ -131,23 +198,40 @@ struct Scripts {
   std::string body;     // statements of `encodings`: columns as local variables
   bool dense = false;
 
+  void add_matrix(const std::string& name) {
+    dense = true;
+    if (methods.find("def laplacian_" + name) != std::string::npos) return;
+    methods += fmt::format(kLaplacianMatrix, fmt::arg("name", name));
+    methods += name == "none" ? kPlain : kSymmetric;
+  }
   void add(const encode::RandomWalkOptions& o) {
     dense = true;
     methods += fmt::format(kRandomWalk, fmt::arg("steps", o.steps));
     body += "    random_walk = self.random_walk(edge_index, batch, pieces)\n";
   }
   void add(const encode::LaplacianOptions& o) {
-    if (o.normalization == "rw" || o.vector_norm != "l2" || o.skip > 0) {
+    if (!o.quirks.empty()) {
       throw base::RecipeError(
-          "encode: laplacian with rw, skip or a vector_norm other than l2 is not computed inside "
-          "an exported module");
+          "encode: laplacian with quirks is not computed inside an exported module");
     }
-    dense = true;
-    methods += kLaplacianMatrix;
-    methods += o.normalization == "sym" ? kSymmetric : kPlain;
+    const std::string matrix = o.normalization == "none" ? "none" : "symmetric";
+    add_matrix(matrix);
     methods += kCanonical;
-    methods += fmt::format(kLaplacian, fmt::arg("count", o.count));
+    methods += fmt::format(kLaplacian, fmt::arg("count", o.count), fmt::arg("skip", o.skip),
+                           fmt::arg("matrix", matrix),
+                           fmt::arg("scale", (o.normalization == "rw" ? kRandomWalkVectors : "") +
+                                                 vector_scale(o.vector_norm)));
     body += "    laplacian_values, laplacian_vectors = self.laplacian(edge_index, batch, pieces)\n";
+  }
+  void add(const encode::HeatKernelOptions& o) {
+    add_matrix("none");
+    methods += fmt::format(kHeatKernel, fmt::arg("times", fmt::join(o.times, ", ")));
+    body += "    heat_kernel = self.heat_kernel(edge_index, batch, pieces)\n";
+  }
+  void add(const encode::ElectrostaticOptions&) {
+    add_matrix("none");
+    methods += kElectrostatic;
+    body += "    electrostatic = self.electrostatic(edge_index, batch, pieces)\n";
   }
   void add(const encode::DegreeOptions&) {
     methods += kDegree;

@@ -22,6 +22,7 @@ using data::GraphBatch;
 
 std::string description(const models::Model& model, const ExportSpec& spec) {
   std::vector<std::string> inputs{"x", "edge_index", "edge_attr", "batch"};
+  if (spec.signature.level == data::Level::kEdge) inputs.push_back("pairs");
   if (spec.encodings == Encodings::kInput) {
     for (const std::string& column : encoding_arguments(model)) {
       inputs.push_back(argument_of(column));
@@ -88,6 +89,7 @@ std::vector<at::Tensor> arguments_of(const GraphBatch& batch, const models::Mode
                                      Encodings encodings) {
   std::vector<at::Tensor> out{batch.node, at::stack({batch.source, batch.target}), batch.edge,
                               batch.graph};
+  if (batch.pair.defined()) out.push_back(batch.pair.t().contiguous());
   if (encodings == Encodings::kInput) {
     for (const std::string& column : encoding_arguments(model)) {
       out.push_back(batch.encoding.at(column));

@@ -63,6 +63,14 @@ def check(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor)
         assert bool(torch.all(ends[0] == ends[1])), "edge_index: has an edge between two graphs of the batch"
 )";
 
+constexpr const char* kCheckPairs = R"(
+    assert pairs.dim() == 2 and pairs.size(0) == 2 and pairs.dtype == 4, "pairs: has shape {}; expected int64 [2, P]".format(pairs.size())
+    if pairs.numel() > 0:
+        low = int(pairs.min())
+        high = int(pairs.max())
+        assert low >= 0 and high < x.size(0), "pairs: has the ends {} to {}; expected 0 to {}".format(low, high, x.size(0) - 1)
+)";
+
 constexpr const char* kCheckEncoding = R"(
     assert {name}.dim() == 2 and {name}.size(0) == x.size(0) and {name}.size(1) == {width}, "{name}: has shape {{}}; expected [N, {width}]".format({name}.size())
 )";
@@ -73,6 +81,11 @@ std::string forward_script(const models::Model& model, const ExportSpec& spec) {
   std::string text =
       "\ndef forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor";
   std::string body = "    self.check(x, edge_index, edge_attr, batch)\n";
+  const bool pairs = spec.signature.level == data::Level::kEdge;
+  if (pairs) {
+    text += ", pairs: Tensor";
+    body += kCheckPairs + 1;
+  }
   if (spec.encodings == Encodings::kInput) {
     std::string list;
     for (const std::string& column : encoding_arguments(model)) {
@@ -91,6 +104,7 @@ std::string forward_script(const models::Model& model, const ExportSpec& spec) {
     body += fmt::format("    encodings = self.encodings(edge_index, batch, {})\n", like);
   }
   body += "    out = self.encoded_forward(x, edge_index, edge_attr, batch, encodings)\n";
+  if (pairs) body += "    out = self.head.decode(out, pairs)\n";
   if (!spec.target_mean.empty()) {
     body += fmt::format(
         "    mean = torch.tensor([{:.17e}], dtype=out.dtype, device=out.device)\n"

@@ -28,7 +28,7 @@ std::array<double, 4> statistics(const VectorXd& v) {
 
 }  // namespace
 
-void electrostatic(const LocalGraph& graph, bool repeated_max, std::span<double> out) {
+void electrostatic(const LocalGraph& graph, std::span<double> out) {
   const Eigen::Index n = graph.nodes();
   if (n == 0) return;
   MatrixXd laplacian;
@@ -43,7 +43,6 @@ void electrostatic(const LocalGraph& graph, bool repeated_max, std::span<double>
     const auto of = statistics(potential.col(v)), at = statistics(potential.row(v).transpose());
     std::copy(of.begin(), of.end(), row);
     std::copy(at.begin(), at.end(), row + 4);
-    if (repeated_max) row[5] = of[1];
     row[8] = near.col(v).sum();
     row[9] = near.row(v).sum();
   }

@@ -109,11 +109,10 @@ std::vector<Column> columns_of(const Dataset& dataset, const HeatKernelOptions& 
                     });
 }
 
-std::vector<Column> columns_of(const Dataset& dataset, const ElectrostaticOptions& options) {
-  return dense_rows(dataset, ElectrostaticOptions::kName, kElectrostaticColumns,
-                    [&](const LocalGraph& graph, std::span<double> rows) {
-                      electrostatic(graph, !options.quirks.empty(), rows);
-                    });
+std::vector<Column> columns_of(const Dataset& dataset, const ElectrostaticOptions&) {
+  return dense_rows(
+      dataset, ElectrostaticOptions::kName, kElectrostaticColumns,
+      [&](const LocalGraph& graph, std::span<double> rows) { electrostatic(graph, rows); });
 }
 
 std::vector<Column> columns_of(const Dataset& dataset, const DegreeOptions&) {
@@ -190,13 +189,6 @@ void LaplacianOptions::fields(base::FieldVisitor& f) {
 void HeatKernelOptions::fields(base::FieldVisitor& f) {
   f({.key = "times", .doc = "diffusion times", .min = 0, .max = 1e6}, times);
   f.require(!times.empty(), "times", "is empty; expected at least one time");
-}
-
-void ElectrostaticOptions::fields(base::FieldVisitor& f) {
-  f({.key = "quirks",
-     .doc = "what authors' code does besides: repeated_max: column 5 is column 1 again",
-     .one_of = {"repeated_max"}},
-    quirks);
 }
 
 void DegreeOptions::fields(base::FieldVisitor&) {}
@@ -285,9 +277,9 @@ std::vector<double> heat_kernel(const graph::Csr& graph, const HeatKernelOptions
   return out;
 }
 
-std::vector<double> electrostatic(const graph::Csr& graph, const ElectrostaticOptions& options) {
+std::vector<double> electrostatic(const graph::Csr& graph) {
   std::vector<double> out(at(graph.nodes() * kElectrostaticColumns));
-  electrostatic(LocalGraph(graph), !options.quirks.empty(), out);
+  electrostatic(LocalGraph(graph), out);
   return out;
 }
 

@@ -63,13 +63,27 @@ TEST(EncodingScript, RandomWalksAreThoseOfEncode) {
 }
 
 TEST(EncodingScript, EigenpairsAreThoseOfEncodeRepeatedEigenvaluesToo) {
-  for (const char* normalization : {"none", "sym"}) {
+  for (const char* normalization : {"none", "sym", "rw"}) {
     for (const std::int64_t count : {1, 2, 4, 8, 30}) {
-      const encode::LaplacianOptions options{.count = count, .normalization = normalization};
+      const encode::LaplacianOptions options{
+          .count = count, .skip = count % 3, .normalization = normalization};
       EXPECT_LT(worst(options, {"laplacian.values", "laplacian.vectors"}), 1e-6)
           << normalization << count;
     }
   }
+}
+
+TEST(EncodingScript, ScaledEigenvectorsAreThoseOfEncode) {
+  for (const char* kind : {"l1", "abs_max", "wavelength", "wavelength_asin", "wavelength_soft"}) {
+    // Wavelengths divide by the root of what is left of the eigenvalue 0.
+    const encode::LaplacianOptions options{.count = 4, .normalization = "sym", .vector_norm = kind};
+    EXPECT_LT(worst(options, {"laplacian.values", "laplacian.vectors"}), 1e-6) << kind;
+  }
+}
+
+TEST(EncodingScript, HeatKernelsAndPotentialsAreThoseOfEncode) {
+  EXPECT_LT(worst(encode::HeatKernelOptions{.times = {0.5, 3}}, {"heat_kernel"}), 1e-6);
+  EXPECT_LT(worst(encode::ElectrostaticOptions{}, {"electrostatic"}), 1e-5);
 }
 
 TEST(EncodingScript, DegreesAreThoseOfEncode) {

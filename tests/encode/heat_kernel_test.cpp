@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "encode/odd_dataset.h"
+#include "gtrain/encode/encoding.h"
 
 namespace gtrain::encode {
 namespace {

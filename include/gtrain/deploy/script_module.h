@@ -4,7 +4,8 @@
 // checks of its inputs, the encodings and
 //
 //   forward(x, edge_index, edge_attr, batch) -> Tensor [G, C], or [N, C] for node tasks
-//   forward(x, edge_index, edge_attr, batch, <encoding columns…>)   with Encodings::kInput
+//   forward(x, edge_index, edge_attr, batch, pairs: [2, P]) -> [P, C] for edge tasks
+//   forward(x, edge_index, edge_attr, batch, [pairs,] <encoding columns…>)   with Encodings::kInput
 //
 // G = batch[-1] + 1. Evaluation mode only. Uses ATen operators alone, so that plain torch loads it.
 #pragma once

@@ -8,7 +8,8 @@
 //
 // Unbiased deviations; 0 for a single node, and where a degree is 0. The reference inverts what
 // fp32 leaves of the eigenvalue 0 as well (its cut-off is 1e-15): its own numbers are noise of the
-// size of E and cannot be compared. With `repeated_max` column 5 is column 1, as there.
+// size of E and cannot be compared. Columns 1 and 5 are 0 but for rounding (no potential is above
+// that at the charge), and kept for the shape.
 // Cost: all eigenpairs, O(n³) and 32 n² bytes.
 #pragma once
 
@@ -22,6 +23,6 @@ namespace gtrain::encode {
 inline constexpr std::int64_t kElectrostaticColumns = 10;
 
 // out: row-major [n, 10].
-void electrostatic(const LocalGraph& graph, bool repeated_max, std::span<double> out);
+void electrostatic(const LocalGraph& graph, std::span<double> out);
 
 }  // namespace gtrain::encode

@@ -57,8 +57,7 @@ struct ElectrostaticOptions {
   static constexpr std::string_view kName = "electrostatic";
   static constexpr std::string_view kDoc =
       "ten statistics of the potentials between a node and all others (ElstaticSE)";
-  std::vector<std::string> quirks;
-  void fields(base::FieldVisitor& f);
+  void fields(base::FieldVisitor&) {}
 };
 
 // Column "degree" I32 [N, 2]: in-degree, out-degree.
@@ -120,8 +119,7 @@ struct Eigenpairs {
 Eigenpairs laplacian(const graph::Csr& graph, const LaplacianOptions& options);
 std::vector<double> heat_kernel(const graph::Csr& graph,
                                 const HeatKernelOptions& options);  // [N, times]
-std::vector<double> electrostatic(const graph::Csr& graph,
-                                  const ElectrostaticOptions& options);  // [N, 10]
+std::vector<double> electrostatic(const graph::Csr& graph);         // [N, 10]
 
 // Whole data set, no cache.
 std::vector<data::Column> compute(const data::Dataset& dataset, const EncodingOptions& options);
