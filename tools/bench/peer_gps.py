@@ -18,7 +18,7 @@ from torch_geometric.nn import GINEConv, GPSConv
 from torch_geometric.utils import scatter, to_dense_batch
 
 WIDTH, LAYERS, HEADS, ATTENTION_DROPOUT = 64, 10, 4, 0.5
-OGB_ATOM, OGB_BOND = [119, 5, 12, 12, 10, 6, 6, 2, 2], [5, 6, 2]  # categories of each column
+OGB_ATOM, OGB_BOND = [119, 4, 12, 12, 10, 6, 6, 2, 2], [5, 6, 2]  # categories of each column
 
 
 class GatedGcn(nn.Module):
