@@ -97,7 +97,7 @@ at::Tensor Head::forward(const at::Tensor& x, const HeadInput& input) {
 }
 
 std::string Head::script() const {
-  return kForward + pool_script(pool_) + layers_script() + "    return h\n";
+  return std::string(kForward) + pool_script(pool_) + layers_script() + "    return h\n";
 }
 
 HalvingHead::HalvingHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, Pool pool,
@@ -151,14 +151,13 @@ at::Tensor EdgeHead::forward(const at::Tensor& x, const HeadInput& input) {
 
 std::string EdgeHead::script() const {
   const bool dot = decode_ == Decode::kDot;
-  const std::string rows = std::string(kForward) + (dot ? layers_script() : "") + "    return h\n";
-  const std::string decode =
+  const char* text = dot ? "{0}{1}    return h\n{2}    return (u * v).sum(1, True)\n"
+                         : "{0}    return h\n{2}    h = torch.cat([u, v], 1)\n{1}    return h\n";
+  const char* decode =
       "def decode(self, rows: Tensor, pairs: Tensor) -> Tensor:\n"
       "    u = rows.index_select(0, pairs[0])\n"
       "    v = rows.index_select(0, pairs[1])\n";
-  return rows + decode +
-         (dot ? "    return (u * v).sum(1, True)\n"
-              : "    h = torch.cat([u, v], 1)\n" + layers_script() + "    return h\n");
+  return fmt::format(fmt::runtime(text), kForward, layers_script(), decode);
 }
 
 }  // namespace gtrain::nn

@@ -52,12 +52,50 @@ TEST(FeatureEncoder, RefusesWhatDoesNotFitTheData) {
   refused(few, sample::signature(), "model.node.count");
 }
 
+TEST(FeatureEncoder, GatesReadPositionsThatNoNodeVectorHolds) {
+  GpsOptions o = sample::options();
+  o.encoders = {StableEncoderOptions{}};
+  FeatureEncoder features = make(o);
+  EXPECT_TRUE(features.has_positions());
+  EXPECT_EQ(features.named_parameters()["node.column_0"].size(1), 16);
+  features.to(at::kDouble);
+  nn::Context c = support::context(true);
+  const data::GraphBatch b = sample::batch({support::path(4), support::edgeless(1)});
+  EXPECT_EQ(features.positions(b, c).sizes(), (std::vector<std::int64_t>{5, 16}));
+  FeatureEncoder plain = make(sample::options());
+  plain.to(at::kDouble);
+  EXPECT_FALSE(plain.positions(b, c).defined());
+  o.encoders = {StableEncoderOptions{}, StableEncoderOptions{}};
+  EXPECT_THROW(make(o), base::RecipeError);
+}
+
+TEST(FeatureEncoder, AddsThePerturbationToTheNodeVectors) {
+  FeatureEncoder features = make(sample::options());
+  features.to(at::kDouble);
+  const data::GraphBatch b = sample::batch({support::path(4)});
+  nn::Context plain = support::context(false), pushed = support::context(false);
+  pushed.perturbation = at::randn({4, 16}, at::kDouble);
+  EXPECT_LT(
+      support::distance(features.nodes(b, pushed), features.nodes(b, plain) + pushed.perturbation),
+      1e-14);
+}
+
+TEST(FeatureEncoder, EdgesMayHaveAWidthOfTheirOwn) {
+  const GpsOptions o = sample::options();
+  FeatureEncoder features(o.node, o.edge, o.encoders, o.width, sample::signature(), 5);
+  EXPECT_EQ(features.edges(sample::batch({support::path(3)})).size(1), 5);
+}
+
 TEST(MakeHead, RefusesAHeadOfAnotherLevel) {
   Signature s = sample::signature();
   EXPECT_THROW(make_head(NodeHeadOptions{}, 16, "relu", s), base::RecipeError);
   s.level = data::Level::kNode;
   EXPECT_THROW(make_head(HalvingHeadOptions{}, 16, "relu", s), base::RecipeError);
   EXPECT_NO_THROW(make_head(NodeHeadOptions{}, 16, "relu", s));
+  EXPECT_THROW(make_head(EdgeHeadOptions{}, 16, "relu", s), base::RecipeError);
+  s.level = data::Level::kEdge;
+  EXPECT_THROW(make_head(EdgeHeadOptions{}, 16, "relu", s), base::RecipeError);  // two columns
+  EXPECT_NO_THROW(make_head(EdgeHeadOptions{1, "concat"}, 16, "relu", s));
 }
 
 }  // namespace

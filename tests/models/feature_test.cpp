@@ -12,5 +12,22 @@ TEST(EncoderOptions, NameTheEncodingTheyRead) {
   EXPECT_EQ(encoding_of(EncoderOptions(linear)), "degree");
 }
 
+TEST(EncoderOptions, OnlyConcatenatedOnesTakeWidth) {
+  LinearEncoderOptions side, onto;
+  side.dim = 5;
+  onto.dim = 16;
+  onto.join = "add";
+  const std::vector<EncoderOptions> all{side, onto, StableEncoderOptions{}};
+  EXPECT_EQ(joined_width(all), 5);
+  EXPECT_TRUE(has_gate(all));
+  EXPECT_FALSE(has_gate({side, onto}));
+}
+
+TEST(HeadOptions, KnowWhetherTheyReadAGraphToken) {
+  EXPECT_TRUE(pools_graph_token(GraphormerHeadOptions{}));
+  EXPECT_FALSE(pools_graph_token(MlpHeadOptions{}));
+  EXPECT_FALSE(pools_graph_token(NodeHeadOptions{}));
+}
+
 }  // namespace
 }  // namespace gtrain::models

@@ -26,6 +26,14 @@ TEST(Embedding, NamesColumnAndValueOutsideItsTable) {
   EXPECT_THROW(layer.forward(at::zeros({1, 2})), c10::Error);
 }
 
+TEST(Embedding, ClampsLargeCategoriesWhereAsked) {
+  const auto layer = support::ready(std::make_shared<nn::Embedding>(
+      std::vector<std::int64_t>{4}, 3, nn::EmbeddingInit::kNormal, /*clamp=*/true));
+  const at::Tensor y = layer->forward(at::tensor({3, 99}, at::kLong).view({2, 1}));
+  EXPECT_EQ(support::distance(y[0], y[1]), 0);
+  EXPECT_THROW(layer->forward(at::tensor({-1}, at::kLong).view({1, 1})), c10::Error);
+}
+
 TEST(Constant, RepeatsOneVectorAndSumsItsGradient) {
   const auto layer = support::ready(std::make_shared<nn::Constant>(2));
   layer->forward(5).sum().backward();

@@ -28,8 +28,8 @@ TEST(RowEncoder, MlpHasRectifiedLayersOfTwiceTheWidth) {
 }
 
 TEST(DeepSetEncoder, MissingEigenpairsDoNotCount) {
-  const auto layer =
-      support::ready(std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 0}, nn::SignFlip::kNone));
+  const auto layer = support::ready(
+      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 0}, nn::SignFlip::kNone));
   const at::Tensor values = at::tensor({0.0, 1.5, kNan}, at::kDouble).view({1, 3});
   const at::Tensor vectors = at::tensor({0.7, -0.2, kNan}, at::kDouble).view({1, 3});
   const at::Tensor graph = at::zeros({1}, at::kLong);
@@ -40,8 +40,8 @@ TEST(DeepSetEncoder, MissingEigenpairsDoNotCount) {
 }
 
 TEST(DeepSetEncoder, TakesABatchWithoutNodes) {
-  const auto layer =
-      support::ready(std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 1}, nn::SignFlip::kBatch));
+  const auto layer = support::ready(
+      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 1}, nn::SignFlip::kBatch));
   const at::Tensor none = at::zeros({0, 3}, at::kDouble);
   nn::Context c = support::context(true);
   EXPECT_EQ(layer->forward(none, none, at::zeros({0}, at::kLong), c).sizes(),
@@ -49,8 +49,8 @@ TEST(DeepSetEncoder, TakesABatchWithoutNodes) {
 }
 
 TEST(DeepSetEncoder, FlipsWholeColumnsInTrainingOnly) {
-  const auto layer =
-      support::ready(std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 1}, nn::SignFlip::kBatch));
+  const auto layer = support::ready(
+      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 1}, nn::SignFlip::kBatch));
   const at::Tensor values = at::rand({6, 2}, at::kDouble), vectors = at::randn({6, 2}, at::kDouble);
   const at::Tensor graph = at::tensor(std::vector<std::int64_t>{0, 0, 0, 1, 1, 1}, at::kLong);
   nn::Context evaluation = support::context(false);
@@ -77,13 +77,49 @@ TEST(DeepSetEncoder, FlipsWholeColumnsInTrainingOnly) {
 }
 
 TEST(DeepSetEncoder, CanFlipEachGraphOnItsOwn) {
-  const auto layer =
-      support::ready(std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 0}, nn::SignFlip::kGraph));
+  const auto layer = support::ready(
+      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 0}, nn::SignFlip::kGraph));
   const at::Tensor values = at::ones({40, 1}, at::kDouble),
                    vectors = at::ones({40, 1}, at::kDouble);
   nn::Context c = support::context(true);
   const at::Tensor y = layer->forward(values, vectors, at::arange(40, at::kLong), c);
   EXPECT_GT(y.std(0).max().item<double>(), 1e-3);  // some graphs flipped, some not
+}
+
+TEST(DeepSetEncoder, NormalisesEachPositionOverEntriesAndValuesTogether) {
+  const auto layer = support::ready(
+      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 1, 0, 2}, nn::SignFlip::kNone));
+  const at::Tensor values = at::rand({6, 2}, at::kDouble), vectors = at::randn({6, 2}, at::kDouble);
+  const at::Tensor all = at::cat({values, vectors});  // [12, 2]
+  const at::Tensor mean = all.mean(0), scale = at::sqrt(all.var(0, false) + 1e-5);
+  const auto p = layer->named_parameters();
+  at::Tensor want = at::zeros({6, 5}, at::kDouble);
+  for (std::int64_t k = 0; k < 2; ++k) {
+    const at::Tensor pairs =
+        (at::stack({vectors.select(1, k), values.select(1, k)}, 1) - mean[k]) / scale[k];
+    want = want + at::relu(at::matmul(pairs, p["set_0.weight"].t()) + p["set_0.bias"]);
+  }
+  nn::Context c = support::context(true);
+  const at::Tensor got = layer->forward(values, vectors, at::zeros({6}, at::kLong), c);
+  EXPECT_LT(support::distance(got, want), 1e-12);
+}
+
+TEST(EigenvectorEncoder, MapsEntriesAndTakesMissingOnesAsZero) {
+  const auto layer =
+      support::ready(std::make_shared<nn::EigenvectorEncoder>(3, 4, false, nn::SignFlip::kBatch));
+  at::Tensor v = at::randn({5, 3}, at::kDouble);
+  v.slice(0, 0, 2).slice(1, 2).fill_(kNan);
+  const nn::EncoderGraph graph{at::zeros({5}, at::kLong), {}, {}};
+  const auto p = layer->named_parameters();
+  const auto mapped = [&](const at::Tensor& x) {
+    return at::matmul(at::nan_to_num(x, 0.0), p["linear_0.weight"].t()) + p["linear_0.bias"];
+  };
+  nn::Context evaluation = support::context(false);
+  EXPECT_LT(support::distance(layer->encode({v}, graph, evaluation), mapped(v)), 1e-13);
+  nn::Context training = support::context(true);
+  training.signs = at::tensor({1.0, -1.0, -1.0}, at::kDouble);
+  EXPECT_LT(support::distance(layer->encode({v}, graph, training), mapped(v * training.signs)),
+            1e-13);
 }
 
 }  // namespace

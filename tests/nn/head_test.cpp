@@ -32,8 +32,53 @@ TEST(MlpHead, ScalesHiddenRowsToUnitNorm) {
   EXPECT_LT(support::distance(head->forward(x, {}), affine(*head, "linear_1", unit)), 1e-12);
 }
 
+TEST(Head, PoolsMinimaAndGraphTokens) {
+  const auto b = support::pack({support::path(3), support::edgeless(2)});
+  const at::Tensor x = at::randn({5, 4}, at::kDouble);
+  const auto pooled = [&](nn::Pool pool) {
+    const auto head =
+        support::ready(std::make_shared<nn::MlpHead>(4, 4, 1, pool, nn::Activation::kRelu));
+    const at::NoGradGuard guard;
+    head->named_parameters()["linear_0.weight"].copy_(at::eye(4));
+    head->named_parameters()["linear_0.bias"].zero_();
+    return head->forward(x, {b.graph_start, {}});
+  };
+  const at::Tensor least = at::stack({x.slice(0, 0, 3).amin(0), x.slice(0, 3).amin(0)});
+  EXPECT_LT(support::distance(pooled(nn::Pool::kMin), least), 1e-14);
+  EXPECT_LT(support::distance(pooled(nn::Pool::kGraphToken), at::stack({x[0], x[3]})), 1e-14);
+}
+
+TEST(GraphormerHead, NormalisesNodesBeforeItPools) {
+  const auto b = support::pack({support::path(4)});
+  const auto head = support::ready(std::make_shared<nn::GraphormerHead>(6, 2, nn::Pool::kMean));
+  const at::Tensor x = at::randn({4, 6}, at::kDouble) * 3 + 1;
+  const at::Tensor unit = (x - x.mean(1, true)) / at::sqrt(x.var(1, false).unsqueeze(1) + 1e-5);
+  const at::Tensor want = affine(*head, "linear_0", unit.mean(0, true));
+  EXPECT_LT(support::distance(head->forward(x, {b.graph_start, {}}), want), 1e-12);
+}
+
+TEST(EdgeHead, MultipliesTheEndsOrReadsBoth) {
+  using nn::EdgeHead;
+  const at::Tensor x = at::randn({5, 6}, at::kDouble);
+  const at::Tensor pair = at::tensor({0, 1, 4, 4, 2, 0}, at::kLong).view({3, 2});
+  const auto dot = support::ready(std::make_shared<EdgeHead>(
+      EdgeHead::Shape{6, 1, 1}, EdgeHead::Decode::kDot, nn::Activation::kRelu));
+  const at::Tensor h = affine(*dot, "linear_0", x);
+  const at::Tensor want =
+      at::stack({(h[0] * h[1]).sum(), (h[4] * h[4]).sum(), (h[2] * h[0]).sum()}).unsqueeze(1);
+  EXPECT_LT(support::distance(dot->forward(x, {{}, pair}), want), 1e-12);
+  const auto both = support::ready(std::make_shared<EdgeHead>(
+      EdgeHead::Shape{6, 3, 1}, EdgeHead::Decode::kConcat, nn::Activation::kRelu));
+  const at::Tensor ends =
+      at::stack({at::cat({x[0], x[1]}), at::cat({x[4], x[4]}), at::cat({x[2], x[0]})});
+  EXPECT_LT(support::distance(both->forward(x, {{}, pair}), affine(*both, "linear_0", ends)),
+            1e-12);
+  EXPECT_THROW(dot->forward(x, {}), c10::Error);
+}
+
 TEST(Pool, NamesAreTheRecipes) {
   EXPECT_EQ(nn::pool_named("mean"), nn::Pool::kMean);
+  EXPECT_EQ(nn::pool_named("graph_token"), nn::Pool::kGraphToken);
   EXPECT_EQ(nn::pool_named("max"), nn::Pool::kMax);
   EXPECT_THROW(nn::pool_named("median"), c10::Error);
 }
