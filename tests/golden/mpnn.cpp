@@ -58,8 +58,9 @@ Shape table_rows(const MpnnSource& source, const std::string& prefix) {
   return rows;
 }
 
-std::string pool_of(const json& config, const char* key) {
-  const std::string pool = config.value(key, "mean");
+// `usual`: what the reference takes where its configuration does not say.
+std::string pool_of(const json& config, const char* key, const char* usual) {
+  const std::string pool = config.value(key, usual);
   return pool == "add" ? "sum" : pool;
 }
 
@@ -81,7 +82,7 @@ void set_ogb(const MpnnSource& source, models::MpnnOptions& o, models::Signature
   s.node_categories = table_rows(source, "gnn_node.atom_encoder.atom_embedding_list.");
   s.edge_categories = table_rows(source, "gnn_node.convs.0.bond_encoder.bond_embedding_list.");
   s.outputs = config.at("num_tasks").get<std::int64_t>();
-  o.head = models::MlpHeadOptions{1, pool_of(config, "graph_pooling")};
+  o.head = models::MlpHeadOptions{1, pool_of(config, "graph_pooling", "mean")};
 }
 
 void set_features(const MpnnSource& source, models::MpnnOptions& o, models::Signature& s) {
@@ -129,7 +130,7 @@ void set_fork(const MpnnSource& source, models::MpnnOptions& o, models::Signatur
   while (!source.shape(fmt::format("{}0.Layer_{}.layer.model.weight", head, hidden)).empty()) {
     ++hidden;
   }
-  o.head = models::MlpHeadOptions{hidden + 1, pool_of(config, "pooling")};
+  o.head = models::MlpHeadOptions{hidden + 1, pool_of(config, "pooling", "add")};
   s.outputs = source.shape(head + (hidden > 0 ? "1" : "0") + ".model.weight").at(0);
 }
 
