@@ -11,7 +11,7 @@ those that gtrain's loader makes of the train split in epoch 1.
     python bench_step.py --model zinc --data zinc12k --program build/release/bin/gtrain_bench_step
 
 zinc: 10 layers of GINE beside attention, width 64, 4 heads, random walk 20 (423,717 parameters).
-molhiv: GatedGCN instead of GINE, random walk 16 (558,673). Parameter counts must agree.
+molhiv: GatedGCN instead of GINE, random walk 16 (558,625). Parameter counts must agree.
 Needs numpy, torch and torch_geometric.
 """
 
