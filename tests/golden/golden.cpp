@@ -12,6 +12,7 @@ at::ScalarType type_of(const std::string& dtype) {
   if (dtype == "F32") return at::kFloat;
   if (dtype == "I64") return at::kLong;
   if (dtype == "I32") return at::kInt;
+  if (dtype == "I16") return at::kShort;
   if (dtype == "U8") return at::kByte;
   if (dtype == "BOOL") return at::kBool;
   throw Skip{"tensor type " + dtype};
@@ -72,6 +73,34 @@ std::vector<std::string> Case::keys(const std::string& prefix) const {
     if (key.starts_with(prefix)) out.push_back(key.substr(prefix.size()));
   }
   return out;
+}
+
+void Case::rename(const std::function<std::string(const std::string&)>& name_of) {
+  for (base::Safetensors* file : {&single_, &double_}) {
+    std::map<std::string, base::RawTensor> renamed;
+    for (auto& [name, tensor] : file->tensors) renamed[name_of(name)] = std::move(tensor);
+    file->tensors = std::move(renamed);
+  }
+}
+
+void Case::join(const std::string& name, const std::vector<std::string>& parts,
+                const std::vector<std::int64_t>& shape) {
+  for (base::Safetensors* file : {&single_, &double_}) {
+    base::RawTensor whole;
+    for (const std::string& part : parts) {
+      const auto it = file->tensors.find(part);
+      if (it == file->tensors.end()) {
+        whole.bytes.clear();
+        break;
+      }
+      whole.dtype = it->second.dtype;
+      whole.bytes += it->second.bytes;
+    }
+    if (whole.bytes.empty()) continue;
+    whole.shape = shape;
+    for (const std::string& part : parts) file->tensors.erase(part);
+    file->tensors[name] = std::move(whole);
+  }
 }
 
 Tolerance tolerance(const Case& c, const std::string& group, at::ScalarType type) {

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -30,6 +31,13 @@ class Case {
   at::Tensor expected(const std::string& key, at::ScalarType type) const;
   // All keys of the fp32 file that start with `prefix`, the prefix removed.
   std::vector<std::string> keys(const std::string& prefix) const;
+
+  // Gives every tensor the name `name_of` makes of its own, in both files.
+  void rename(const std::function<std::string(const std::string&)>& name_of);
+  // Puts the parts that stand there one below the other, under `name` and in `shape`, in both
+  // files; nothing where one is missing.
+  void join(const std::string& name, const std::vector<std::string>& parts,
+            const std::vector<std::int64_t>& shape);
 
  private:
   std::filesystem::path directory_;
@@ -80,6 +88,9 @@ void check_gps_trajectory(const Case& c, Checker& checker);
 void check_mpnn(const Case& c, Checker& checker);
 void check_ogb_trajectory(const Case& c, Checker& checker);
 void check_vn_transform(const Case& c, Checker& checker);
+void check_graphormer(const Case& c, Checker& checker);
+void check_graphormer_preprocess(const Case& c, Checker& checker);
+void check_graphormer_trajectory(const Case& c, Checker& checker);
 void check_encodings(const Case& c, Checker& checker);
 void check_metrics(const Case& c, Checker& checker);
 void check_losses(const Case& c, Checker& checker);

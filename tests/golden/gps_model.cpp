@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "golden/graphormer.h"
 #include "gtrain/train/loss.h"
 
 namespace gtrain::golden {
@@ -95,7 +96,14 @@ void set_node(const Case& c, models::GpsOptions& o, models::Signature& s) {
   } else {
     throw Skip{"node encoder " + parts[0]};
   }
-  for (std::size_t i = 1; i < parts.size(); ++i) o.encoders.push_back(encoder_of(c, parts[i]));
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    if (parts[i] == "GraphormerBias") {
+      o.bias = port_bias(c);
+      if (o.bias->token) o.quirks.push_back("token_shifted_edges");
+    } else {
+      o.encoders.push_back(encoder_of(c, parts[i]));
+    }
+  }
 }
 
 void set_edge(const Case& c, models::GpsOptions& o, models::Signature& s) {
@@ -189,11 +197,12 @@ GpsCase build_gps_case(const Case& c) {
   const std::map<std::string, std::string> locals{
       {"GINE", "gine"}, {"CustomGatedGCN", "gated_gcn"}, {"GCN", "gcn"}, {"None", "none"}};
   if (!locals.contains(type[0])) throw Skip{"local branch " + type[0]};
-  if (type[1] != "Transformer" && type[1] != "None") throw Skip{"global branch " + type[1]};
+  if (type[1] != "Transformer" && type[1] != "None" && type[1] != "BiasedTransformer")
+    throw Skip{"global branch " + type[1]};
   models::GpsOptions o;
   models::Signature s;
   o.local = locals.at(type[0]);
-  o.global = type[1] == "None" ? "none" : "attention";
+  o.global = type[1] == "None" ? "none" : type[1] == "Transformer" ? "attention" : "biased";
   o.layers = config.at("overrides").at("L").get<std::int64_t>();
   o.width = config.at("overrides").at("d").get<std::int64_t>();
   o.heads = config.at("n_heads").get<std::int64_t>();
@@ -214,11 +223,13 @@ GpsCase build_gps_case(const Case& c) {
       s.encodings["laplacian"] = c.input(first + vectors, at::kFloat).size(1);
     }
   }
+  if (o.bias) s.encodings.merge(pair_widths());
   return {models::build_model(o, s), s.level == data::Level::kNode};
 }
 
 Batch read_gps_batch(const Case& c, const std::string& prefix, at::ScalarType type) {
   Batch out = read_batch(c, prefix, type);
+  if (c.has(prefix + "spatial_types")) read_pairs(c, prefix, port_paths(), out.batch);
   if (c.has(prefix + "pestat_RWSE")) {
     out.batch.encoding["random_walk"] = c.input(prefix + "pestat_RWSE", type);
   }
@@ -250,7 +261,8 @@ at::Tensor gps_loss(const Case& c, const at::Tensor& output, const at::Tensor& l
   return train::find_loss(own, task).value(output, shaped);
 }
 
-void check_gps_model(const Case& c, Checker& checker) {
+void check_gps_model(const Case& given, Checker& checker) {
+  const Case c = with_graphormer_names(given);
   check(c, checker, at::kDouble);
   check(c, checker, at::kFloat);
 }
