@@ -126,8 +126,8 @@ at::Tensor GraphormerHead::forward(const at::Tensor& x, const HeadInput& input) 
 }
 
 std::string GraphormerHead::script() const {
-  return std::string(kForward) + "    h = self.norm.forward(h, batch)\n" + pool_script(pool_) +
-         layers_script() + "    return h\n";
+  return fmt::format("{}    h = self.norm.forward(h, batch)\n{}{}    return h\n", kForward,
+                     pool_script(pool_), layers_script());
 }
 
 EdgeHead::EdgeHead(const Shape& shape, Decode decode, Activation activation)

@@ -66,7 +66,7 @@ TEST(EncodingScript, EigenpairsAreThoseOfEncodeRepeatedEigenvaluesToo) {
   for (const char* normalization : {"none", "sym", "rw"}) {
     for (const std::int64_t count : {1, 2, 4, 8, 30}) {
       const encode::LaplacianOptions options{
-          .count = count, .skip = count % 3, .normalization = normalization};
+          .count = count, .skip = count % 3, .normalization = normalization, .quirks = {}};
       EXPECT_LT(worst(options, {"laplacian.values", "laplacian.vectors"}), 1e-6)
           << normalization << count;
     }
@@ -76,7 +76,8 @@ TEST(EncodingScript, EigenpairsAreThoseOfEncodeRepeatedEigenvaluesToo) {
 TEST(EncodingScript, ScaledEigenvectorsAreThoseOfEncode) {
   for (const char* kind : {"l1", "abs_max", "wavelength", "wavelength_asin", "wavelength_soft"}) {
     // Wavelengths divide by the root of what is left of the eigenvalue 0.
-    const encode::LaplacianOptions options{.count = 4, .normalization = "sym", .vector_norm = kind};
+    const encode::LaplacianOptions options{
+        .count = 4, .normalization = "sym", .vector_norm = kind, .quirks = {}};
     EXPECT_LT(worst(options, {"laplacian.values", "laplacian.vectors"}), 1e-6) << kind;
   }
 }
@@ -91,9 +92,9 @@ TEST(EncodingScript, DegreesAreThoseOfEncode) {
 }
 
 TEST(EncodingScript, ColumnsComeInTheOrderAskedFor) {
-  torch::jit::Module module =
-      scripted_encodings({encode::DegreeOptions{}, encode::LaplacianOptions{.count = 3}},
-                         {"laplacian.vectors", "degree", "laplacian.values", "degree"});
+  torch::jit::Module module = scripted_encodings(
+      {encode::DegreeOptions{}, encode::LaplacianOptions{.count = 3, .quirks = {}}},
+      {"laplacian.vectors", "degree", "laplacian.values", "degree"});
   const at::Tensor edge_index = at::tensor({0, 1, 1, 0}, at::kLong).view({2, 2});
   const auto out =
       module.get_method("encodings")({edge_index, at::zeros({2}, at::kLong), at::zeros({1})})

@@ -82,7 +82,7 @@ inline data::Dataset categorical_dataset(const std::vector<support::OddGraph>& g
 }
 
 inline std::vector<encode::EncodingOptions> all_encodings() {
-  return {encode::RandomWalkOptions{.steps = 7}, encode::LaplacianOptions{.count = 5},
+  return {encode::RandomWalkOptions{.steps = 7}, encode::LaplacianOptions{.count = 5, .quirks = {}},
           encode::DegreeOptions{}};
 }
 

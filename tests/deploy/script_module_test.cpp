@@ -112,6 +112,27 @@ std::vector<Case> cases() {
                   DeepSetEncoderOptions{.dim = 8, .layers = 3, .post_layers = 2},
                   MlpEncoderOptions{.of = "random_walk", .dim = 16, .layers = 3, .join = "add"}};
   }));
+  for (const std::string kind : {"mlp", "deepset"}) {
+    out.push_back(gps_case("signnet_" + kind, [&](GpsOptions& o) {
+      o.encoders = {SignNetEncoderOptions{.dim = 5,
+                                          .model = kind,
+                                          .phi_layers = 3,
+                                          .phi_width = 6,
+                                          .phi_outputs = 4,
+                                          .quirks = {}}};
+    }));
+  }
+  out.push_back(gps_case("eigenvectors", [](GpsOptions& o) {
+    o.encoders = {EigenvectorEncoderOptions{.dim = 16, .norm = "batch"},
+                  DeepSetEncoderOptions{.dim = 3, .norm = "batch"}};
+  }));
+  out.push_back(gps_case("clamped_tables", [](GpsOptions& o) {
+    o.node = CategoricalOptions{.counts = {4, 3}, .clamp = true, .init = "normal"};
+  }));
+  for (const std::string pool : {"mean", "min"}) {
+    out.push_back(gps_case("graphormer_" + pool,
+                           [&](GpsOptions& o) { o.head = GraphormerHeadOptions{pool}; }));
+  }
   Case node = gps_case("node", [](GpsOptions& o) { o.head = NodeHeadOptions{.layers = 2}; });
   node.task = data::Task::kNodeRegression;
   out.push_back(node);
@@ -217,6 +238,28 @@ TEST(ScriptModuleInput, EncodingsMayComeFromOutside) {
   EXPECT_THAT([&] { run_script(module, inputs); },
               ::testing::ThrowsMessage<std::exception>(
                   ::testing::HasSubstr("random_walk: has shape [14, 6]; expected [N, 7]")));
+}
+
+TEST(ScriptModuleOutput, OfPairsIsThatOfTheModel) {
+  for (const std::string decode : {"dot", "concat"}) {
+    Built b({support::path(4), support::cycle(5)});
+    b.signature.level = data::Level::kEdge;
+    models::GpsOptions options = small_gps();
+    options.head = models::EdgeHeadOptions{2, decode};
+    b.model = random_model(options, b.signature);
+    torch::jit::Module module = script_module(*b.model, b.spec());
+    GraphBatch batch = b.batch();
+    batch.pair = at::tensor({0, 3, 8, 4, 2, 2}, at::kLong).view({3, 2});
+    std::vector<at::Tensor> inputs = inputs_of(batch);
+    inputs.push_back(batch.pair.t());
+    const at::Tensor want = run_model(*b.model, batch);
+    ASSERT_EQ(want.sizes(), (std::vector<std::int64_t>{3, 1}));
+    EXPECT_LT(difference(run_script(module, inputs), want), 1e-5);
+    inputs[4] = inputs[4] + 1;
+    EXPECT_THAT([&] { run_script(module, inputs); },
+                ::testing::ThrowsMessage<std::exception>(
+                    ::testing::HasSubstr("pairs: has the ends 1 to 9; expected 0 to 8")));
+  }
 }
 
 TEST(ScriptModuleOutput, IsInTheUnitsOfTheTargets) {
