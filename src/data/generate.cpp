@@ -20,6 +20,7 @@ using base::Random;
 struct Graph {
   std::int64_t nodes = 0;
   std::vector<std::pair<std::int64_t, std::int64_t>> edges;       // each once
+  std::vector<std::pair<std::int64_t, std::int64_t>> pairs;       // edge tasks, one label each
   std::vector<std::string> node_features, edge_features, labels;  // lines
 };
 
@@ -30,9 +31,11 @@ std::int64_t between(Random& random, std::int64_t low, std::int64_t high) {
 // Renames nodes by a random permutation, so that the order gives nothing away.
 void relabel(Graph& g, Random& random) {
   const std::vector<std::int64_t> to = random.permutation(g.nodes);
-  for (auto& [a, b] : g.edges) {
-    a = to[static_cast<std::size_t>(a)];
-    b = to[static_cast<std::size_t>(b)];
+  for (auto* ends : {&g.edges, &g.pairs}) {
+    for (auto& [a, b] : *ends) {
+      a = to[static_cast<std::size_t>(a)];
+      b = to[static_cast<std::size_t>(b)];
+    }
   }
   const auto move = [&](std::vector<std::string>& lines) {
     if (lines.size() != to.size()) return;
@@ -162,6 +165,57 @@ Graph molecule(std::int64_t, std::uint64_t, Random& random) {
   return g;
 }
 
+using Place = std::array<std::int64_t, 3>;
+
+// The six places beside one on a cubic lattice.
+std::array<Place, 6> beside(const Place& p) {
+  std::array<Place, 6> out;
+  for (std::size_t k = 0; k < out.size(); ++k) {
+    out[k] = p;
+    out[k][k / 2] += k % 2 == 0 ? 1 : -1;
+  }
+  return out;
+}
+
+// A walk over distinct places; shorter where it runs into a dead end.
+std::vector<Place> walk(std::int64_t nodes, Random& random) {
+  std::vector<Place> out{{0, 0, 0}};
+  while (static_cast<std::int64_t>(out.size()) < nodes) {
+    std::vector<Place> free;
+    for (const Place& p : beside(out.back())) {
+      if (std::find(out.begin(), out.end(), p) == out.end()) free.push_back(p);
+    }
+    if (free.empty()) break;
+    out.push_back(free[random.below(free.size())]);
+  }
+  return out;
+}
+
+// A chain folded on a lattice; each node says how many others it touches.
+Graph chain(std::int64_t, std::uint64_t, Random& random) {
+  Graph g;
+  while (g.pairs.empty()) {
+    const std::vector<Place> places = walk(between(random, 16, 32), random);
+    g = {};
+    g.nodes = static_cast<std::int64_t>(places.size());
+    std::vector<std::int64_t> contacts(places.size());
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      if (i > 0) g.edges.emplace_back(i - 1, i);
+      for (const Place& p : beside(places[i])) {
+        const auto j =
+            static_cast<std::size_t>(std::find(places.begin(), places.end(), p) - places.begin());
+        if (j == places.size() || j + 1 == i || i + 1 == j) continue;
+        ++contacts[i];
+        if (i < j) g.pairs.emplace_back(i, j);
+      }
+    }
+    for (const std::int64_t c : contacts) g.node_features.push_back(fmt::format("{}", c));
+  }
+  g.labels.assign(g.pairs.size(), "1");
+  relabel(g, random);
+  return g;
+}
+
 struct Kind {
   std::string_view name;
   std::int64_t graphs, train, valid;  // published; the rest is test
@@ -172,7 +226,7 @@ struct Kind {
   Graph (*make)(std::int64_t id, std::uint64_t seed, Random& random);
 };
 
-constexpr std::array<Kind, 4> kKinds{{
+constexpr std::array<Kind, 5> kKinds{{
     {"sbm_pattern", 14000, 10000, 2000, true, "node_class", "accuracy_sbm",
      "node_categories: [3]\nclasses: 2\n", pattern},
     {"sbm_cluster", 12000, 10000, 1000, true, "node_class", "accuracy_sbm",
@@ -181,6 +235,8 @@ constexpr std::array<Kind, 4> kKinds{{
      "node_categories: [1]\nedge_categories: [1]\nclasses: 10\n", skip_links},
     {"molecules", 10000, 8000, 1000, false, "graph_regression", "mae", "features: ogb_mol\n",
      molecule},
+    {"contacts", 1000, 800, 100, false, "edge_binary", "graph_mrr", "node_categories: [6]\n",
+     chain},
 }};
 
 std::string gzipped(const std::string& text) {
@@ -234,13 +290,15 @@ void write_splits(const fs::path& out, const Kind& kind, std::int64_t graphs, st
 }
 
 void write_raw(const fs::path& raw, const Kind& kind, std::int64_t graphs, std::uint64_t seed) {
-  std::string nodes, counts, edges, node_features, edge_features, labels;
+  std::string nodes, counts, edges, node_features, edge_features, labels, pairs, pair_counts;
   for (std::int64_t id = 0; id < graphs; ++id) {
     Random random(base::key(seed, base::Purpose::kGenerate, id));
     const Graph g = kind.make(id, seed, random);
     nodes += fmt::format("{}\n", g.nodes);
     counts += fmt::format("{}\n", g.edges.size());
     for (const auto& [a, b] : g.edges) edges += fmt::format("{},{}\n", a, b);
+    for (const auto& [a, b] : g.pairs) pairs += fmt::format("{},{}\n", a, b);
+    pair_counts += fmt::format("{}\n", g.pairs.size());
     append(node_features, g.node_features);
     append(edge_features, g.edge_features);
     append(labels, g.labels);
@@ -253,8 +311,14 @@ void write_raw(const fs::path& raw, const Kind& kind, std::int64_t graphs, std::
   if (!edge_features.empty()) {
     base::write_durable(raw / "edge-feat.csv.gz", gzipped(edge_features));
   }
-  base::write_durable(raw / (kind.node_labels ? "node-label.csv.gz" : "graph-label.csv.gz"),
-                      gzipped(labels));
+  if (!pairs.empty()) {
+    base::write_durable(raw / "pair.csv.gz", gzipped(pairs));
+    base::write_durable(raw / "num-pair-list.csv.gz", gzipped(pair_counts));
+  }
+  const char* label = !pairs.empty()     ? "pair-label.csv.gz"
+                      : kind.node_labels ? "node-label.csv.gz"
+                                         : "graph-label.csv.gz";
+  base::write_durable(raw / label, gzipped(labels));
 }
 
 }  // namespace

@@ -72,6 +72,25 @@ TEST_F(Generate, ClusterAndPatternHaveThePublishedSizes) {
   EXPECT_NEAR(share, 1.0 / 6, 0.04);
 }
 
+TEST_F(Generate, ContactsAreListedOnceAndCountedByTheirNodes) {
+  const Opened opened = open("contacts", 40);
+  const Dataset& d = opened.dataset;
+  EXPECT_EQ(d.info.task, Task::kEdgeBinary);
+  EXPECT_EQ(d.edges(), 2 * (d.nodes() - d.graphs()));  // chains
+  std::vector<int> touched(static_cast<std::size_t>(d.nodes()), 0);
+  const auto* ends = d.pairs.as<std::int32_t>();
+  for (std::int64_t g = 0; g < d.graphs(); ++g) {
+    const std::int64_t first = d.pair_start.as<std::int64_t>()[g];
+    const std::int64_t last = d.pair_start.as<std::int64_t>()[g + 1];
+    EXPECT_GT(last, first) << "graph " << g;
+    for (std::int64_t i = 2 * first; i < 2 * last; ++i) {
+      ++touched[static_cast<std::size_t>(d.node_start.as<std::int64_t>()[g] + ends[i])];
+    }
+  }
+  EXPECT_EQ(values_of<int>(d.node_features), touched);
+  EXPECT_THAT(values_of<int>(d.labels), testing::Each(1));
+}
+
 TEST_F(Generate, ExistingFoldersAndUnknownNamesAreRefused) {
   EXPECT_THAT(message_of([&] { data::generate("csl", {}, directory_.path()); }),
               testing::HasSubstr("exists; expected a new folder"));
