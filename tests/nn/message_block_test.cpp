@@ -44,13 +44,13 @@ TEST(MessageBlock, AddsAMessageBeforeTheActivationOrAfterABranchOfItsOwnResidual
   o.residual = o.activated = false;
   for (const char* name : {"gine", "gcnii"}) {
     const auto block = block_of(name, o);
-    in.message = {};
+    in.message = at::Tensor();
     const at::Tensor without = run(*block, in);
     in.message = at::randn({in.batch.nodes, 4}, at::kDouble);
     EXPECT_LT(support::distance(run(*block, in), without + in.message), 1e-12) << name;
   }
   const auto gated = block_of("gated_gcn", {});
-  in.message = {};
+  in.message = at::Tensor();
   const at::Tensor without = run(*gated, in);
   in.message = at::randn({in.batch.nodes, 4}, at::kDouble);
   EXPECT_LT(support::distance(run(*gated, in), without + in.message), 1e-12);
