@@ -43,20 +43,18 @@ void check_one(const Case& c, Checker& checker, const std::string& name, at::Sca
 // input's type.
 void check_subtokens(const Case& c, Checker& checker, at::ScalarType type) {
   constexpr int kPositions = 5;
-  const at::Tensor label = c.input("subtoken_ce.input.true", type);
-  const auto& entry = train::find_loss("cross_entropy", data::Task::kGraphClass);
-  at::Tensor total;
-  std::vector<at::Tensor> preds;
+  std::vector<at::Tensor> preds, single;
   for (int p = 0; p < kPositions; ++p) {
     const std::string key = "subtoken_ce.input.pred" + std::to_string(p);
     preds.push_back(c.expected(key, type).to(type).requires_grad_());
-    const at::Tensor each = entry.value(preds.back().to(at::kFloat), label.select(1, p));
-    total = total.defined() ? total + each : each;
+    single.push_back(preds.back().to(at::kFloat));
   }
-  total = total / kPositions;
-  total.backward();
+  const auto& entry = train::find_loss("cross_entropy", data::Task::kGraphSubtoken);
+  const at::Tensor loss =
+      entry.value(at::stack(single, 1), c.input("subtoken_ce.input.true", type));
+  loss.backward();
   constexpr Tolerance kSingle{1e-7, 1e-5};
-  checker.close("subtoken_ce.loss", total, c.expected("subtoken_ce.loss", type), kSingle);
+  checker.close("subtoken_ce.loss", loss, c.expected("subtoken_ce.loss", type), kSingle);
   for (int p = 0; p < kPositions; ++p) {
     const std::string key = "subtoken_ce.grad.pred" + std::to_string(p);
     checker.close(key, preds[static_cast<std::size_t>(p)].grad(), c.expected(key, type), kSingle);

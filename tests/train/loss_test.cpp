@@ -92,5 +92,29 @@ TEST(Loss, SmoothL1IsQuadraticBelowOneAndLinearAbove) {
   EXPECT_FLOAT_EQ(value("smooth_l1", Task::kGraphRegression, at::full({1, 1}, 3.0), zero), 2.5);
 }
 
+TEST(Loss, OfTokensIsTheMeanOverPositionsOfEachOnesCrossEntropy) {
+  constexpr std::int64_t kV = 4;  // words 0 1, __UNK__ 2, __EOS__ 3
+  const at::Tensor output = at::arange(24, at::kDouble).sin().view({2, 3, kV});
+  // One word and the end; four words, of which one is unknown and the last is beyond the positions.
+  const at::Tensor label = at::tensor({1, -1, -1, -1, 0, 9, 1, 1}, at::kLong).view({2, 4});
+  const at::Tensor target = at::tensor({1, 3, 3, 0, 2, 1}, at::kLong).view({2, 3});
+  double expected = 0.0;
+  for (int p = 0; p < 3; ++p) {
+    expected += value("cross_entropy", Task::kGraphClass, output.select(1, p), target.select(1, p));
+  }
+  EXPECT_NEAR(value("cross_entropy", Task::kGraphSubtoken, output, label), expected / 3, 1e-12);
+  EXPECT_NEAR(value("cross_entropy", Task::kGraphSubtoken, output, target), expected / 3, 1e-12);
+}
+
+TEST(Loss, OfATextWithoutWordsIsNone) {
+  const at::Tensor output = at::randn({2, 3, 4}, at::kDouble).requires_grad_();
+  const at::Tensor label = at::tensor({1, 0, -1, -1}, at::kLong).view({2, 2});
+  const auto& entry = find_loss("", Task::kGraphSubtoken);
+  entry.value(output, label).backward();
+  EXPECT_GT(output.grad()[0].abs().sum().item<double>(), 0.0);
+  EXPECT_EQ(output.grad()[1].abs().sum().item<double>(), 0.0);
+  EXPECT_EQ(entry.value(output, at::full({2, 2}, -1, at::kLong)).item<double>(), 0.0);
+}
+
 }  // namespace
 }  // namespace gtrain::train

@@ -32,6 +32,15 @@ TEST(Schedule, UnitSaysWhatIsCounted) {
   EXPECT_DOUBLE_EQ(scheduled_rate(ConstantSchedule{}, 0.3, 7, 9), 0.3);
 }
 
+TEST(Schedule, APolynomialMayCountFromOne) {
+  PolynomialSchedule s{"step", 4, 0.0, 1.0};
+  EXPECT_DOUBLE_EQ(scheduled_rate(s, 1.0, 0, 12), 0.0);  // as GraphGPS
+  s.first = 1;                                           // as Graphormer
+  EXPECT_DOUBLE_EQ(scheduled_rate(s, 1.0, 0, 12), 0.25);
+  EXPECT_DOUBLE_EQ(scheduled_rate(s, 1.0, 3, 12), 1.0);
+  EXPECT_DOUBLE_EQ(scheduled_rate(s, 1.0, 11, 12), 0.0);
+}
+
 TEST(Plateau, ReducesAfterPatienceRunsOutAndStopsAtTheMinimum) {
   Plateau p({"loss", 0.5, 0.2, 1}, 1.0, false);
   for (const double v : {1.0, 1.0}) p.observe(v);

@@ -10,9 +10,9 @@
 //                11, 12, 13 or 16, relabelled at random; the skip is the class; five folds.
 //   molecules    random trees of degree at most 4 with some rings closed, nine atom and three bond
 //                columns inside OGB's tables; the target is a function of rings and degrees.
-//   contacts     chains of 16 to 32 nodes folded at random on a cubic lattice, relabelled; a node says
-//                how many nodes it touches, and the touching pairs (not neighbours in the chain) are
-//                listed as positives: link prediction in the form of LRGB's PCQM-Contact.
+//   contacts     chains of up to 32 nodes folded at random on a cubic lattice, relabelled; a node
+//                says how many others it touches, and the touching pairs (not neighbours in the
+//                chain) are listed as positives: link prediction in the form of PCQM-Contact.
 #pragma once
 
 #include <cstdint>
