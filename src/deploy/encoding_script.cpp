@@ -190,6 +190,61 @@ def degree(self, edge_index: Tensor, batch: Tensor) -> Tensor:
     return torch.stack([into, out], 1)
 )";
 
+// Numbers of the pairs of the graphs with these node rows, [g, n n].
+constexpr const char* kPairRows = R"(
+def pair_rows(self, batch: Tensor, rows: Tensor) -> Tensor:
+    count = torch.bincount(batch)
+    square = count * count
+    start = torch.cumsum(square, 0) - square
+    first = start.index_select(0, batch.index_select(0, rows[:, 0]))
+    cells = rows.size(1) * rows.size(1)
+    return first.unsqueeze(1) + torch.arange(cells, device=batch.device).unsqueeze(0)
+def pair_count(self, batch: Tensor) -> int:
+    count = torch.bincount(batch)
+    return int((count * count).sum())
+def hops(self, a: Tensor) -> Tuple[Tensor, Tensor]:
+    n = a.size(1)
+    one = torch.eye(n, dtype=7, device=a.device)
+    d = torch.where(a > 0, torch.ones_like(a), torch.full_like(a, 1e9)) * (1.0 - one)
+    inner = torch.full_like(a, -1.0)
+    for k in range(n):
+        through = d[:, :, k:k + 1] + d[:, k:k + 1, :]
+        inner = torch.where(through < d, torch.full_like(a, float(k)), inner)
+        d = torch.minimum(d, through)
+    return d, inner
+)";
+
+constexpr const char* kHopDistance = R"(
+def hop_distance(self, edge_index: Tensor, batch: Tensor, pieces: List[Tensor]) -> Tensor:
+    out = torch.zeros([self.pair_count(batch)], dtype=7, device=batch.device)
+    for rows in pieces:
+        d = self.hops(self.adjacency(rows, edge_index, batch.size(0)))[0]
+        d = torch.where(d < 1e9, torch.clamp_max(d, {cap}), torch.full_like(d, 255.0))
+        out.index_copy_(0, self.pair_rows(batch, rows).reshape(-1), d.reshape(-1))
+    return out
+)";
+
+constexpr const char* kShortestPath = R"(
+def shortest_path(self, edge_index: Tensor, batch: Tensor, pieces: List[Tensor]) -> Tensor:
+    out = torch.zeros([self.pair_count(batch)], dtype=7, device=batch.device)
+    for rows in pieces:
+        a = self.adjacency(rows, edge_index, batch.size(0))
+        d, inner = self.hops(a)
+{ties}        out.index_copy_(0, self.pair_rows(batch, rows).reshape(-1), inner.reshape(-1))
+    return out.unsqueeze(1)
+)";
+
+// The smallest node one hop nearer to the start comes last and stays.
+constexpr const char* kSmallestTies =
+    R"(        inner = torch.full_like(a, -1.0)
+        for back in range(a.size(1)):
+            k = a.size(1) - 1 - back
+            last = (d[:, :, k:k + 1] + 1.0 == d) & (a[:, k:k + 1, :] > 0) & (d >= 2.0)
+            inner = torch.where(last & (d < 1e9), torch.full_like(a, float(k)), inner)
+)";
+constexpr const char* kNode0 =
+    "        inner = torch.where(inner == 0, torch.full_like(inner, -1.0), inner)\n";
+
 // 2^24 cells: 128 MiB a matrix.
 constexpr std::int64_t kCells = std::int64_t{1} << 24;
 
@@ -225,7 +280,8 @@ struct Scripts {
   }
   void add(const encode::HeatKernelOptions& o) {
     add_matrix("none");
-    methods += fmt::format(kHeatKernel, fmt::arg("times", fmt::join(o.times, ", ")));
+    methods += fmt::format(kHeatKernel,
+                           fmt::arg("times", fmt::format("{:.17e}", fmt::join(o.times, ", "))));
     body += "    heat_kernel = self.heat_kernel(edge_index, batch, pieces)\n";
   }
   void add(const encode::ElectrostaticOptions&) {
@@ -236,6 +292,26 @@ struct Scripts {
   void add(const encode::DegreeOptions&) {
     methods += kDegree;
     body += "    degree = self.degree(edge_index, batch)\n";
+  }
+  void add_pairs() {
+    dense = true;
+    if (methods.find("def pair_rows") == std::string::npos) methods += kPairRows;
+  }
+  void add(const encode::HopDistanceOptions& o) {
+    add_pairs();
+    methods += fmt::format(kHopDistance, fmt::arg("cap", o.max_distance));
+    body += "    hop_distance = self.hop_distance(edge_index, batch, pieces)\n";
+  }
+  void add(const encode::ShortestPathOptions& o) {
+    if (o.ties == "search") {
+      throw base::RecipeError(
+          "encode: shortest_path with ties: search is not computed inside an exported module");
+    }
+    add_pairs();
+    const std::string ties = o.ties == "smallest" ? kSmallestTies : "";
+    methods +=
+        fmt::format(kShortestPath, fmt::arg("ties", ties + (o.quirks.empty() ? "" : kNode0)));
+    body += "    shortest_path = self.shortest_path(edge_index, batch, pieces)\n";
   }
   template <class Options>
   void add(const Options&) {

@@ -105,9 +105,9 @@ Eigen::VectorXd degrees_of(const LocalGraph& graph) {
 }
 
 // D^-1/2 u of unit length, for eigenvectors u of the symmetric form.
-void to_random_walk(const LocalGraph& graph, Eigen::MatrixXd& vectors) {
-  const Eigen::VectorXd scale = degrees_of(graph).unaryExpr(
-      [](double degree) { return degree > 0.0 ? 1.0 / std::sqrt(degree) : 1.0; });
+void to_random_walk(const Eigen::VectorXd& degrees, Eigen::MatrixXd& vectors) {
+  const Eigen::VectorXd scale =
+      degrees.unaryExpr([](double degree) { return degree > 0.0 ? 1.0 / std::sqrt(degree) : 1.0; });
   vectors = (scale.asDiagonal() * vectors).eval();
   for (Index k = 0; k < vectors.cols(); ++k) vectors.col(k).normalize();
 }
@@ -118,19 +118,20 @@ const Spectrum& LaplacianSolver::solve(const LocalGraph& graph, const LaplacianO
   const Normalization normalization = normalization_of(options);
   const Index skip = std::min<Index>(options.skip, graph.nodes());
   const Index count = std::min<Index>(options.count, graph.nodes() - skip);
+  const bool walk = options.normalization == "rw" && normalization == Normalization::kSymmetric;
+  Eigen::VectorXd degrees;
   if (prefers_dense(graph) || normalization == Normalization::kRandomWalkLower) {
-    dense_laplacian(graph, normalization, matrix_);
+    degrees = dense_laplacian(graph, normalization, matrix_);
     dense_.solve(matrix_, skip + count, spectrum_);
   } else {
     const bool normalised = normalization == Normalization::kSymmetric;
     sparse_spectrum(sparse_laplacian(graph, normalised), skip + count, spectrum_);
+    if (walk) degrees = degrees_of(graph);
   }
   canonicalise(spectrum_.values, spectrum_.vectors);
   spectrum_.values = spectrum_.values.segment(skip, count).cwiseMax(0.0).eval();
   spectrum_.vectors = spectrum_.vectors.middleCols(skip, count).eval();
-  if (options.normalization == "rw" && normalization == Normalization::kSymmetric) {
-    to_random_walk(graph, spectrum_.vectors);
-  }
+  if (walk) to_random_walk(degrees, spectrum_.vectors);
   if (options.vector_norm != "l2") {
     scale_vectors(options.vector_norm, spectrum_.values, spectrum_.vectors);
   }

@@ -166,6 +166,15 @@ TEST(Laplacian, RandomWalkVectorsAreEigenvectorsOfTheWalk) {
   }
 }
 
+TEST(Laplacian, RandomWalkTakesEmptyAndLargeGraphs) {
+  EXPECT_TRUE(pairs_of(support::edgeless(0), 3, "rw").values.empty());
+  // Above the limit of dense solves: the walk's trivial vector is constant.
+  const Eigenpairs pairs = pairs_of(support::cycle(200), 2, "rw");
+  for (const std::size_t i : {0U, 99U, 199U}) {
+    EXPECT_NEAR(std::abs(pairs.vectors[i * 2]), 1.0 / std::sqrt(200.0), 1e-9);
+  }
+}
+
 TEST(Laplacian, QuirkReadsTheLowerTriangleOfTheWalk) {
   LaplacianOptions options;
   options.count = 3;
