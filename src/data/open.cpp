@@ -153,7 +153,7 @@ void DatasetOptions::fields(base::FieldVisitor& f) {
   f({.key = "add_inverse_edge", .doc = "true: the files hold each undirected edge once"},
     add_inverse_edge);
   f({.key = "task",
-     .doc = "graph_ | node_ | edge_ regression | binary | class, graph_multilabel; "
+     .doc = "graph_ | node_ | edge_ regression | binary | class, graph_multilabel, graph_subtoken; "
             "the card's when absent"},
     task);
   f({.key = "metric", .doc = "the card's when absent"}, metric);

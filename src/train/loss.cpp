@@ -26,8 +26,8 @@ Tensor labelled_mean(const Tensor& output, const Tensor& label, Term term) {
               output.sizes(), " as output");
   const Tensor missing = y.isnan();
   const auto labelled = y.numel() - missing.sum().item<std::int64_t>();
+  if (labelled == 0) return output.sum() * 0.0;  // also of a batch without any pair
   if (labelled == y.numel()) return term(output, y).mean();
-  if (labelled == 0) return output.sum() * 0.0;
   const Tensor each = term(output, y.masked_fill(missing, 0.0)).masked_fill(missing, 0.0);
   return each.sum() / static_cast<double>(labelled);
 }

@@ -106,6 +106,12 @@ TEST(Loss, OfTokensIsTheMeanOverPositionsOfEachOnesCrossEntropy) {
   EXPECT_NEAR(value("cross_entropy", Task::kGraphSubtoken, output, target), expected / 3, 1e-12);
 }
 
+TEST(Loss, OfNoRowIsZero) {
+  const at::Tensor output = at::empty({0, 1}), label = at::empty({0, 1});
+  EXPECT_EQ(value("bce", Task::kEdgeBinary, output, label), 0.0);
+  EXPECT_EQ(value("l1", Task::kEdgeRegression, output, label), 0.0);
+}
+
 TEST(Loss, OfATextWithoutWordsIsNone) {
   const at::Tensor output = at::randn({2, 3, 4}, at::kDouble).requires_grad_();
   const at::Tensor label = at::tensor({1, 0, -1, -1}, at::kLong).view({2, 2});
