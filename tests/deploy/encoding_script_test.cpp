@@ -91,6 +91,18 @@ TEST(EncodingScript, DegreesAreThoseOfEncode) {
   EXPECT_EQ(worst(encode::DegreeOptions{}, {"degree"}), 0.0);
 }
 
+TEST(EncodingScript, DistancesAndPathsAreThoseOfEncode) {
+  EXPECT_EQ(worst(encode::HopDistanceOptions{}, {"hop_distance"}), 0.0);
+  EXPECT_EQ(worst(encode::HopDistanceOptions{.max_distance = 2}, {"hop_distance"}), 0.0);
+  for (const std::string ties : {"smallest", "relaxation"}) {
+    encode::ShortestPathOptions options;
+    options.ties = ties;
+    EXPECT_EQ(worst(options, {"shortest_path"}), 0.0);
+    options.quirks = {"v1_node0_path"};
+    EXPECT_EQ(worst(options, {"shortest_path"}), 0.0);
+  }
+}
+
 TEST(EncodingScript, ColumnsComeInTheOrderAskedFor) {
   torch::jit::Module module = scripted_encodings(
       {encode::DegreeOptions{}, encode::LaplacianOptions{.count = 3, .quirks = {}}},
@@ -110,7 +122,9 @@ TEST(EncodingScript, RefusesWhatItCannotCompute) {
   EXPECT_THAT([] { encoding_script({encode::DegreeOptions{}}, {"random_walk"}); },
               ::testing::ThrowsMessage<base::RecipeError>(
                   ::testing::HasSubstr("random_walk is not computed")));
-  EXPECT_THAT([] { encoding_script({encode::HopDistanceOptions{}}, {"hop_distance"}); },
+  encode::ShortestPathOptions search;
+  search.ties = "search";
+  EXPECT_THAT([&] { encoding_script({search}, {"shortest_path"}); },
               ::testing::ThrowsMessage<base::RecipeError>(
                   ::testing::HasSubstr("not computed inside an exported module")));
 }

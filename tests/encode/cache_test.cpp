@@ -25,7 +25,8 @@ TEST(EncodingCache, KeysTellEveryOptionApart) {
   normalised.normalization = "sym";
   LaplacianOptions wide;
   wide.count = 9;
-  EXPECT_EQ(cache_key(plain), "laplacian;version=1;count=8;skip=0;normalization=none;vector_norm=l2;quirks=[];");
+  EXPECT_EQ(cache_key(plain),
+            "laplacian;version=1;count=8;skip=0;normalization=none;vector_norm=l2;quirks=[];");
   EXPECT_NE(cache_key(plain), cache_key(normalised));
   EXPECT_NE(cache_key(plain), cache_key(wide));
   EXPECT_NE(cache_key(DegreeOptions{}), cache_key(HopDistanceOptions{}));
