@@ -10,6 +10,11 @@
 #include "gtrain/ops/segment.h"
 
 namespace gtrain::nn {
+namespace {
+
+constexpr double kEpsilon = 1e-4;  // FAVOR+'s, as in ops::LinearAttentionOptions
+
+}  // namespace
 
 AttentionNode::AttentionNode(const Options& options) : options_(options) {
   const std::int64_t d = options.width;
@@ -22,13 +27,14 @@ AttentionNode::AttentionNode(const Options& options) : options_(options) {
   }
 }
 
-// Of each feature of the rows x [N, H, d]: [N, H, m].
-at::Tensor AttentionNode::exponents(const at::Tensor& x) const {
+template <class Top>
+at::Tensor AttentionNode::random_features(const at::Tensor& x, Top top) const {
   const std::int64_t d = x.size(2);
   const double s = std::pow(static_cast<double>(d), -0.25);
-  const at::Tensor u = ops::linear(x.reshape({-1, d}) * s, projection, {});
+  const at::Tensor u = ops::linear(x.reshape({-1, d}) * s, projection, {})
+                           .view({x.size(0), x.size(1), projection.size(0)});
   const at::Tensor half = (x * x).sum(-1, true) * (s * s / 2);
-  return u.view({x.size(0), x.size(1), -1}) - half;
+  return (u - half - top(u.detach())).exp() + kEpsilon;
 }
 
 at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& graph) {
@@ -39,11 +45,11 @@ at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& grap
     q = at::elu(q) + 1;
     k = at::elu(k) + 1;
   } else {
-    q = exponents(q);
-    k = exponents(k);
-    const at::Tensor most = ops::segment_max(k.detach().amax(2), graph.start);  // [G, H]
-    q = (q - q.detach().amax(2, true)).exp();
-    k = (k - most.index_select(0, graph.index).unsqueeze(2)).exp();
+    q = random_features(q, [](const at::Tensor& u) { return u.amax(2, true); });
+    k = random_features(k, [&](const at::Tensor& u) {
+      const at::Tensor most = ops::segment_max(u.amax(2), graph.start);  // [G, H]
+      return most.index_select(0, graph.index).unsqueeze(2);
+    });
   }
   const at::Tensor v = at::cat({qkv.select(1, 2), at::ones({n, heads, 1}, x.options())}, 2);
   const at::Tensor message = k.unsqueeze(3) * v.unsqueeze(2);  // [N, H, m, d+1]
@@ -63,19 +69,20 @@ std::string AttentionNode::script() const {
   if (options_.features == Features::kExp) {
     const double s = std::pow(static_cast<double>(d), -0.25);
     text = fmt::format(
-        "def exponents(self, x: Tensor) -> Tensor:\n"
+        "def features(self, x: Tensor, u: Tensor, top: Tensor) -> Tensor:\n"
         "    half = (x * x).sum(-1, True) * {:.17g}\n"
-        "    return torch.matmul(x * {:.17g}, self.projection.t()) - half\n",
-        s * s / 2, s);
-    features =
-        "    q = self.exponents(q)\n"
-        "    k = self.exponents(k)\n"
-        "    top = torch.amax(k, [2])\n"
+        "    return torch.exp(u - half - top) + {:.17g}\n",
+        s * s / 2, kEpsilon);
+    features = fmt::format(
+        "    uq = torch.matmul(q * {0:.17g}, self.projection.t())\n"
+        "    uk = torch.matmul(k * {0:.17g}, self.projection.t())\n"
+        "    top = torch.amax(uk, [2])\n"
         "    most = torch.zeros([graphs, top.size(1)], dtype=x.dtype, device=x.device)\n"
         "    index = batch.unsqueeze(1).expand_as(top)\n"
         "    most = torch.scatter_reduce(most, 0, index, top, \"amax\", include_self=False)\n"
-        "    q = torch.exp(q - torch.amax(q, [2], True))\n"
-        "    k = torch.exp(k - most.index_select(0, batch).unsqueeze(2))\n";
+        "    q = self.features(q, uq, torch.amax(uq, [2], True))\n"
+        "    k = self.features(k, uk, most.index_select(0, batch).unsqueeze(2))\n",
+        s);
   }
   return text +
          fmt::format(

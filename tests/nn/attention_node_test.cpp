@@ -34,8 +34,8 @@ TEST(AttentionNode, WithALinearAttentionLayersWeightsEqualsThatLayer) {
   const support::EdgeBatch b = support::pack_odd_graphs();
   const auto node = node_with(Features::kExp);
   const at::Tensor x = 3 * at::randn({b.nodes, kWidth}, at::kDouble);
-  const at::Tensor attended = ops::linear_attention(qkv_of(*node, x), node->projection,
-                                                    b.graph_start, kHeads, {.eps = 0.0});
+  const at::Tensor attended =
+      ops::linear_attention(qkv_of(*node, x), node->projection, b.graph_start, kHeads);
   const at::Tensor got = node->forward(x, nn::by_graph(b.graph, b.graph_start));
   EXPECT_LT(support::distance(got, out_of(*node, attended)), 1e-10);
 }
@@ -47,8 +47,8 @@ TEST(AttentionNode, InSinglePrecisionStaysWithin1e6OfTheLayerInDouble) {
   const at::Tensor x = at::randn({b.nodes, kWidth}, at::kFloat);
   const at::Tensor got = node->forward(x, nn::by_graph(b.graph, b.graph_start));
   node->to(at::kDouble);
-  const at::Tensor attended = ops::linear_attention(
-      qkv_of(*node, x.to(at::kDouble)), node->projection, b.graph_start, kHeads, {.eps = 0.0});
+  const at::Tensor attended = ops::linear_attention(qkv_of(*node, x.to(at::kDouble)),
+                                                    node->projection, b.graph_start, kHeads);
   EXPECT_LT(support::distance(got, out_of(*node, attended)), 1e-6);
 }
 

@@ -6,9 +6,9 @@
 //   message node -> i:  S                             update: (phi(q_i)^T S)_1..d / (phi(q_i)^T
 //   S)_d+1
 // elu: phi(x) = elu(x) + 1, m = d (Katharopoulos et al. 2020). exp: positive random features
-// phi(x)_f = exp(s w_f . x - s^2 |x|^2 / 2), s = d^-1/4 (FAVOR+; Choromanski et al. 2021); a factor
-// common to a row of phi(q) or to all phi(k) of a graph cancels, so the largest exponents are
-// subtracted. Equals ops::linear_attention with eps = 0 for the same weights and projection.
+//   phi_q(x)_f = exp(u_f - h - max_f u) + eps                     u_f = s w_f . x, s = d^-1/4
+//   phi_k(x)_f = exp(u_f - h - max of u over the graph's keys and f) + eps    h = s^2 |x|^2 / 2
+// with eps = 1e-4 (FAVOR+; Choromanski et al. 2021): ops::linear_attention for the same weights.
 #pragma once
 
 #include <memory>
@@ -40,7 +40,9 @@ class AttentionNode final : public Layer {
   at::Tensor projection;  // buffer [m, d] of exp: orthogonal features
 
  private:
-  at::Tensor exponents(const at::Tensor& x) const;
+  // Features of x [N, H, d]: exp(u - h - top(u)) + eps, [N, H, m].
+  template <class Top>
+  at::Tensor random_features(const at::Tensor& x, Top top) const;
 
   Options options_;
   std::shared_ptr<Linear> qkv_, out_;
