@@ -53,11 +53,11 @@ at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& grap
   }
   const at::Tensor v = at::cat({qkv.select(1, 2), at::ones({n, heads, 1}, x.options())}, 2);
   const at::Tensor message = k.unsqueeze(3) * v.unsqueeze(2);  // [N, H, m, d+1]
-  const at::Tensor state = ops::segment_sum(message.reshape({n, -1}), graph.start);
+  const at::Tensor state = ops::segment_sum(message.flatten(1), graph.start);
   const at::Tensor back = ops::gather(state, graph).view(message.sizes());
   const at::Tensor mixed = (q.unsqueeze(3) * back).sum(2);  // [N, H, d+1]
   const at::Tensor attended = mixed.slice(2, 0, d) / mixed.slice(2, d, d + 1);
-  return out_->forward(attended.reshape({n, -1}));
+  return out_->forward(attended.flatten(1));
 }
 
 std::string AttentionNode::script() const {
@@ -101,7 +101,7 @@ std::string AttentionNode::script() const {
              "    state = torch.index_add(zero, 0, batch, message)\n"
              "    mixed = (q.unsqueeze(3) * state.index_select(0, batch)).sum(2)\n"
              "    attended = mixed[:, :, :{1}] / mixed[:, :, {1}:]\n"
-             "    return self.out.forward(attended.reshape(n, -1))\n",
+             "    return self.out.forward(attended.flatten(1))\n",
              options_.heads, d, features);
 }
 
