@@ -21,6 +21,9 @@ std::map<std::string, std::int64_t> pair_widths();
 encode::ShortestPathOptions port_paths();
 nn::GraphBiasOptions port_bias(const Case& c);
 
+// gtrain's name of a parameter of Graphormer v1; projections q, k, v are the parts of one.
+std::string graphormer_name(const std::string& reference);
+
 // The case with the encodings of both repositories under gtrain's names, projections q, k, v
 // joined; other tensors keep theirs.
 Case with_graphormer_names(const Case& c);

@@ -166,6 +166,12 @@ nn::GraphBiasOptions port_bias(const Case& c) {
   return o;
 }
 
+std::string graphormer_name(const std::string& reference) {
+  static const std::regex part(R"(attention\.[qkv]_)");
+  const std::string name = apply(model_rules(), apply(rules(), "param." + reference));
+  return std::regex_replace(name.substr(std::string("param.").size()), part, "attention.in_");
+}
+
 Case with_graphormer_names(const Case& given) {
   Case c = given;
   const bool port = c.has("param.encoder.node_encoder.encoder2.0.spatial_encoder.weight");
@@ -175,6 +181,7 @@ Case with_graphormer_names(const Case& given) {
   if (!port && !original) return c;
   static const std::regex third(R"(encoder\.node_encoder\.encoder3\.)");
   c.rename([&](const std::string& key) {
+    if (key.starts_with("mask.")) return key;  // named by case.json
     std::string name = apply(rules(), key);
     if (!gps) return apply(model_rules(), name);
     return std::regex_replace(name, third, "encoder.node_encoder.encoder2.");
