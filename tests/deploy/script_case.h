@@ -171,8 +171,9 @@ inline std::shared_ptr<models::Model> random_model(const models::ModelOptions& o
   for (const auto& item : model->named_buffers()) {
     const bool variance = item.key().find("var") != std::string::npos;
     const at::NoGradGuard guard;
-    for (std::int64_t i = 0; i < item.value().numel(); ++i) {
-      item.value()[i].fill_(variance ? 0.3 + random.uniform() : random.uniform() - 0.5);
+    const at::Tensor flat = item.value().view({-1});
+    for (std::int64_t i = 0; i < flat.numel(); ++i) {
+      flat[i].fill_(variance ? 0.3 + random.uniform() : random.uniform() - 0.5);
     }
   }
   return model;
