@@ -8,6 +8,7 @@
 
 #include "gtrain/models/feature_encoder.h"
 #include "gtrain/nn/activation.h"
+#include "gtrain/nn/attention.h"
 #include "gtrain/nn/head.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/norm.h"
@@ -229,7 +230,8 @@ class Gt final : public Model {
   }
 
   std::string script() const override {
-    std::string text = full() ? kAllPairs : "";
+    std::string text = nn::graph_groups_script();  // encodings inside the module ask for it
+    if (full()) text += kAllPairs;
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"

@@ -58,9 +58,11 @@ void require_encodings(base::FieldVisitor& f, const Options& options,
       const bool computed =
           std::any_of(encodings.begin(), encodings.end(),
                       [&](const auto& encoding) { return encode::name_of(encoding) == of; });
-      const bool pairs = of == "laplacian" || of == "hop_distance";
-      const bool rows = std::holds_alternative<models::LinearEncoderOptions>(options.encoders[i]) ||
-                        std::holds_alternative<models::MlpEncoderOptions>(options.encoders[i]);
+      const bool pairs = of == "laplacian" || of == "hop_distance" || of == "shortest_path";
+      const bool rows =
+          std::holds_alternative<models::LinearEncoderOptions>(options.encoders[i]) ||
+          std::holds_alternative<models::MlpEncoderOptions>(options.encoders[i]) ||
+          std::holds_alternative<models::EmbeddingEncoderOptions>(options.encoders[i]);
       f.require(!(rows && pairs), fmt::format("model.encoders[{}].of", i),
                 of + " is no row of numbers per node; expected " +
                     (of == "laplacian" ? "kind: deepset with it" : "random_walk or degree"));

@@ -139,6 +139,41 @@ std::vector<Case> cases() {
   return out;
 }
 
+std::vector<Case> gt_cases() {
+  using namespace models;
+  std::vector<Case> out;
+  for (const std::string pattern : {"neighbours", "full"}) {
+    for (const bool edges : {true, false}) {
+      GtOptions o;
+      o.width = 16;
+      o.layers = 2;
+      o.heads = 2;
+      o.pattern = pattern;
+      o.node = CategoricalOptions{};
+      EigenvectorEncoderOptions vectors;
+      vectors.dim = 16;
+      o.encoders = {vectors};
+      o.head = HalvingHeadOptions{2, edges ? "mean" : "none"};
+      if (edges) {
+        o.edge = CategoricalOptions{};
+      } else {
+        o.edge = NoneOptions{};
+        o.norm = "layer";
+        o.residual = false;
+        o.bias = true;
+      }
+      out.push_back({pattern + (edges ? "_edges" : "_alone"), o,
+                     edges ? data::Task::kGraphRegression : data::Task::kNodeRegression});
+    }
+  }
+  EmbeddingEncoderOptions degrees;
+  degrees.of = "degree";
+  degrees.dim = 16;
+  degrees.count = 3;
+  std::get<GtOptions>(out[0].options).encoders.push_back(degrees);
+  return out;
+}
+
 std::vector<Case> mpnn_cases() {
   std::vector<Case> out;
   for (const auto& [name, options] : small_mpnns()) out.push_back({name, options});
@@ -175,6 +210,9 @@ TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
         << graphs[static_cast<std::size_t>(id)].name;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Gt, ScriptModule, ::testing::ValuesIn(gt_cases()),
+                         [](const auto& test) { return test.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Gps, ScriptModule, ::testing::ValuesIn(cases()),
                          [](const auto& test) { return test.param.name; });
