@@ -129,6 +129,7 @@ PackRules rules_for(const Located& located, const DatasetOptions& options) {
                : !card.name.empty()  ? card.name
                                      : fs::weakly_canonical(located.path).filename().string();
   rules.split = card.split;
+  if (rules.split.empty() && is_subtoken(rules.task)) rules.split = options.split;  // vocabulary
   rules.features = options.features.empty() || made_from_graph(options.features) ? card.features
                                                                                  : options.features;
   rules.node_categories = card.node_categories;

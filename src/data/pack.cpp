@@ -271,8 +271,8 @@ void pack_tokens(Dataset& d, const Folder& folder, const PackRules& rules) {
                           : folder.splits.find(rules.split);
   if (scheme == folder.splits.end()) {
     throw base::DataError(fmt::format(
-        "{}: no split that the vocabulary could be made from; expected split/<scheme>, with "
-        "`split: <scheme>` in card.yaml where there are several",
+        "{}: no split that the vocabulary could be made from; expected split/<scheme>, and "
+        "dataset.split, or split in card.yaml, to say which where there are several",
         folder.path));
   }
   d.info.vocabulary = vocabulary_of(folder.texts, scheme->second.train);

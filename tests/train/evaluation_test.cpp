@@ -47,7 +47,8 @@ class TrainedTexts : public TrainedSample {
   }
   Recipe texts() const {
     return recipe({"dataset.task=graph_subtoken", "dataset.metric=f1", "train.epochs=20",
-                   "train.optimizer.lr=0.02", "model.head={name: mlp, layers: 1, pool: sum}"});
+                   "train.optimizer={name: adamw, lr: 0.02}",
+                   "model.head={name: mlp, layers: 1, pool: sum}"});
   }
 };
 

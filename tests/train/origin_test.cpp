@@ -76,12 +76,12 @@ TEST_F(TrainedOrigin, LeavesFreshModulesAsTheSeedDrawsThem) {
 
 TEST_F(TrainedOrigin, KeepsFrozenModulesFromChanging) {
   run(recipe({"train.epochs=1", "train.optimizer={name: adamw, lr: 0.1, weight_decay: 0.5}",
-              "init={from: " + first() + ", freeze: [layers.0, encoder]}"}),
+              "init={from: " + first() + ", freeze: [layer_0, features]}"}),
       options("next"));
   const NamedTensors given = selected("first"), got = weights("next");
   for (const auto& [name, tensor] : given) {
     if (is_statistic(name)) continue;
-    const bool frozen = name.starts_with("layers.0.") || name.starts_with("encoder.");
+    const bool frozen = name.starts_with("layer_0.") || name.starts_with("features.");
     EXPECT_EQ(tensor.equal(got.at(name)), frozen) << name;
   }
 }
@@ -114,7 +114,7 @@ TEST_F(TrainedOrigin, NamesTensorsThatDoNotFitWithBothShapes) {
     EXPECT_NE(what.find("shape ["), std::string::npos) << what;
     EXPECT_NE(what.find("not among the weights"), std::string::npos) << what;
     EXPECT_NE(what.find("head."), std::string::npos) << what;
-    EXPECT_EQ(what.find("layers."), std::string::npos) << what;
+    EXPECT_EQ(what.find("layer_0."), std::string::npos) << what;
   }
   EXPECT_FALSE(fs::exists(root() / "refused"));
   EXPECT_EQ(run(wider(", fresh: [head]"), options("next")).code, base::ExitCode::kOk);
@@ -123,12 +123,13 @@ TEST_F(TrainedOrigin, NamesTensorsThatDoNotFitWithBothShapes) {
 TEST_F(TrainedOrigin, RefusesModulesThatTheModelLacksAndNothingLeftToTrain) {
   const std::string from = "{from: " + first();
   EXPECT_NE(refusal(from + ", fresh: [hed]}").find("init.fresh[0]: hed"), std::string::npos);
-  EXPECT_NE(refusal(from + ", freeze: [layers.7]}").find("init.freeze[0]: layers.7"),
+  EXPECT_NE(refusal(from + ", freeze: [layer_7]}").find("init.freeze[0]: layer_7"),
             std::string::npos);
   // A name is whole parts of a path: "laye" is no module.
   EXPECT_NE(refusal(from + ", freeze: [laye]}").find("init.freeze[0]: laye"), std::string::npos);
-  EXPECT_NE(refusal(from + ", freeze: [encoder, layers, head]}").find("nothing of the model"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal(from + ", freeze: [features, layer_0, layer_1, head]}").find("nothing of the model"),
+      std::string::npos);
 }
 
 TEST_F(TrainedOrigin, ThatIsNotThereIsADataError) {
@@ -140,7 +141,7 @@ TEST_F(TrainedOrigin, ThatIsNotThereIsADataError) {
 
 TEST_F(TrainedOrigin, IsNotReadAgainByARunThatGoesOn) {
   const std::vector<std::string> overrides{"train.epochs=3",
-                                           "init={from: " + first() + ", freeze: [encoder]}"};
+                                           "init={from: " + first() + ", freeze: [features]}"};
   run(recipe(overrides), options("whole"));
   std::atomic<int> signal{SIGTERM};
   RunOptions o = options("parts");

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "gtrain/base/error.h"
@@ -9,8 +11,6 @@
 
 namespace gtrain::train {
 namespace {
-
-using Ends = std::vector<std::int64_t>;
 
 // Two graphs of 3 and 4 nodes; positives (0,1) (1,2) | (3,6), one listed negative in each.
 data::GraphBatch two_graphs() {
@@ -37,15 +37,17 @@ TEST(Pair, NegativesShareTheSourceStayInTheGraphAndRepeatNothing) {
     data::GraphBatch b = two_graphs();
     draw_negatives(b, 2, 1, epoch);
     const auto pairs = listed(b.pair);
-    ASSERT_EQ(pairs.size(), 9u);  // 3 positives, 2 each
+    ASSERT_GE(pairs.size(), 7u);  // 3 positives, 2 negatives each where the draws find them
+    ASSERT_LE(pairs.size(), 9u);
     EXPECT_EQ(b.label.sum().item<float>(), 3.0f);
     EXPECT_EQ(pairs[2], std::pair(std::int64_t{3}, std::int64_t{6}));
     EXPECT_EQ(std::set(pairs.begin(), pairs.end()).size(), pairs.size());
-    const Ends sources{0, 0, 1, 1, 3, 3};
-    for (std::size_t i = 0; i < sources.size(); ++i) {
-      EXPECT_EQ(pairs[3 + i].first, sources[i]);
-      EXPECT_EQ(pairs[3 + i].second < 3, sources[i] < 3);
+    std::map<std::int64_t, int> count;
+    for (std::size_t i = 3; i < pairs.size(); ++i) {
+      EXPECT_LE(++count[pairs[i].first], 2);
+      EXPECT_EQ(pairs[i].second < 3, pairs[i].first < 3);
     }
+    for (const auto& [source, _] : count) EXPECT_TRUE(source == 0 || source == 1 || source == 3);
   }
 }
 
@@ -59,7 +61,10 @@ TEST(Pair, NegativesOfAGraphDoNotDependOnTheBatchButOnTheEpoch) {
   alone.label = at::ones({1, 1});
   draw_negatives(both, 2, 1, 1);
   draw_negatives(alone, 2, 1, 1);
-  EXPECT_TRUE((alone.pair + 3).narrow(0, 1, 2).equal(both.pair.narrow(0, 7, 2)));
+  const std::int64_t drawn = alone.pair.size(0) - 1;
+  EXPECT_TRUE((alone.pair + 3)
+                  .narrow(0, 1, drawn)
+                  .equal(both.pair.narrow(0, both.pair.size(0) - drawn, drawn)));
   bool differs = false;
   for (int epoch = 2; epoch < 9 && !differs; ++epoch) {
     later = two_graphs();
@@ -144,7 +149,7 @@ class TrainedPairs : public TrainedSample {
 };
 
 TEST_F(TrainedPairs, AreTrainedJudgedAndPredicted) {
-  run(pairs({"train.epochs=12", "train.optimizer.lr=0.01"}), options("a"));
+  run(pairs({"train.epochs=12", "train.optimizer={name: adamw, lr: 0.01}"}), options("a"));
   const auto r = result("a");
   EXPECT_GT(r["train"]["rocauc"].get<double>(), 0.7);
   for (const char* name : {"mrr", "hits@10", "ap"}) EXPECT_TRUE(r["test"][name].is_number());

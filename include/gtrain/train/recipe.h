@@ -133,7 +133,7 @@ struct TrainOptions {
 // Weights to start from instead of random ones (train/origin.h). Read at the first step only.
 struct InitOptions {
   std::string from;                 // a run directory or a .safetensors file
-  std::vector<std::string> fresh;   // modules that stay random: "head", "layers.0.norm_out"
+  std::vector<std::string> fresh;   // modules that stay random: "head", "layer_0.norm_out"
   std::vector<std::string> freeze;  // modules that are not trained
   void fields(base::FieldVisitor& f);
 };
