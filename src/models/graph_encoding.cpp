@@ -25,7 +25,8 @@ GraphEncoding::GraphEncoding(const nn::GraphBiasOptions& options, const Encoding
                                                 options.quirk("out_degree_twice")}));
   }
   if (options.token) {
-    token_ = register_module("token", std::make_shared<nn::GraphToken>(widths.width));
+    token_ = register_module(
+        "token", std::make_shared<nn::GraphToken>(widths.width, options.quirk("port_token_sort")));
   }
   inputs_.push_back("hop_distance");
   if (options.path == "multi_hop") inputs_.push_back("shortest_path");

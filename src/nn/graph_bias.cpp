@@ -61,9 +61,12 @@ void GraphBiasOptions::fields(base::FieldVisitor& f) {
             "padding, so distances and degrees stand one row further on; v1_padding: that row of "
             "the edge table is drawn, never trained, and added for hops and pairs without an edge, "
             "up to the batch's longest path; port_padding: hops after a path's end count as edges "
-            "of type 0, distances out of reach divide; out_degree_twice: both degree tables are "
+            "of type 0, distances out of reach divide; port_token_sort: a sort leaves tokens and "
+            "nodes of "
+            "a graph in any order, while the bias stays; out_degree_twice: both degree tables are "
             "read at the out-degree",
-     .one_of = {"padding_rows", "v1_padding", "port_padding", "out_degree_twice"}},
+     .one_of = {"padding_rows", "v1_padding", "port_padding", "port_token_sort",
+                "out_degree_twice"}},
     quirks);
   f.require(tables.matrices == 0 || tables.matrices >= hops, "tables.matrices",
             "is less than hops");

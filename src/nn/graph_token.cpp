@@ -1,13 +1,16 @@
 #include "gtrain/nn/graph_token.h"
 
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ATen.h>
+
+#include <vector>
 
 #include "gtrain/ops/gather.h"
 
 namespace gtrain::nn {
 
-GraphToken::GraphToken(std::int64_t width) { vector = parameter("vector", {1, width}); }
+GraphToken::GraphToken(std::int64_t width, bool unstable) : unstable_(unstable) {
+  vector = parameter("vector", {1, width});
+}
 
 at::Tensor GraphToken::forward(const at::Tensor& x, const at::Tensor& graph_start) {
   const std::int64_t graphs = graph_start.size(0) - 1, nodes = x.size(0);
@@ -18,19 +21,40 @@ at::Tensor GraphToken::forward(const at::Tensor& x, const at::Tensor& graph_star
     *to++ = nodes;
     for (std::int64_t i = start[g]; i < start[g + 1]; ++i) *to++ = i;
   }
+  if (unstable_) {
+    std::vector<std::int64_t> owner;
+    for (std::int64_t g = 0; g < graphs; ++g) owner.push_back(g);
+    for (std::int64_t g = 0; g < graphs; ++g) {
+      owner.insert(owner.end(), static_cast<std::size_t>(start[g + 1] - start[g]), g);
+    }
+    const at::Tensor order = std::get<1>(at::sort(at::tensor(owner, at::kLong)));
+    index.copy_(at::where(order < graphs, at::full_like(order, nodes), order - graphs));
+  }
   return ops::gather(at::cat({x, vector}), ops::row_index(index.to(x.device()), nodes + 1));
 }
 
 std::string GraphToken::script() const {
-  return "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
-         "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
+  const std::string extended =
+      "def extended(self, batch: Tensor) -> Tensor:\n"
+      "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
+      "    own = torch.arange(graphs, device=batch.device)\n"
+      "    return torch.sort(torch.cat([own, batch]))[0]\n";
+  const std::string head =
+      "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
+      "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n";
+  if (unstable_) {
+    return head +
+           "    own = torch.arange(graphs, device=batch.device)\n"
+           "    order = torch.sort(torch.cat([own, batch]))[1]\n"
+           "    every = torch.cat([self.vector.expand(graphs, -1), x])\n"
+           "    return every.index_select(0, order)\n" +
+           extended;
+  }
+  return head +
          "    every = self.vector.expand(x.size(0) + graphs, -1)\n"
          "    rows = torch.arange(x.size(0), device=x.device) + batch + 1\n"
-         "    return torch.index_copy(every, 0, rows, x)\n"
-         "def extended(self, batch: Tensor) -> Tensor:\n"
-         "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
-         "    own = torch.arange(graphs, device=batch.device)\n"
-         "    return torch.sort(torch.cat([own, batch]))[0]\n";
+         "    return torch.index_copy(every, 0, rows, x)\n" +
+         extended;
 }
 
 void GraphToken::initialise(base::Random& random) { draw_normal(vector, 0.02, random); }

@@ -163,6 +163,7 @@ nn::GraphBiasOptions port_bias(const Case& c) {
   o.tables.matrices = types;
   o.token = c.has("param.encoding.token.vector");
   o.quirks = {"port_padding"};
+  if (o.token) o.quirks.push_back("port_token_sort");
   return o;
 }
 

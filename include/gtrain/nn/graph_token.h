@@ -9,7 +9,9 @@ namespace gtrain::nn {
 
 class GraphToken final : public Layer {
  public:
-  explicit GraphToken(std::int64_t width);
+  // unstable: a quirk of GraphGPS's port, whose sort of graph ids does not keep the order of equal
+  // ones: tokens and nodes of a graph trade rows, as torch's sort happens to leave them.
+  explicit GraphToken(std::int64_t width, bool unstable = false);
   // x [N, D], graph_start int64 [G+1] on the CPU -> [N + G, D], token first in each graph.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& graph_start);
   // forward(self, x: Tensor, batch: Tensor) -> Tensor, and extended(self, batch: Tensor) -> Tensor:
@@ -18,6 +20,9 @@ class GraphToken final : public Layer {
   void initialise(base::Random& random) override;
 
   at::Tensor vector;
+
+ private:
+  bool unstable_;
 };
 
 // graph_start with one more row in each graph.
