@@ -120,8 +120,12 @@ GpsLayer::GpsLayer(const GpsOptions& o)
     : activation_(nn::activation_named(o.activation)), dropout_(o.dropout) {
   const std::int64_t d = o.width;
   if (o.local != "none") {
-    local_ = register_module("local", nn::make_local(o.local, {d, activation_, o.dropout, o.heads,
-                                                               has_gate(o.encoders)}));
+    const nn::LocalOptions local{.width = d,
+                                 .activation = activation_,
+                                 .dropout = o.dropout,
+                                 .heads = o.heads,
+                                 .gates = has_gate(o.encoders)};
+    local_ = register_module("local", nn::make_local(o.local, local));
     norm_local_ = register_module("norm_local", nn::make_norm(o.norm, d));
   }
   if (o.global != "none") {
