@@ -186,9 +186,10 @@ bool Trainer::State::finish_epoch(const EpochFigures& epoch) {
 
 void Trainer::State::note_epoch(const EpochFigures& epoch, double speed, bool evaluated) const {
   const std::string& name = metric().name;
-  std::string text =
-      fmt::format("{}epoch {}/{}  loss {:.4g}  train {} {:.4g}", options.label, progress.epoch,
-                  loop.epochs(), figure(epoch.figures, "loss"), name, figure(epoch.figures, name));
+  std::string text = fmt::format("{}epoch {}/{}  loss {:.4g}", options.label, progress.epoch,
+                                 loop.epochs(), figure(epoch.figures, "loss"));
+  const double seen = figure(epoch.figures, name);  // NaN where training does not measure it
+  if (!std::isnan(seen)) text += fmt::format("  train {} {:.4g}", name, seen);
   if (evaluated && !valid.empty()) {
     text += fmt::format("  valid {} {:.4g}{}", name, figure(valid, name),
                         progress.best_epoch == progress.epoch ? " *" : "");
