@@ -21,7 +21,7 @@ constexpr const char* kRandomScript =
     "    return torch.bitwise_xor(x, self.shifted(x, 31))\n";
 
 // {0} window, {1} random, {2} global, {3} seed. Random partners by Floyd's sampling, all rows at
-// once.
+// once; type 7 is double.
 constexpr const char* kMaskScript =
     "def pairs(self, n: int, x: Tensor) -> Tensor:\n"
     "    node = torch.arange(n, device=x.device)\n"
@@ -34,7 +34,7 @@ constexpr const char* kMaskScript =
     "    chosen = torch.zeros([n, 0], dtype=node.dtype, device=x.device)\n"
     "    for r in range(wanted):\n"
     "        last = others - wanted + r\n"
-    "        unit = self.shifted(self.row_key(key, zero + r), 11).to(torch.float64)\n"
+    "        unit = self.shifted(self.row_key(key, zero + r), 11).to(7)\n"
     "        drawn = torch.floor(unit * 1.1102230246251565e-16 * (last + 1)).to(node.dtype)\n"
     "        taken = torch.any(chosen == drawn.unsqueeze(1), 1)\n"
     "        drawn = torch.where(taken, zero + last, drawn)\n"
