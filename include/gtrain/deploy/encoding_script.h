@@ -4,6 +4,7 @@
 //
 //   random_walk  diag(P^t) as sum_j (P^a)_ij (P^b)_ji with a + b = t: half the products.  O(T n³)
 //   laplacian    eigh of each size's block, then the canonical basis.                     O(n³)
+//   hop_distance, shortest_path (not ties: search)  relaxation over all nodes.            O(n³)
 //   degree       counts.                                                                  O(E)
 //
 // Dense: graphs above kDenseNodes nodes are refused by the module itself.
