@@ -83,8 +83,7 @@ void GpsOptions::fields(base::FieldVisitor& f) {
      .doc = "what the authors' code does besides: performer_padded_length: each graph also attends "
             "to keys of zeros up to the batch's largest graph; dsvn_padded_norm: batch norm in "
             "deep_sets counts rows of zeros up to the batch's largest graph; token_shifted_edges: "
-            "edges "
-            "keep their node numbers although graph tokens have moved the rows of nodes",
+            "edges keep their node numbers although graph tokens have moved the rows of nodes",
      .one_of = {"performer_padded_length", "dsvn_padded_norm", "token_shifted_edges"}},
     quirks);
 
@@ -120,6 +119,11 @@ GpsLayer::GpsLayer(const GpsOptions& o)
     : activation_(nn::activation_named(o.activation)), dropout_(o.dropout) {
   const std::int64_t d = o.width;
   if (o.local != "none") {
+    const nn::LocalOptions local{.width = d,
+                                 .activation = activation_,
+                                 .dropout = o.dropout,
+                                 .heads = o.heads,
+                                 .gates = has_gate(o.encoders)};
     const nn::LocalOptions local{.width = d,
                                  .activation = activation_,
                                  .dropout = o.dropout,
