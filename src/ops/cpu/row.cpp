@@ -126,9 +126,17 @@ void column_sum(Index begin, Index end, Index d, const S* g, Compute<S>* sum) {
   using T = Compute<S>;
   for_columns<T>(d, [&](auto columns) {
     constexpr int V = decltype(columns)::kVectors;
+    // Blocks, so that the rounding grows with their number and length, not with the rows: a bias
+    // before a batch norm has a gradient that is exactly 0.
+    constexpr Index kBlock = 64;
     Vec<T> total[V] = {};
-    for (Index i = begin; i < end; ++i) {
-      for (int u = 0; u < V; ++u) total[u] += columns.load(g + i * d, u);
+    for (Index first = begin; first < end; first += kBlock) {
+      const Index last = first + kBlock < end ? first + kBlock : end;
+      Vec<T> part[V] = {};
+      for (Index i = first; i < last; ++i) {
+        for (int u = 0; u < V; ++u) part[u] += columns.load(g + i * d, u);
+      }
+      for (int u = 0; u < V; ++u) total[u] += part[u];
     }
     for (int u = 0; u < V; ++u) columns.store(sum, u, total[u]);
   });
