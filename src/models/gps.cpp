@@ -124,11 +124,6 @@ GpsLayer::GpsLayer(const GpsOptions& o)
                                  .dropout = o.dropout,
                                  .heads = o.heads,
                                  .gates = has_gate(o.encoders)};
-    const nn::LocalOptions local{.width = d,
-                                 .activation = activation_,
-                                 .dropout = o.dropout,
-                                 .heads = o.heads,
-                                 .gates = has_gate(o.encoders)};
     local_ = register_module("local", nn::make_local(o.local, local));
     norm_local_ = register_module("norm_local", nn::make_norm(o.norm, d));
   }
