@@ -178,6 +178,17 @@ inline std::vector<ZooCase> cases() {
                         }),
       entry<GpsOptions>("gps_performer", [&](GpsOptions& o) { o.global = "performer"; }),
       entry<GpsOptions>("gps_deep_sets", [&](GpsOptions& o) { o.global = "deep_sets"; }),
+      entry<GpsOptions>("gps_biased",
+                        [&](GpsOptions& o) {
+                          o.local = "none";
+                          o.global = "biased";
+                          o.bias.emplace();
+                        }),
+      entry<GpsOptions>("gps_gat",
+                        [&](GpsOptions& o) {
+                          o.local = "gat";
+                          o.norm = "layer";
+                        }),
       entry<GraphormerOptions>("graphormer",
                                [&](GraphormerOptions& o) {
                                  o.head = HalvingHeadOptions{0, "graph_token"};
