@@ -11,6 +11,7 @@
 #include "gtrain/encode/encoding.h"
 #include "gtrain/encode/vector_norm.h"
 #include "gtrain/graph/hop_distance.h"
+#include "gtrain/graph/shortest_path.h"
 
 namespace gtrain::golden {
 namespace {
@@ -186,6 +187,37 @@ void compare_walks(const Case& c, const std::string& key, const graph::Csr& grap
   }
 }
 
+// Types of the edges along the port's paths, the first types - 1 of them, 0 beyond.
+void compare_paths(const Case& c, const std::string& key, const graph::Csr& graph,
+                   std::int64_t types, Checker& checker) {
+  const std::string name = key + ".graphormer_bias.shortest_path_types";
+  if (!c.has(name)) return;
+  encode::ShortestPathOptions options;
+  options.ties = "search";
+  const auto inner = encode::shortest_path(graph, options);
+  const at::Tensor type = c.input(key + ".input.edge_type", at::kFloat);
+  const graph::Id n = graph.nodes();
+  at::Tensor between = at::zeros({n, n}, at::kLong), got = at::zeros({n * n, types}, at::kLong);
+  for (graph::Id t = 0; t < n; ++t) {
+    for (auto e = static_cast<std::size_t>(graph.start[static_cast<std::size_t>(t)]);
+         e < static_cast<std::size_t>(graph.start[static_cast<std::size_t>(t) + 1]); ++e) {
+      between[graph.source[e]][t] = type[graph.edge[e]];
+    }
+  }
+  for (graph::Id i = 0; i < n; ++i) {
+    const std::vector<graph::Id> hops = graph::hops_from(graph, i);
+    for (graph::Id j = 0; j < n; ++j) {
+      if (hops[static_cast<std::size_t>(j)] < 1) continue;
+      const auto path = graph::path_nodes(inner, n, i, j);
+      for (std::int64_t k = 0; k + 1 < std::min<std::int64_t>(std::ssize(path), types); ++k) {
+        const auto at = static_cast<std::size_t>(k);
+        got[i * n + j][k] = between[path[at]][path[at + 1]];
+      }
+    }
+  }
+  checker.close(name, got, c.expected(name, at::kFloat), kExact);
+}
+
 // Graphormer's integers: hops capped at types - 1, `types` where no path leads.
 void compare_graphormer(const Case& c, const std::string& key, const graph::Csr& graph,
                         Checker& checker) {
@@ -199,6 +231,7 @@ void compare_graphormer(const Case& c, const std::string& key, const graph::Csr&
   for (double& h : spatial) h = h == graph::kUnreachableByte ? types : h;
   checker.close(base + "spatial_types", tensor(spatial, 1, static_cast<std::int64_t>(n * n)),
                 c.expected(base + "spatial_types", at::kFloat), kExact);
+  if (c.has(key + ".input.edge_type")) compare_paths(c, key, graph, types, checker);
 }
 
 }  // namespace
