@@ -51,7 +51,7 @@ model:
   name: gps
   widht: 64
   layers: "10"
-  local: gin
+  local: gien
   dropout: yes
   attention_dropout: .nan
   node: {name: type, count: 0x10}
@@ -70,7 +70,7 @@ repeat: {seeds: 3}
         "r.yaml:2:68: encode[2].count: expected an integer, got 010 (leading zeros",
         "r.yaml:5:3: model.widht: unknown key (did you mean width?); known: name, width, layers",
         "r.yaml:6:11: model.layers: expected an integer, got \"10\" (write it without quotes)",
-        "r.yaml:7:10: model.local: unknown value gin (did you mean gine?); known: ",
+        "r.yaml:7:10: model.local: unknown value gien (did you mean gine?); known: ",
         "r.yaml:8:12: model.dropout: expected a number, got yes",
         "r.yaml:9:22: model.attention_dropout: expected a finite number, got .nan",
         "r.yaml:10:29: model.node.count: expected an integer, got 0x10",
@@ -156,7 +156,7 @@ TEST(FindRecipe, TakesAPathAShippedNameAndSuggestsOtherwise) {
       find_recipe(name);
       ADD_FAILURE() << "found " << name;
     } catch (const base::RecipeError& e) {
-      EXPECT_NE(std::string(e.what()).find("shipped: aqsol/gps"), std::string::npos) << e.what();
+      EXPECT_NE(std::string(e.what()).find("shipped: actor/gps"), std::string::npos) << e.what();
     }
   }
   try {

@@ -45,10 +45,9 @@ TEST(RecipeFields, EncodersReadComputedEncodings) {
 }
 
 TEST(RecipeFields, RowEncodersReadRowsPerNode) {
-  EXPECT_EQ(
-      problems_with({"encode=[{name: laplacian}]", "model.encoders[0].of=laplacian"}),
-      "command line: model.encoders[0].of=laplacian: laplacian is no row of numbers per node; "
-      "expected kind: deepset with it");
+  EXPECT_NE(problems_with({"encode=[{name: laplacian}]", "model.encoders[0].of=laplacian"})
+                .find("laplacian is no row of numbers per node; expected kind: deepset with it"),
+            std::string::npos);
   EXPECT_NE(problems_with({"encode=[{name: hop_distance}]", "model.encoders[0].of=hop_distance"}),
             "");
 }
