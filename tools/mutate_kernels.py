@@ -7,8 +7,10 @@
     tools/mutate_kernels.py --resume state.jsonl --table      # only the table of what was run
 
 A mutant is one line of src/ops/cuda/*.cu or *.cuh changed by one operator
-(mutation_operators.py). Its objects are compiled for the emulator as cmake/GtrainSimt.cmake does,
-linked with tests/cuda/<op>_test.cpp and run, first under three schedules, then under all.
+(mutation_operators.py). Objects are compiled for the emulator as cmake/GtrainSimt.cmake does,
+linked with tests/cuda/<op>_test.cpp and run, first under three schedules, then under all. Most
+mutants are tried in one build that holds them together (mutant_schema.py); one that nothing
+catches there is compiled alone and tried again, as are those that cannot be held together.
 Caught: a test fails, the emulator finds something, or the time is up. Not counted: what does not
 compile. Equivalent: the object code is the same, or tools/mutants_equivalent.txt gives a reason
 (lines `file | before | after | reason`). Prints survivors as they are found, then a table.
@@ -29,6 +31,7 @@ import sys
 import threading
 import time
 
+import mutant_schema
 import mutation_operators
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -83,10 +86,14 @@ class Bench:
                 self.ops.setdefault(op, []).append(source)
         self.seconds = {}
 
-    def compile(self, source, target, overlay=None):
+    @staticmethod
+    def command(source, target, overlay=None):
         paths = ([f"-I{overlay}"] if overlay else []) + [f"-I{ROOT}/src", f"-I{ROOT}/tests"]
         maps = [f"-ffile-prefix-map={overlay}={ROOT}/src"] if overlay else []
-        return run([CXX, *KERNEL_FLAGS, *maps, *paths, "-c", str(source), "-o", str(target)]) == 0
+        return [CXX, *KERNEL_FLAGS, *maps, *paths, "-c", str(source), "-o", str(target)]
+
+    def compile(self, source, target, overlay=None):
+        return run(self.command(source, target, overlay)) == 0
 
     def link(self, op, objects, target):
         return run([CXX, str(self.work / f"{op}_test.o"), *map(str, objects),
@@ -165,6 +172,97 @@ class Bench:
         return self.test(program, 10 * self.seconds[op] + 20, env) != 0
 
 
+class Together:
+    """Programs that hold the mutants of all sources, chosen by GTRAIN_MUTANT when they run."""
+
+    def __init__(self, bench, tasks, jobs):
+        self.bench, self.jobs = bench, jobs
+        self.work = bench.work / "together"
+        self.overlay = self.work / "src"
+        shutil.rmtree(self.work, ignore_errors=True)
+        (self.overlay / "ops/cuda").mkdir(parents=True)
+        self.number = {identity: i for i, (identity, *_) in enumerate(tasks, 1)}
+        self.sources = collections.defaultdict(list)  # file -> (number, mutant)
+        for identity, name, _, mutant in tasks:
+            self.sources[name].append((self.number[identity], mutant))
+        self.ops = sorted({op for name in self.sources for op, _ in bench.tests_of(name)})
+        self.held = set()
+        self.seconds = {}
+        self.build()
+
+    def build(self):
+        header, switch = self.work / "mutant.h", self.work / "mutant.cpp"
+        header.write_text(mutant_schema.SWITCH_HEADER)
+        switch.write_text(mutant_schema.SWITCH_SOURCE)
+        run([CXX, *HOST_FLAGS, "-c", str(switch), "-o", str(self.work / "mutant.o")])
+        left, held = {n: list(m) for n, m in self.sources.items()}, {}
+        for name in left:
+            held[name] = self.write(name, left[name])
+        pending = [s for op in self.ops for s in self.bench.ops[op]]
+        while pending:
+            with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+                messages = list(pool.map(self.compile, pending))
+            changed = self.leave_out(messages, left, held)
+            pending = [s for op in self.ops for s in self.bench.ops[op]
+                       if s.name in changed or self.bench.includes[s.name] & changed]
+        self.held = {i for places in held.values() for ids in places.values() for i in ids}
+        for op in self.ops:
+            objects = [self.work / f"{s.stem}.o" for s in self.bench.ops[op]]
+            self.bench.link(op, [*objects, self.work / "mutant.o"], self.work / op)
+            begin = time.time()
+            if self.fails(op, 0, {"GTRAIN_SIMT_SCHEDULES": "3"}, 600) or self.fails(op, 0, {}, 600):
+                raise SystemExit(f"{op}: fails with all mutants switched off")
+            self.seconds[op] = time.time() - begin
+
+    def write(self, name, mutants):
+        lines = (CUDA / name).read_text().splitlines()
+        text, held = mutant_schema.instrument(lines, mutants)
+        (self.overlay / "ops/cuda" / name).write_text("\n".join(text) + "\n")
+        return held
+
+    def compile(self, source):
+        """What the compiler says where it fails, else nothing."""
+        path = self.overlay / "ops/cuda" / source.name
+        command = self.bench.command(path if path.exists() else source,
+                                     self.work / f"{source.stem}.o", self.overlay)
+        done = subprocess.run([*command, "-include", str(self.work / "mutant.h")],
+                              capture_output=True, text=True)
+        return done.stderr if done.returncode else ""
+
+    def leave_out(self, messages, left, held):
+        """Drops the statements that errors name, else those that their notes name, else the last
+        before an error: a declaration that is now hidden in a block."""
+        changed = set()
+        for message in filter(None, messages):
+            found = re.findall(r"ops/cuda/([\w.]+):(\d+):\d+:\s+(\S+)", message)
+            wrong = {(n, int(line)) for n, line, kind in found
+                     if kind.startswith("error") and int(line) in held.get(n, {})}
+            wrong = wrong or {(n, int(line)) for n, line, _ in found if int(line) in held.get(n, {})}
+            wrong = wrong or {(n, max(before)) for n, line, kind in found if kind.startswith("error")
+                              and (before := [at for at in held.get(n, {}) if at < int(line)])}
+            if not wrong and not changed:
+                raise SystemExit(f"the mutants do not compile together:\n{message[:4000]}")
+            for name, line in wrong:
+                gone = set(held[name].get(line, []))
+                left[name] = [pair for pair in left[name] if pair[0] not in gone]
+                changed.add(name)
+        for name in changed:
+            held[name] = self.write(name, left[name])
+        return changed
+
+    def fails(self, op, number, env, limit):
+        return self.bench.test(self.work / op, limit, {**env, "GTRAIN_MUTANT": str(number)}) != 0
+
+    def catches(self, identity, name):
+        """Whether a test notices the mutant; None where it is not held."""
+        number = self.number[identity]
+        if number not in self.held:
+            return None
+        ops = [op for op, _ in self.bench.tests_of(name)]
+        return any(self.fails(op, number, env, 5 * self.seconds[op] + 10)
+                   for env in ({"GTRAIN_SIMT_SCHEDULES": "3"}, {}) for op in ops)
+
+
 def equivalents():
     path, known = ROOT / "tools/mutants_equivalent.txt", {}
     if path.exists():
@@ -194,7 +292,8 @@ def once(found, each, seed):
 
 
 def chosen(bench, options):
-    """(file name, lines, mutant) in a fixed order."""
+    """(identity, file name, lines, mutant) in a fixed order. The identity outlives changes of
+    other lines: file, operator, texts, and which of the lines that read alike."""
     files = [p for p in sorted(CUDA.glob("*.cu*")) if p.name not in INTERFACE and bench.tests_of(p.name)]
     if options.file:
         files = [p for p in files if p.name in [pathlib.Path(f).name for f in options.file]]
@@ -202,12 +301,17 @@ def chosen(bench, options):
     for path in files:
         lines = path.read_text().splitlines()
         found = list(mutation_operators.mutants(lines))
+        alike, identity = collections.Counter(), {}
+        for m in found:
+            key = f"{path.name}|{m.operator}|{m.before}|{m.after.strip()}"
+            alike[key] += 1
+            identity[m] = f"{key}|{alike[key]}"
         if options.each:
             found = once(found, options.each, f"{options.seed} {path.name}")
         if options.sample and options.sample < len(found):
             digest = hashlib.sha256(f"{options.seed} {path.name}".encode()).digest()
             found = sorted(random.Random(digest).sample(found, options.sample))
-        out += [(path.name, lines, m) for m in found]
+        out += [(identity[m], path.name, lines, m) for m in found]
     return out
 
 
@@ -253,7 +357,7 @@ def main():
     bench = Bench(options.work)
     work = chosen(bench, options)
     if options.list:
-        for name, _, m in work:
+        for _, name, _, m in work:
             print(f"{name}:{m.line + 1}: {m.operator}: {m.before}  ->  {m.after.strip()}")
         return
     if not options.table:
@@ -264,19 +368,16 @@ def main():
 
 
 def evaluate(bench, work, records, state, options):
-    ids, todo = collections.Counter(), []
-    for name, lines, m in work:
-        key = f"{name}|{m.operator}|{m.before}|{m.after.strip()}"
-        ids[key] += 1
-        identity = f"{key}|{ids[key]}"
-        if identity not in records:
-            todo.append((identity, name, lines, m))
+    todo = [task for task in work if task[0] not in records]
     ops = {op for _, name, _, _ in todo for op, _ in bench.tests_of(name)}
     bench.prepare(sorted(ops), options.jobs)
+    together = Together(bench, todo, options.jobs) if len(todo) > 50 else None
     known, lock = equivalents(), threading.Lock()
 
     def one(task):
         identity, name, lines, m = task
+        if together and together.catches(identity, name):
+            return note(task, "caught")
         folder = options.work / hashlib.sha256(identity.encode()).hexdigest()[:16]
         shutil.rmtree(folder, ignore_errors=True)
         text = "\n".join(lines[: m.line] + [m.after] + lines[m.line + 1:]) + "\n"
@@ -284,6 +385,10 @@ def evaluate(bench, work, records, state, options):
             result = bench.judge(name, text, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        note(task, result)
+
+    def note(task, result):
+        identity, name, _, m = task
         record = {"id": identity, "file": name, "line": m.line + 1, "operator": m.operator,
                   "before": m.before, "after": m.after, "result": result}
         with lock:
