@@ -11,6 +11,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/data/catalog.h"
+#include "gtrain/data/clip.h"
 #include "gtrain/data/code.h"
 #include "gtrain/data/container.h"
 #include "gtrain/data/feature.h"
@@ -44,9 +45,10 @@ std::string stamp_of(const fs::path& folder) {
 }
 
 std::string text_of(const PackRules& r) {
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", r.name, name_of(r.task), r.metric, r.split,
+  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}{}", r.name, name_of(r.task), r.metric, r.split,
                      r.add_inverse_edge, r.features, fmt::join(r.node_categories, ","),
-                     fmt::join(r.edge_categories, ","), r.classes);
+                     fmt::join(r.edge_categories, ","), r.classes,
+                     r.clip_nodes > 0 ? fmt::format("|{}", r.clip_nodes) : "");
 }
 
 void compare(const Card& card, const Folder& folder) {
@@ -135,6 +137,13 @@ PackRules rules_for(const Located& located, const DatasetOptions& options) {
   rules.node_categories = card.node_categories;
   rules.edge_categories = card.edge_categories;
   rules.classes = is_class(rules.task) ? card.classes : 0;
+  rules.clip_nodes = options.clip_nodes.value_or(0);
+  if (rules.clip_nodes > 0 && level_of(rules.task) != Level::kGraph) {
+    throw base::RecipeError(
+        fmt::format("dataset.clip_nodes: does not fit the task {}, whose labels belong to the "
+                    "nodes or pairs that it takes away; expected a graph task",
+                    name_of(rules.task)));
+  }
   return rules;
 }
 
@@ -158,6 +167,7 @@ void import_store(const Located& located, const PackRules& rules, const fs::path
     }
     add_code_structure(folder);
   }
+  if (rules.clip_nodes > 0) keep_first_nodes(folder, rules.clip_nodes);
   write_store(store, pack(folder, rules));
 }
 

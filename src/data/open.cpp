@@ -51,6 +51,18 @@ void override_task(Dataset& dataset, const DatasetOptions& options, const fs::pa
   dataset.info.task = task;
 }
 
+// A store cannot be clipped any more; it may have been when it was made.
+void refuse_larger(const Dataset& dataset, const DatasetOptions& options, const fs::path& store) {
+  if (!options.clip_nodes) return;
+  for (std::int64_t g = 0; g < dataset.graphs(); ++g) {
+    if (dataset.nodes_of(g) <= *options.clip_nodes) continue;
+    throw base::RecipeError(fmt::format(
+        "dataset.clip_nodes: {}, but graph {} of the store {} has {} nodes; expected the folder "
+        "that it was imported from",
+        *options.clip_nodes, g, store.string(), dataset.nodes_of(g)));
+  }
+}
+
 // What else a recipe may say of a ready-made store: OGB's tables, and edges as they must be.
 void override_rules(Dataset& dataset, const DatasetOptions& options, const fs::path& store) {
   DatasetInfo& info = dataset.info;
@@ -60,6 +72,7 @@ void override_rules(Dataset& dataset, const DatasetOptions& options, const fs::p
                     "expected false, or the folder that it was imported from",
                     store.string()));
   }
+  refuse_larger(dataset, options, store);
   const auto atoms = ogb_atom_categories(options.features);
   if (atoms.empty()) return;
   const auto nodes = categories_of(dataset.node_features, atoms, store.string() + " node_features");
@@ -152,6 +165,11 @@ void DatasetOptions::fields(base::FieldVisitor& f) {
     target_scaling);
   f({.key = "add_inverse_edge", .doc = "true: the files hold each undirected edge once"},
     add_inverse_edge);
+  f({.key = "clip_nodes",
+     .doc = "on import, graph tasks: of a larger graph the first nodes and the edges among them",
+     .min = 1,
+     .max = 1e9},
+    clip_nodes);
   f({.key = "task",
      .doc = "graph_ | node_ | edge_ regression | binary | class, graph_multilabel, graph_subtoken; "
             "the card's when absent"},

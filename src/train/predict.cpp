@@ -131,6 +131,7 @@ Recipe with_data(Recipe recipe, const data::DatasetOptions& data) {
   d.target_scaling = "none";  // the model's own scale is in its state
   if (d.features.empty()) d.features = own.features;
   if (!d.add_inverse_edge) d.add_inverse_edge = own.add_inverse_edge;
+  if (!d.clip_nodes && fs::path(d.path).extension() != ".h5") d.clip_nodes = own.clip_nodes;
   if (d.task.empty()) d.task = own.task;
   if (d.metric.empty()) d.metric = own.metric;
   d.transform = own.transform;

@@ -27,6 +27,7 @@ struct DatasetOptions {
   std::int64_t degree_cap = 0;
   std::string target_scaling = "none";
   std::optional<bool> add_inverse_edge;
+  std::optional<std::int64_t> clip_nodes;
   std::string task;
   std::string metric;
   std::vector<TransformOptions> transform;

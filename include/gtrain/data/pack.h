@@ -21,6 +21,7 @@ struct PackRules {
   std::string features;           // OGB's tables and "numeric" matter here
   std::vector<std::int64_t> node_categories, edge_categories;
   std::int64_t classes = 0;
+  std::int64_t clip_nodes = 0;  // what import keeps of a larger graph (data/clip.h); 0: all
 };
 
 // Category counts that card and features state together, one a column; empty where neither does.
