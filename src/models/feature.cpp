@@ -180,6 +180,15 @@ void MlpHeadOptions::fields(FieldVisitor& f) {
 
 void GraphormerHeadOptions::fields(FieldVisitor& f) { pool_field(f, pool); }
 
+void TransformHeadOptions::fields(FieldVisitor& f) {
+  pool_field(f, pool);
+  f({.key = "quirks",
+     .doc = "idle_pooler: the authors' code also holds a linear map D to D that nothing reads; it "
+            "counts as parameters",
+     .one_of = {"idle_pooler"}},
+    quirks);
+}
+
 void NodeHeadOptions::fields(FieldVisitor& f) { mlp_layers_field(f, layers); }
 
 void EdgeHeadOptions::fields(FieldVisitor& f) {

@@ -260,6 +260,10 @@ std::shared_ptr<nn::Head> make(const MlpHeadOptions& o, const HeadShape& s) {
 std::shared_ptr<nn::Head> make(const GraphormerHeadOptions& o, const HeadShape& s) {
   return std::make_shared<nn::GraphormerHead>(s.width, s.outputs, nn::pool_named(o.pool));
 }
+std::shared_ptr<nn::Head> make(const TransformHeadOptions& o, const HeadShape& s) {
+  return std::make_shared<nn::TransformHead>(s.width, s.outputs, nn::pool_named(o.pool),
+                                             s.activation, !o.quirks.empty());
+}
 std::shared_ptr<nn::Head> make(const NodeHeadOptions& o, const HeadShape& s) {
   return std::make_shared<nn::MlpHead>(s.width, s.outputs, o.layers, nn::Pool::kNone, s.activation);
 }

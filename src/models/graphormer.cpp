@@ -40,7 +40,7 @@ void GraphormerOptions::fields(base::FieldVisitor& f) {
   dropout_field(f, "activation_dropout", "inside the feed-forward block", activation_dropout);
   f({.key = "init",
      .doc = "scaled_normal: linear weights N(0, 0.02² / L), tables N(0, 0.02²), biases 0; normal: "
-            "all N(0, 0.02²) but the head's; own: each layer's usual distribution",
+            "all N(0, 0.02²); own: each layer's usual distribution",
      .one_of = {"scaled_normal", "normal", "own"}},
     init);
   f({.key = "node", .doc = "raw node columns to vectors", .required = true}, node);
@@ -109,7 +109,6 @@ class Graphormer final : public Model {
     const double deviation = 0.02, linear = scaled ? deviation / std::sqrt(options_.layers) : 0.02;
     const at::NoGradGuard guard;
     for (const auto& entry : named_modules("", false)) {
-      if (!scaled && entry.key().starts_with("head")) continue;
       torch::nn::Module* module = entry.value().get();
       if (const auto* l = dynamic_cast<nn::Linear*>(module)) {
         nn::draw_normal(l->weight, linear, random);

@@ -130,6 +130,35 @@ std::string GraphormerHead::script() const {
                      pool_script(pool_), layers_script());
 }
 
+TransformHead::TransformHead(std::int64_t width, std::int64_t outputs, Pool pool,
+                             Activation activation, bool idle)
+    : Head(pool, activation, false), activation_(activation) {
+  if (idle) register_module("idle", std::make_shared<Linear>(width, width));
+  transform_ = register_module("transform", std::make_shared<Linear>(width, width));
+  norm_ = register_module("norm", std::make_shared<LayerNorm>(width));
+  out_ = register_module("out", std::make_shared<Linear>(width, outputs, false));
+  offset_ = parameter("offset", {1});
+}
+
+at::Tensor TransformHead::forward(const at::Tensor& x, const HeadInput& input) {
+  Context evaluation;  // layer norm is the same in training
+  const at::Tensor h = activate(transform_->forward(pool_rows(x, input.graph_start, pool_)),
+                                activation_);  // [G, D]
+  return out_->forward(norm_->forward(h, {}, {}, 0.0, evaluation)) + offset_;
+}
+
+std::string TransformHead::script() const {
+  return fmt::format(
+      "{}{}    h = {}\n"
+      "    return self.out.forward(self.norm.forward(h, batch)) + self.offset\n",
+      kForward, pool_script(pool_), script_of(activation_, "self.transform.forward(h)"));
+}
+
+void TransformHead::initialise(base::Random&) {
+  const at::NoGradGuard guard;
+  offset_.zero_();
+}
+
 EdgeHead::EdgeHead(const Shape& shape, Decode decode, Activation activation)
     : Head(Pool::kNone, activation, true), decode_(decode) {
   const bool dot = decode == Decode::kDot;

@@ -133,5 +133,35 @@ TEST(Graphormer, ParameterCountsAreThePublishedOnes) {
   }
 }
 
+TEST(Graphormer, SecondVersionHasThePublishedMillionsOnlyWithALayerNothingReads) {
+  GraphormerOptions o;
+  o.layers = 12;
+  o.width = o.hidden = 768;
+  o.heads = 32;
+  o.norm = "after";
+  o.input_norm = true;
+  o.final_norm = false;
+  o.init = "normal";
+  o.node = MergedOptions{4609, 512};
+  o.bias.degrees = 512;
+  o.bias.hops = 5;
+  o.bias.tables = {512, 1537, 512, 128};
+  o.bias.quirks = {"padding_rows"};
+  o.head = TransformHeadOptions{"graph_token", {"idle_pooler"}};
+  Signature s = with_pairs({});
+  s.outputs = 1;
+  s.node_categories = {119, 5, 12, 12, 10, 6, 6, 2, 2};
+  s.edge_categories = {5, 6, 2};
+  s.node_width = 9;
+  s.edge_width = 3;
+  const auto m = build(ModelOptions(o), s);
+  EXPECT_EQ(parameter_count(*m), 48268097);
+  initialise(*m, 3);
+  EXPECT_NEAR(m->named_parameters()["head.transform.weight"].std().item<double>(), 0.02, 1e-3);
+  EXPECT_EQ(m->named_parameters()["head.transform.bias"].abs().max().item<double>(), 0);
+  o.head = TransformHeadOptions{};
+  EXPECT_EQ(parameter_count(*build(ModelOptions(o), s)), 48268097 - 768 * 769);
+}
+
 }  // namespace
 }  // namespace gtrain::models

@@ -193,6 +193,12 @@ inline std::vector<ZooCase> cases() {
                                [&](GraphormerOptions& o) {
                                  o.head = HalvingHeadOptions{0, "graph_token"};
                                }),
+      entry<GraphormerOptions>("graphormer_post_norm",
+                               [&](GraphormerOptions& o) {
+                                 o.norm = "after";
+                                 o.bias.path = "single_hop";
+                                 o.head = TransformHeadOptions{};
+                               }),
       entry<GtOptions>("gt",
                        [&](GtOptions& o) {
                          o.encoders = {vectors, roles};

@@ -57,6 +57,27 @@ TEST(GraphormerHead, NormalisesNodesBeforeItPools) {
   EXPECT_LT(support::distance(head->forward(x, {b.graph_start, {}}), want), 1e-12);
 }
 
+TEST(TransformHead, IsLinearGeluNormThenALinearMapAndOneNumber) {
+  const auto b = support::pack({support::path(4), support::edgeless(2)});
+  const auto head = support::ready(std::make_shared<nn::TransformHead>(
+      6, 3, nn::Pool::kGraphToken, nn::Activation::kGelu, true));
+  const at::Tensor x = at::randn({6, 6}, at::kDouble);
+  const auto p = head->named_parameters();
+  EXPECT_EQ(p["offset"].item<double>(), 0);
+  {
+    const at::NoGradGuard guard;
+    p["offset"].fill_(0.75);
+  }
+  const at::Tensor h = at::gelu(affine(*head, "transform", at::stack({x[0], x[4]})));
+  const at::Tensor unit = (h - h.mean(1, true)) / at::sqrt(h.var(1, false).unsqueeze(1) + 1e-5);
+  const at::Tensor want = at::matmul(unit, p["out.weight"].t()) + 0.75;
+  const at::Tensor got = head->forward(x, {b.graph_start, {}});
+  EXPECT_LT(support::distance(got, want), 1e-12);
+  got.sum().backward();
+  EXPECT_FALSE(p["idle.weight"].grad().defined());
+  EXPECT_EQ(p["idle.weight"].sizes(), p["transform.weight"].sizes());
+}
+
 TEST(EdgeHead, MultipliesTheEndsOrReadsBoth) {
   using nn::EdgeHead;
   const at::Tensor x = at::randn({5, 6}, at::kDouble);

@@ -187,6 +187,16 @@ struct GraphormerHeadOptions {
   std::string pool = "graph_token";
   void fields(base::FieldVisitor& f);
 };
+// Graph head of Graphormer's second version: pool, Linear D -> D, activation, layer norm, Linear to
+// C without bias, plus one number.
+struct TransformHeadOptions {
+  static constexpr std::string_view kName = "transform";
+  static constexpr std::string_view kDoc =
+      "pool, linear D to D, activation, layer norm, linear to C without bias, plus one number";
+  std::string pool = "graph_token";
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
 // Edge head, per asked pair of nodes (u, v). dot: the same layers without pooling and with D
 // outputs, then h_u . h_v (C = 1); concat: the layers on [h_u | h_v].
 struct EdgeHeadOptions {
@@ -199,7 +209,7 @@ struct EdgeHeadOptions {
   void fields(base::FieldVisitor& f);
 };
 using HeadOptions = std::variant<HalvingHeadOptions, MlpHeadOptions, GraphormerHeadOptions,
-                                 NodeHeadOptions, EdgeHeadOptions>;
+                                 TransformHeadOptions, NodeHeadOptions, EdgeHeadOptions>;
 
 // Name of the encoding an encoder reads.
 const std::string& encoding_of(const EncoderOptions& options);

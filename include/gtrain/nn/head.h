@@ -69,6 +69,24 @@ class GraphormerHead final : public Head {
   std::shared_ptr<LayerNorm> norm_;  // "norm"
 };
 
+// Head of Graphormer's second version, fairseq's for masked tokens: pool, LN(activation(Linear
+// D -> D)), then Linear D -> C without bias and one learned number for all C. `idle`: its code also
+// holds a Linear D -> D that nothing reads; it counts as parameters and takes no gradient.
+class TransformHead final : public Head {
+ public:
+  TransformHead(std::int64_t width, std::int64_t outputs, Pool pool, Activation activation,
+                bool idle);
+  at::Tensor forward(const at::Tensor& x, const HeadInput& input) override;
+  std::string script() const override;
+  void initialise(base::Random& random) override;
+
+ private:
+  Activation activation_;
+  std::shared_ptr<Linear> transform_, out_;  // and "idle"
+  std::shared_ptr<LayerNorm> norm_;
+  at::Tensor offset_;  // [1], starts at 0
+};
+
 // GraphGym's inductive_edge head for pairs (u, v). kDot: MlpHead's layers with D outputs on every
 // node, then h_u . h_v, one output; kConcat: the layers, 2D wide, on [x_u | x_v].
 class EdgeHead final : public Head {
