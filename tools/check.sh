@@ -112,6 +112,11 @@ check_leftovers() {
   done < <(files "$text" | xargs grep -nHE -- "$path" | cut -c1-160)
 }
 
+check_recipe_lists() {
+  local out
+  out=$(tools/recipe_lists.py --check 2>&1) || offence "$out"
+}
+
 check_scripts() {
   local file out
   while IFS= read -r file; do
@@ -144,6 +149,7 @@ check_mirror
 check_sizes
 check_leftovers
 check_scripts
+check_recipe_lists
 check_bundled_data
 if ((offences)); then
   printf 'check: %d offences\n' "$offences"
