@@ -4,6 +4,7 @@
     tools/mutate_kernels.py --file row.cu                     # every mutant of one source
     tools/mutate_kernels.py --each operator --jobs 2          # each operator once on every line
     tools/mutate_kernels.py --sample 40 --seed 1 --jobs 2     # 40 mutants of each source
+    tools/mutate_kernels.py --resume state.jsonl --again      # those that survived once more
     tools/mutate_kernels.py --resume state.jsonl --table      # only the table of what was run
 
 A mutant is one line of src/ops/cuda/*.cu or *.cuh changed by one operator
@@ -159,8 +160,10 @@ class Bench:
                     same = same and target.read_bytes() == self.object_of(source).read_bytes()
                 objects.append(target)
             program = folder / op
-            if same or not self.link(op, objects, program):
+            if same:
                 continue
+            if not self.link(op, objects, program):
+                return "invalid"
             if self.fails(op, program, {"GTRAIN_SIMT_SCHEDULES": "3"}):
                 return "caught"
             programs.append((op, program))
@@ -273,6 +276,12 @@ def equivalents():
     return known
 
 
+def unexplained(record, known):
+    """Whether a record is of a survivor for which no reason is given."""
+    return (record is not None and record["result"] == "survived"
+            and (record["file"], record["before"], record["after"].strip()) not in known)
+
+
 def once(found, each, seed):
     """One mutant, drawn by the seed, for each operator on each line, or for each line. The latter
     are among the former, so that a run by line is the beginning of a run by operator."""
@@ -345,6 +354,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--resume", type=pathlib.Path, help="file of results; what is in it is not run")
+    parser.add_argument("--again", action="store_true",
+                        help="run only the recorded survivors without a reason")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/mutants")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--table", action="store_true", help="print the table and stop")
@@ -356,6 +367,11 @@ def main():
         records = {r["id"]: r for r in map(json.loads, state.read_text().splitlines())}
     bench = Bench(options.work)
     work = chosen(bench, options)
+    if options.again:
+        known = equivalents()
+        work = [task for task in work if unexplained(records.get(task[0]), known)]
+        for task in work:
+            del records[task[0]]
     if options.list:
         for _, name, _, m in work:
             print(f"{name}:{m.line + 1}: {m.operator}: {m.before}  ->  {m.after.strip()}")

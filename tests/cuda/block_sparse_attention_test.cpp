@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/tile_case.h"
@@ -65,29 +67,42 @@ struct Problem {
   int heads = 1, width = 8;
   double dropout = 0, spread = 1, shift = 0;  // shift: added to the first channel of q and k
   int gap = 0;
+  std::string shifted;  // the matrix that begins off the 16-byte grid
+  std::string gapped;   // the one with an element more between its rows
+};
+
+// Rows of a matrix on the host; `at`: where it begins on the device.
+template <class S>
+struct Matrix {
+  int rows = 0, stride = 0, at = 0;
+  std::vector<S> values;
 };
 
 template <class S>
 struct Case {
   Problem p;
-  int channels, stride;
-  std::vector<S> q, k, v, dout;
-  explicit Case(const Problem& problem) : p(problem) {
-    channels = p.heads * p.width;
-    stride = channels + p.gap;
-    fill(q, p.pairs.rows, 1, p.spread, p.shift);
-    fill(k, p.pairs.columns, 2, p.spread, std::abs(p.shift));
-    fill(v, p.pairs.columns, 3, 1, 0);
-    fill(dout, p.pairs.rows, 4, 1, 0);
+  int channels;
+  Matrix<S> q, k, v, dout;
+  explicit Case(const Problem& problem) : p(problem), channels(p.heads * p.width) {
+    q = filled("q", p.pairs.rows, 1, p.spread, p.shift);
+    k = filled("k", p.pairs.columns, 2, p.spread, std::abs(p.shift));
+    v = filled("v", p.pairs.columns, 3, 1, 0);
+    dout = filled("dout", p.pairs.rows, 4, 1, 0);
   }
-  void fill(std::vector<S>& to, int rows, std::uint64_t stream, double scale, double shift) {
-    for (int i = 0; i < rows * stride; ++i) {
-      const double more = i % stride % p.width == 0 ? shift : 0;
-      to.push_back(from_float<S>(static_cast<compute_t<S>>(scale * noise(stream, i) + more)));
+  Matrix<S> empty(const std::string& name, int rows) const {
+    return {rows, channels + p.gap + (p.gapped == name ? 1 : 0), p.shifted == name ? 1 : 0, {}};
+  }
+  Matrix<S> filled(const std::string& name, int rows, std::uint64_t stream, double scale,
+                   double shift) const {
+    Matrix<S> m = empty(name, rows);
+    for (int i = 0; i < rows * m.stride; ++i) {
+      const double more = i % m.stride % p.width == 0 ? shift : 0;
+      m.values.push_back(from_float<S>(static_cast<compute_t<S>>(scale * noise(stream, i) + more)));
     }
+    return m;
   }
-  double at(const std::vector<S>& from, int row, int h, int c) const {
-    return to_float(from[row * stride + h * p.width + c]);
+  double at(const Matrix<S>& from, int row, int h, int c) const {
+    return to_float(from.values[row * from.stride + h * p.width + c]);
   }
   double scale() const { return 1 / std::sqrt(static_cast<double>(p.width)); }
 };
@@ -170,8 +185,34 @@ struct Tiles {
   }
 };
 
+// Matrices on the device: of the case, or to be written.
 template <class S>
-Result run(Device& device, const Case<S>& c, simt::Banks* banks = nullptr) {
+struct Operand {
+  Matrix<S> host;
+  simt::Buffer<S> buffer;
+  S* data;
+  Operand(Device& device, Matrix<S> matrix, const std::string& name) : host(std::move(matrix)) {
+    if (host.values.empty()) {
+      buffer = device.output<S>(host.at + host.rows * host.stride, name);
+    } else {
+      std::vector<S> values(host.at, S{});
+      values.insert(values.end(), host.values.begin(), host.values.end());
+      buffer = device.input(values, name);
+    }
+    data = buffer.data() + host.at;
+  }
+  std::vector<double> read(int width) const {
+    return rows(buffer.read_any(), host.at, host.rows, host.stride, width);
+  }
+};
+
+struct Measured {
+  simt::Traffic q, k, dout;
+  simt::Banks banks;
+};
+
+template <class S>
+Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
   using A = compute_t<S>;
   const Problem& p = c.p;
   const int n = p.pairs.rows, m = p.pairs.columns;
@@ -179,43 +220,49 @@ Result run(Device& device, const Case<S>& c, simt::Banks* banks = nullptr) {
   const Pairs back = transposed(p.pairs, pair);
   const Tiles by_row(device, p.pairs), by_column(device, back);
   const auto pairs = device.input(pair, "pair");
-  const auto q = device.input(c.q, "q"), k = device.input(c.k, "k"), v = device.input(c.v, "v");
-  const auto dout = device.input(c.dout, "dout");
-  const auto out = device.output<S>(n * c.stride, "out"), dq = device.output<S>(n * c.stride, "dq");
-  const auto dk = device.output<S>(m * c.stride, "dk"), dv = device.output<S>(m * c.stride, "dv");
+  const Operand<S> q(device, c.q, "q"), k(device, c.k, "k"), v(device, c.v, "v");
+  const Operand<S> dout(device, c.dout, "dout"), out(device, c.empty("out", n), "out");
+  const Operand<S> dq(device, c.empty("dq", n), "dq"), dk(device, c.empty("dk", m), "dk");
+  const Operand<S> dv(device, c.empty("dv", m), "dv");
   const auto lse = device.output<A>(n * p.heads, "lse");
   const auto delta = device.output<A>(n * p.heads, "delta");
   BlockSparseAttention a;
   a.storage = Kind<S>::kStorage;
   a.heads = p.heads;
   a.width = p.width;
-  a.q = q.data();
-  a.k = k.data();
-  a.v = v.data();
-  a.q_stride = a.k_stride = a.v_stride = a.out_stride = c.stride;
+  a.q = q.data;
+  a.k = k.data;
+  a.v = v.data;
+  a.q_stride = q.host.stride;
+  a.k_stride = k.host.stride;
+  a.v_stride = v.host.stride;
+  a.out_stride = out.host.stride;
   a.scale = c.scale();
   a.threshold = ops::detail::drop_threshold(p.dropout);
-  a.keep_scale = 1 / (1 - p.dropout);
+  a.keep_scale = p.dropout > 0 ? 1 / (1 - p.dropout) : kNotRead;
   a.key = 55;
   a.by_row = by_row.view(nullptr);
-  a.out = out.data();
+  a.out = out.data;
   a.lse = lse.data();
   block_sparse_attention_forward(a, nullptr);
   BlockSparseAttentionGradient g;
-  g.dout = dout.data();
+  g.dout = dout.data;
   g.delta = delta.data();
-  g.dq = dq.data();
-  g.dk = dk.data();
-  g.dv = dv.data();
-  g.dout_stride = g.dq_stride = g.dk_stride = g.dv_stride = c.stride;
+  g.dq = dq.data;
+  g.dk = dk.data;
+  g.dv = dv.data;
+  g.dout_stride = dout.host.stride;
+  g.dq_stride = dq.host.stride;
+  g.dk_stride = dk.host.stride;
+  g.dv_stride = dv.host.stride;
   g.by_column = by_column.view(pairs.data());
   block_sparse_attention_backward(a, g, nullptr);
-  if (banks != nullptr) *banks = device.banks();
-  return {rows(out.read_any(), 0, n, c.stride, c.channels),
-          rows(lse.read_any(), 0, n, p.heads, p.heads),
-          rows(dq.read_any(), 0, n, c.stride, c.channels),
-          rows(dk.read_any(), 0, m, c.stride, c.channels),
-          rows(dv.read_any(), 0, m, c.stride, c.channels)};
+  if (measured != nullptr) {
+    *measured = {device.loads(q.buffer), device.loads(k.buffer), device.loads(dout.buffer),
+                 device.banks()};
+  }
+  return {out.read(c.channels), rows(lse.read_any(), 0, n, p.heads, p.heads), dq.read(c.channels),
+          dk.read(c.channels), dv.read(c.channels)};
 }
 
 template <class S>
@@ -223,7 +270,7 @@ void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2, do
   const Case<S> c(problem);
   const Result wanted = expected(c);
   const double tolerance = slack * Kind<S>::kTolerance;
-  for (int i = 0; i < schedules; ++i) {
+  for (int i = 0; i < schedules_of(schedules); ++i) {
     Device device(seed + i);
     const Result found = run(device, c);
     expect_near(found.out, wanted.out, tolerance, "out");
@@ -264,6 +311,19 @@ TYPED_TEST(BlockSparseAttentionCuda, SharesManyTilesAmongTheWarps) {
   check<TypeParam>(p);
 }
 
+TYPED_TEST(BlockSparseAttentionCuda, TakesEachMatrixOffTheVectorGrid) {
+  for (const char* name : {"q", "k", "v", "out", "dout", "dq", "dk", "dv"}) {
+    SCOPED_TRACE(name);
+    Problem p;
+    p.pairs = odd_pairs(6, 7);
+    p.shifted = name;
+    check<TypeParam>(p);
+    p.shifted = "";
+    p.gapped = name;
+    check<TypeParam>(p);
+  }
+}
+
 TYPED_TEST(BlockSparseAttentionCuda, IsTheSameUnderFiftySchedules) {
   Problem p;
   p.pairs = odd_pairs(17, 70);
@@ -299,11 +359,39 @@ TEST(BlockSparseAttentionCudaMemory, ProductsMeetInNoBank) {
   p.width = 64;
   const Case<bf16> c(p);
   Device device(5, {true});
-  simt::Banks banks;
-  run(device, c, &banks);
+  Measured m;
+  run(device, c, &m);
   // What there is comes from adding up the warps, once a window: fragments go to it two by two.
-  EXPECT_LT(static_cast<double>(banks.conflicts()), 0.25 * static_cast<double>(banks.ideal))
+  EXPECT_LT(static_cast<double>(m.banks.conflicts()), 0.25 * static_cast<double>(m.banks.ideal))
       << device.traffic_report();
+  for (const simt::Traffic& t : {m.q, m.k, m.dout}) {
+    EXPECT_EQ(t.sectors, t.ideal);
+    EXPECT_GE(t.sectors, 12 * t.requests);  // 16 bytes a lane
+  }
+}
+
+TEST(BlockSparseAttentionCudaMemory, BlocksAskForWhatTheirTilesNeed) {
+  Problem p;
+  p.pairs = odd_pairs(17, 40);
+  p.heads = 2;
+  p.width = 64;
+  const std::size_t row = 144, columns = 4 * 2 * 32 * 4;
+  Device device;
+  run(device, Case<bf16>(p));
+  const auto blocks_of = [&](unsigned blocks, int lefts) {
+    return simt::Launch{blocks, 1, 1, 128, (lefts * 16 + 4 * 2 * 32) * row + columns};
+  };
+  EXPECT_EQ(device.launches(),
+            (std::vector<simt::Launch>{blocks_of(4, 1), blocks_of(4, 2), blocks_of(6, 2)}));
+}
+
+TEST(BlockSparseAttentionCudaWidths, AreLimitedByTheStorage) {
+  for (const Storage storage : {Storage::kFloat, Storage::kBFloat16, Storage::kHalf}) {
+    EXPECT_TRUE(block_sparse_attention_runs(storage, 128));
+    EXPECT_FALSE(block_sparse_attention_runs(storage, 129));
+  }
+  EXPECT_TRUE(block_sparse_attention_runs(Storage::kDouble, 48));
+  EXPECT_FALSE(block_sparse_attention_runs(Storage::kDouble, 49));
 }
 
 TEST(BlockPattern, PacksTheColumnsOfAWindow) {

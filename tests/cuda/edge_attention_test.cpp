@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "cuda/sparse_case.h"
 #include "support/simt/schedule.h"
 
@@ -228,6 +230,7 @@ TEST(EdgeAttention, MergesAHubFromItsParts) {
   expect_law<float>(with(hub_pairs(12, 70), 3, 8, 16));
   expect_law<float>(with(hub_pairs(5, 520), 1, 4, 256), 1);
   expect_law<double>(with(hub_pairs(12, 70), 2, 5, 7), 1);
+  expect_law<float>(with(hub_pairs(4, 9), 3, 48, 4), 1);  // more channels than a block has threads
 }
 
 TEST(EdgeAttention, NeedsNoWorkList) {
@@ -315,6 +318,18 @@ TEST(EdgeAttention, ReadsWholeSectors) {
   for (const auto* m : {&call.w, &call.dedge}) {
     EXPECT_EQ(device.stores(m->buffer).ratio(), 1);
     EXPECT_LT(device.stores(m->buffer).requests, static_cast<std::uint64_t>(m->rows));
+  }
+}
+
+TEST(EdgeAttention, LaunchesAWarpForEachItemAndItsHeads) {
+  for (const auto& [heads, width, y] :
+       {std::tuple{8, 16, 1u}, {2, 64, 1u}, {1, 128, 1u}, {9, 16, 2u}, {4, 64, 2u}}) {
+    const Case c = with(some_pairs(), heads, width, 0);
+    const Inputs x = inputs_of<float>(c);
+    simt::Device device;
+    Call<float>(device, c, x).results();
+    const simt::Launch by_row{3, y, 1, 128, 0}, by_column{2, y, 1, 128, 0};
+    EXPECT_EQ(device.launches(), (std::vector<simt::Launch>{by_row, by_row, by_column}));
   }
 }
 

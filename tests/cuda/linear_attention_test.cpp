@@ -233,7 +233,7 @@ template <class S>
 void expect_case(const Case<S>& c, std::uint64_t seed, int schedules = 1) {
   const Result reference = expected(c);
   const double tolerance = Kind<S>::kTolerance * (sizeof(S) == 2 ? 1 : 4);
-  for (int i = 0; i < schedules; ++i) {
+  for (int i = 0; i < schedules_of(schedules); ++i) {
     Device device(seed + i);
     const Result found = run(device, c);
     expect_near(found.out, reference.out, tolerance, "out");
@@ -265,7 +265,7 @@ TYPED_TEST(LinearAttentionCuda, TakesAllWidthsAndNumbersOfFeatures) {
   Problem p;
   p.sizes = {3, 6};
   for (const auto& [width, features] :
-       {std::pair{1, 1}, {13, 16}, {16, 31}, {20, 65}, {64, 32}, {80, 12}}) {
+       {std::pair{1, 1}, {13, 16}, {16, 31}, {20, 65}, {64, 32}, {80, 12}, {128, 5}, {2, 200}}) {
     if (!linear_attention_runs(Kind<TypeParam>::kStorage, width)) continue;
     SCOPED_TRACE(width);
     p.width = width;
@@ -304,6 +304,23 @@ TYPED_TEST(LinearAttentionCuda, PaddedKeysHoldTheMaximumAtZero) {
   expect_case(c, 2);
 }
 
+// All u lie where 2^-u is beyond float: nothing but the maximum may be taken away from them.
+TYPED_TEST(LinearAttentionCuda, BearsMaximaFarBelowZero) {
+  Problem p;
+  p.sizes = {3, 2, 0};
+  p.width = 1;
+  p.features = 2;
+  Case<TypeParam> c(p);
+  for (auto& w : c.projection) w = -80 - std::abs(w);
+  for (int i = 0; i < c.total; ++i) {
+    for (const int operand : {0, 1}) {
+      c.qkv[i * c.stride + operand] =
+          from_float<TypeParam>(static_cast<compute_t<TypeParam>>(1.5 + 0.25 * (i % 3)));
+    }
+  }
+  expect_case(c, 2);
+}
+
 TYPED_TEST(LinearAttentionCuda, IsTheSameUnderFiftySchedules) {
   Problem p;
   p.sizes = {2, 35};
@@ -326,6 +343,40 @@ TEST(LinearAttentionCudaRange, KeepsSmallExponentialsBesideLargeOnes) {
   p.spread = 12;
   p.eps = 1e-4;
   check<double>(p);
+}
+
+TEST(LinearAttentionCudaMemory, BlocksAskForWhatTheirTilesNeed) {
+  Problem p;
+  p.sizes = {3, 66};
+  p.heads = 3;
+  p.features = 64;
+  const auto launches = [&](int width) {
+    p.width = width;
+    Device device;
+    run(device, Case<float>(p));
+    return device.launches();
+  };
+  const auto expected = [](unsigned slices, std::size_t stride) {  // pieces of 128 rows
+    const std::size_t bytes = 4 * (192 * stride + 4 * 32 * 20 + 64 + 4 * 32);
+    return std::vector<simt::Launch>{{6, 1, slices, 128, bytes},  {6, 1, 1, 128, 16},
+                                     {12, slices, 1, 128, bytes}, {12, slices, 1, 128, bytes},
+                                     {6, 1, slices, 128, bytes},  {6, 1, 1, 128, 0},
+                                     {12, slices, 1, 128, bytes}};
+  };
+  EXPECT_EQ(launches(16), expected(1, 20));
+  EXPECT_EQ(launches(17), expected(1, 20));
+  p.features = 2;
+  EXPECT_EQ(launches(64), expected(1, 68));
+  EXPECT_EQ(launches(65), expected(2, 68));
+}
+
+TEST(LinearAttentionCudaWidths, AreLimitedByTheStorage) {
+  for (const Storage storage : {Storage::kFloat, Storage::kBFloat16, Storage::kHalf}) {
+    EXPECT_TRUE(linear_attention_runs(storage, 128));
+    EXPECT_FALSE(linear_attention_runs(storage, 129));
+  }
+  EXPECT_TRUE(linear_attention_runs(Storage::kDouble, 64));
+  EXPECT_FALSE(linear_attention_runs(Storage::kDouble, 65));
 }
 
 TEST(LinearPlan, CutsGraphsInPieces) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "cuda/sparse_case.h"
 #include "support/simt/schedule.h"
 
@@ -302,6 +304,8 @@ TEST(MessageKernels, MergeAHubFromItsParts) {
   expect_messages<float>(case_of(hub_pairs(12, 70), 12, 16));
   expect_messages<float>(case_of(hub_pairs(5, 520), 4, 256));
   expect_messages<double>(case_of(hub_pairs(12, 70), 5, 7));
+  expect_messages<float>(
+      case_of(hub_pairs(4, 9), 150, 4));  // more channels than a block has threads
 }
 
 TEST(MessageKernels, NeedNoWorkList) {
@@ -384,6 +388,22 @@ TEST(MessageKernels, LoadSixteenBytesALane) {
   };
   EXPECT_LT(2 * requests(c, gine), requests(scalar, gine));
   EXPECT_LT(2 * requests(c, weighted), requests(scalar, weighted));
+}
+
+TEST(MessageKernels, LaunchAWarpForEachItemAndItsChannels) {
+  for (const auto& [width, y, lanes] :
+       {std::tuple{128, 1u, 32u}, {132, 2u, 32u}, {16, 1u, 4u}, {12, 1u, 4u}}) {
+    const Case c = case_of(square_pairs(), width, 0);
+    GineInputs in{uniform(1, c.pairs.rows * c.width), uniform(2, c.pairs.count() * c.width),
+                  uniform(3, c.pairs.rows * c.width)};
+    simt::Device device;
+    run_gine<float>(device, c, in);
+    const simt::Launch by_row{3, y, 1, 128, 0};
+    const unsigned edges = 128 / lanes, count = static_cast<unsigned>(c.pairs.count());
+    EXPECT_EQ(device.launches(), (std::vector<simt::Launch>{
+                                     by_row, {(count + edges - 1) / edges, y, 1, 128, 0}, by_row}))
+        << width;
+  }
 }
 
 TEST(MessageKernels, AreTheSameUnderFiftySchedules) {

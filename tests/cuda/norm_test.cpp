@@ -26,7 +26,7 @@ struct Case {
   std::size_t rows, width, groups;
   std::vector<S> x, residual, g;
   std::vector<A> weight, bias;
-  Mask mask;
+  Mask mask{0, kNotRead, 0};
 
   Case(Starts s, std::size_t d, Options o)
       : options(o),
@@ -354,9 +354,29 @@ TEST(NormKernelFloat, KeepsTheVarianceFarFromZero) {
 TEST(NormKernelFloat, NormalisesWideRowsInFewerWarps) {
   const auto largest = static_cast<std::size_t>(kLayerNormWidth<float>);
   for (const std::size_t width :
-       {std::size_t{3100}, std::size_t{6200}, std::size_t{12300}, largest}) {
+       {std::size_t{3100}, std::size_t{6200}, std::size_t{11000}, largest}) {
     const Case<float> c({0, 5}, width, {Kind::kLayer, true, 0});
     simt::for_each_schedule(1, [&](simt::Device& device) { c.run(device); });
+  }
+}
+
+// Lanes of a row, rows of a block, and the block's rows in shared memory.
+TEST(NormKernelFloat, ShapesBlocksByTheWidthOfARow) {
+  struct Shape {
+    std::size_t width;
+    unsigned blocks, threads;
+    std::size_t rows;
+  };
+  for (const auto& [width, blocks, threads, rows] :
+       {Shape{4, 1, 128, 128}, {8, 2, 128, 64}, {9, 9, 128, 8}, {128, 18, 128, 4}}) {
+    const Case<float> c({0, 70}, width, {Kind::kLayer, true, 0});
+    simt::Device device;
+    const auto b = c.buffers(device);
+    c.forward(b, true);
+    EXPECT_EQ(device.launches(),
+              (std::vector<simt::Launch>{{blocks, 1, 1, threads, 4 * rows * width}}));
+    c.backward(b, true);
+    EXPECT_EQ(device.launches().back(), (simt::Launch{blocks, 1, 1, threads, 0}));
   }
 }
 

@@ -84,10 +84,13 @@ inline Starts starts_of(const std::vector<std::int64_t>& sizes) {
 // Segments that are empty, of one row, end at a chunk's border, cross one, fill several chunks.
 inline Starts odd_starts() { return starts_of({0, 3, 0, 0, 13, 1, 15, 17, 0, 50, 0}); }
 
+constexpr double kNotRead = 7;  // the scale of dropout where there is none
+
 inline double keep_factor(std::uint32_t threshold, double keep_scale, std::uint64_t key,
                           std::size_t row, std::size_t column) {
   const std::uint64_t stream = ops::detail::row_key(key, row);
   const auto drawn = ops::detail::draw<std::uint32_t>(stream, static_cast<std::uint32_t>(column));
+  if (threshold == 0) return 1;
   return drawn < threshold ? 0 : keep_scale;
 }
 

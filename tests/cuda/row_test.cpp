@@ -42,7 +42,7 @@ struct Case {
   std::vector<S> x, residual, g;
   std::vector<A> bias;
   Doubles y, dx, dbias;
-  Mask mask;
+  Mask mask{0, kNotRead, 0};
 
   Case(std::size_t n, std::size_t d, Options o)
       : rows(n),

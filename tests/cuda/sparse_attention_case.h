@@ -11,6 +11,7 @@
 namespace gtrain::ops::cuda::test {
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+inline constexpr double kNotRead = 7;  // the scale of dropout where there is none
 inline constexpr std::uint64_t kKey = 0x1234567890abcdefULL;
 
 struct Case {
@@ -165,7 +166,7 @@ struct Call {
     if (c.type_bias) a.type_bias = type_bias.data();
     a.scale = static_cast<compute_t<S>>(scale_of(c));
     a.threshold = ops::detail::drop_threshold(c.dropout);
-    a.keep_scale = static_cast<compute_t<S>>(1 / (1 - c.dropout));
+    a.keep_scale = static_cast<compute_t<S>>(c.dropout > 0 ? 1 / (1 - c.dropout) : kNotRead);
     a.key = kKey;
     a.out = out.data;
     a.lse = lse.data();

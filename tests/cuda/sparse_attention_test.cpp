@@ -77,6 +77,7 @@ TEST(SparseAttention, MergesAHubFromItsParts) {
   expect_law<float>(with(hub_pairs(5, 520), 1, 4, 256), 1);
   expect_law<double>(with(hub_pairs(12, 70), 2, 5, 7), 1);
   expect_law<bf16>(with(hub_pairs(12, 70), 2, 16, 20), 1);
+  expect_law<float>(with(hub_pairs(4, 9), 3, 48, 4), 1);  // more channels than a block has threads
 }
 
 TEST(SparseAttention, NeedsNoWorkList) {
@@ -282,11 +283,42 @@ TEST(SparseAttention, ReadsWholeSectors) {
   for (const auto* m : {&call.p.q, &call.p.k, &call.p.v, &call.dout}) {
     EXPECT_EQ(device.loads(m->buffer).ratio(), 1);
   }
+  std::uint64_t steps = 0;  // a warp reads two entries at a time
+  for (Index i = 0; i < c.pairs.rows; ++i) {
+    steps += static_cast<std::uint64_t>(c.pairs.row_start[i + 1] - c.pairs.row_start[i] + 1) / 2;
+  }
+  EXPECT_EQ(device.loads(call.p.v.buffer).requests,
+            2 * steps + static_cast<std::uint64_t>(c.pairs.columns));
   for (const auto* m : {&call.p.dq, &call.p.dk, &call.p.dv, &call.out}) {
     EXPECT_EQ(device.stores(m->buffer).ratio(), 1);
     EXPECT_EQ(device.stores(m->buffer).requests, static_cast<std::uint64_t>(m->rows));
   }
   EXPECT_EQ(device.banks().conflicts(), 0u);
+}
+
+TEST(SparseAttention, LaunchesAWarpForEachItemAndItsHeads) {
+  const auto launches = [](int heads, int width, Index cut) {
+    const Case c = with(random_pairs(11, 9, 7, 12), heads, width, cut);
+    const Inputs x = inputs_of<float>(c);
+    simt::Device device;
+    Call<float>(device, c, x).results();
+    return device.launches();
+  };
+  // 9 rows and 7 columns, 4 warps a block; a table of 3 types for each warp and head of it.
+  const auto expected = [](unsigned y, std::size_t heads) {
+    const unsigned entries = static_cast<unsigned>(3 * heads + 3) / 4;
+    return std::vector<simt::Launch>{{3, y, 1, 128, 0},
+                                     {3, y, 1, 128, 4 * 4 * 3 * heads},
+                                     {entries, 1, 1, 128, 0},
+                                     {2, y, 1, 128, 0}};
+  };
+  EXPECT_EQ(launches(8, 16, 0), expected(1, 8));
+  EXPECT_EQ(launches(1, 128, 0), expected(1, 1));
+  EXPECT_EQ(launches(2, 64, 0), expected(1, 2));
+  EXPECT_EQ(launches(4, 64, 0)[0], (simt::Launch{3, 2, 1, 128, 0}));
+  EXPECT_EQ(launches(9, 16, 0)[0], (simt::Launch{3, 2, 1, 128, 0}));
+  EXPECT_EQ(launches(8, 16, 300).size(), 4u);  // a list that cuts nothing
+  EXPECT_GT(launches(8, 16, 4).size(), 4u);
 }
 
 TEST(SparseAttention, IsTheSameUnderFiftySchedules) { expect_law<float>(everything(3, 16), 50); }

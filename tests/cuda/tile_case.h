@@ -12,6 +12,7 @@
 #include "ops/cuda/element.h"
 #include "ops/cuda/storage.h"
 #include "ops/detail/random.h"
+#include "support/simt/schedule.h"
 
 namespace gtrain::ops::cuda {
 
@@ -37,6 +38,12 @@ struct Kind<f16> {
   static constexpr Storage kStorage = Storage::kHalf;
   static constexpr double kTolerance = 2.5e-3;
 };
+
+// Without dropout nobody reads its scale.
+constexpr double kNotRead = 7;
+
+// GTRAIN_SIMT_SCHEDULES stands for any number of schedules above 1.
+inline int schedules_of(int count) { return count > 1 ? simt::schedule_count(count) : count; }
 
 // Uniform in [-1, 1), a function of the place alone.
 inline double noise(std::uint64_t stream, std::uint64_t i) {

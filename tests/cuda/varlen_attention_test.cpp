@@ -33,7 +33,10 @@ template <class S>
 Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
   using A = compute_t<S>;
   const Problem& p = c.problem;
-  const int off = p.offset ? 1 : 0;
+  const int out_stride = c.stride_of("out", c.channels);
+  const int dqkv_stride = c.stride_of("dqkv", 3 * c.channels);
+  const int qkv_at = c.offset_of("qkv"), out_at = c.offset_of("out");
+  const int dout_at = c.offset_of("dout"), dqkv_at = c.offset_of("dqkv");
   VarlenAttention a;
   a.storage = Kind<S>::kStorage;
   a.heads = p.heads;
@@ -42,16 +45,16 @@ Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
   a.tile_rows = p.tile_rows != 0 ? p.tile_rows : varlen_tile_rows(a.longest);
   const auto plan =
       varlen_items(c.start.data(), static_cast<std::int64_t>(p.sizes.size()), a.tile_rows);
-  const auto qkv = device.input(shifted(c.qkv, off), "qkv");
+  const auto qkv = device.input(shifted(c.qkv, qkv_at), "qkv");
   const auto start = device.input(c.start, "graph_start");
   const auto items = device.input(plan, "items");
   const auto pair = device.input(c.pair, "pair_offset");
   const auto hop = device.input(c.hop, "hop");
   const auto table = device.input(c.table, "table");
   const auto pair_bias = device.input(c.pair_bias, "pair_bias");
-  const auto out = device.output<S>(off + c.total * c.out_stride, "out");
+  const auto out = device.output<S>(out_at + c.total * out_stride, "out");
   const auto lse = device.output<A>(c.total * p.heads, "lse");
-  a.qkv = qkv.data() + off;
+  a.qkv = qkv.data() + qkv_at;
   a.qkv_stride = c.stride;
   a.scale = c.scale();
   a.graph_start = start.data();
@@ -68,23 +71,23 @@ Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
   a.threshold = ops::detail::drop_threshold(p.dropout);
   a.keep_scale = 1 / (1 - p.dropout);
   a.key = 77;
-  a.out = out.data() + off;
-  a.out_stride = c.out_stride;
+  a.out = out.data() + out_at;
+  a.out_stride = out_stride;
   a.lse = lse.data();
   varlen_attention_forward(a, nullptr);
 
   VarlenAttentionGradient g;
-  const auto dout = device.input(shifted(c.dout, off), "dout");
+  const auto dout = device.input(shifted(c.dout, dout_at), "dout");
   const auto delta = device.output<A>(c.total * p.heads, "delta");
-  const auto dqkv = device.output<S>(off + c.total * c.stride, "dqkv");
+  const auto dqkv = device.output<S>(dqkv_at + c.total * dqkv_stride, "dqkv");
   const auto dtable = device.output<A>(c.table.size(), "dtable");
   const auto partial = device.output<A>(plan.size() * c.table.size(), "partial");
   const auto dpair = device.output<A>(c.pair_bias.size(), "dpair_bias");
-  g.dout = dout.data() + off;
-  g.dout_stride = c.out_stride;
+  g.dout = dout.data() + dout_at;
+  g.dout_stride = c.dout_stride;
   g.delta = delta.data();
-  g.dqkv = dqkv.data() + off;
-  g.dqkv_stride = c.stride;
+  g.dqkv = dqkv.data() + dqkv_at;
+  g.dqkv_stride = dqkv_stride;
   if (p.hops) {
     g.dtable = dtable.data();
     g.table_partial = partial.data();
@@ -98,9 +101,9 @@ Result run(Device& device, const Case<S>& c, Measured* measured = nullptr) {
                  device.banks()};
   }
   Result r;
-  r.out = rows(out.read_any(), off, c.total, c.out_stride, c.channels);
+  r.out = rows(out.read_any(), out_at, c.total, out_stride, c.channels);
   r.lse = rows(lse.read(), 0, c.total, p.heads, p.heads);
-  r.dqkv = rows(dqkv.read_any(), off, c.total, c.stride, 3 * c.channels);
+  r.dqkv = rows(dqkv.read_any(), dqkv_at, c.total, dqkv_stride, 3 * c.channels);
   if (p.hops && !plan.empty()) r.dtable = rows(dtable.read(), 0, p.buckets, p.heads, p.heads);
   if (p.pair_bias) r.dpair = rows(dpair.read(), 0, 1, 0, static_cast<int>(c.pair_bias.size()));
   return r;
@@ -118,7 +121,7 @@ template <class S>
 void check(const Problem& problem, int schedules = 1, std::uint64_t seed = 2) {
   const Case<S> c(problem);
   const Result reference = expected(c);
-  for (int i = 0; i < schedules; ++i) {
+  for (int i = 0; i < schedules_of(schedules); ++i) {
     Device device(seed + i);
     expect_all(run(device, c), reference, Kind<S>::kTolerance);
     EXPECT_TRUE(device.findings().empty()) << device.report();
@@ -178,13 +181,34 @@ TYPED_TEST(VarlenAttentionCuda, TakesRowsOffTheVectorGrid) {
   }
   Problem p;
   p.sizes = {19};
-  p.offset = true;
-  check<TypeParam>(p);
-  p.offset = false;
-  p.gap = 16;
-  check<TypeParam>(p);
-  p.gap = 3;
-  check<TypeParam>(p);
+  for (const int gap : {16, 3}) {
+    p.gap = gap;
+    check<TypeParam>(p);
+  }
+}
+
+TYPED_TEST(VarlenAttentionCuda, TakesEachMatrixOffTheVectorGrid) {
+  for (const char* name : {"qkv", "out", "dout", "dqkv"}) {
+    SCOPED_TRACE(name);
+    Problem p;
+    p.sizes = {9};
+    p.shifted = name;
+    check<TypeParam>(p);
+    p.shifted = "";
+    p.gapped = name;
+    check<TypeParam>(p);
+  }
+}
+
+// Copies of no bytes fill the columns between a width and its tile.
+TEST(VarlenAttentionCudaRange, PaddingAddsNothingToAScoreOfZero) {
+  Problem p;
+  p.sizes = {1, 1};
+  p.width = 24;
+  Case<f16> c(p);
+  std::fill(c.qkv.begin() + c.stride, c.qkv.end(), f16{});
+  Device device;
+  EXPECT_EQ(run(device, c).lse[1], 0);
 }
 
 TYPED_TEST(VarlenAttentionCuda, IsTheSameUnderFiftySchedules) {
@@ -343,6 +367,42 @@ TEST(VarlenAttentionCudaMemory, WidestHeadsFitIntoABlock) {
   check<double>(p);
   p.width = 128;
   check<float>(p);
+}
+
+TEST(VarlenAttentionCudaMemory, BlocksAskForWhatTheirTilesNeed) {
+  Problem p;
+  p.sizes = {40, 1, 18};
+  p.width = 64;
+  p.heads = 2;
+  p.tile_rows = 32;
+  p.hops = true;
+  const std::size_t row = 4 * 68, scratch = 4 * 32 * 20, hops = 640, table = 32;
+  const auto blocks = [&](int lefts, int stages, int gradients, int columns) {
+    const std::size_t operands = (lefts * 32 + stages * 2 * 32) * row;
+    return simt::Launch{8, 1, 1, 64,
+                        operands + 2 * scratch + (1 + gradients) * table + 2 * hops + columns};
+  };
+  for (const int longest : {40, 32}) {
+    p.sizes[0] = longest;
+    const int stages = longest > 32 ? 2 : 1;
+    Device device;
+    run(device, Case<float>(p));
+    std::vector<simt::Launch> expected = {blocks(1, stages, 0, 0),
+                                          blocks(2, stages, 2, 0),
+                                          blocks(2, stages, 0, stages * 32 * 16),
+                                          {1, 1, 1, 256, 256 * 4}};
+    for (simt::Launch& launch : expected) launch.x = launch.x == 8 && stages == 1 ? 6 : launch.x;
+    EXPECT_EQ(device.launches(), expected);
+  }
+}
+
+TEST(VarlenAttentionCudaWidths, AreLimitedByTheStorage) {
+  for (const Storage storage : {Storage::kFloat, Storage::kBFloat16, Storage::kHalf}) {
+    EXPECT_TRUE(varlen_attention_runs(storage, 128));
+    EXPECT_FALSE(varlen_attention_runs(storage, 129));
+  }
+  EXPECT_TRUE(varlen_attention_runs(Storage::kDouble, 64));
+  EXPECT_FALSE(varlen_attention_runs(Storage::kDouble, 65));
 }
 
 TEST(VarlenPlan, PutsTheLongestGraphsFirst) {

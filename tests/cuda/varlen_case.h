@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "cuda/tile_case.h"
@@ -17,8 +18,9 @@ struct Problem {
   bool hops = false, pair_bias = false;
   int buckets = 5;
   double dropout = 0;
-  int gap = 0;             // elements between rows of qkv and of out
-  bool offset = false;     // bases off the 16-byte grid
+  int gap = 0;             // elements between rows of all matrices
+  std::string shifted;     // the matrix that begins off the 16-byte grid
+  std::string gapped;      // the one with an element more between its rows
   double spread = 1;       // of q and k
   double bias_at_all = 0;  // added to every pair's bias
 };
@@ -28,7 +30,7 @@ struct Case {
   using A = compute_t<S>;
   Problem problem;
   std::vector<std::int64_t> start{0}, pair{0};
-  int total = 0, channels = 0, stride = 0, out_stride = 0;
+  int total = 0, channels = 0, stride = 0, dout_stride = 0;
   std::vector<S> qkv, dout;
   std::vector<std::uint8_t> hop;
   std::vector<A> table, pair_bias;
@@ -40,13 +42,13 @@ struct Case {
     }
     total = static_cast<int>(start.back());
     channels = p.heads * p.width;
-    stride = 3 * channels + p.gap;
-    out_stride = channels + p.gap;
+    stride = stride_of("qkv", 3 * channels);
+    dout_stride = stride_of("dout", channels);
     for (int i = 0; i < total * stride; ++i) {
       const bool value = i % stride >= 2 * channels;
       qkv.push_back(from_float<S>(static_cast<A>(noise(1, i) * (value ? 1 : p.spread))));
     }
-    for (int i = 0; i < total * out_stride; ++i) {
+    for (int i = 0; i < total * dout_stride; ++i) {
       dout.push_back(from_float<S>(static_cast<A>(noise(2, i))));
     }
     if (p.hops) {
@@ -61,11 +63,15 @@ struct Case {
       }
     }
   }
+  int stride_of(const std::string& name, int width) const {
+    return width + problem.gap + (problem.gapped == name ? 1 : 0);
+  }
+  int offset_of(const std::string& name) const { return problem.shifted == name ? 1 : 0; }
   double at(int row, int operand, int head, int c) const {
     return to_float(qkv[row * stride + (operand * problem.heads + head) * problem.width + c]);
   }
   double dout_at(int row, int head, int c) const {
-    return to_float(dout[row * out_stride + head * problem.width + c]);
+    return to_float(dout[row * dout_stride + head * problem.width + c]);
   }
   // Of the pair's bias [H, pairs].
   std::int64_t bias_at(std::int64_t pair_number, int head) const {

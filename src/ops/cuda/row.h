@@ -16,7 +16,7 @@ namespace gtrain::ops::cuda {
 // Element (row, column) is dropped where draw(row_key(key, row), column) < threshold, and
 // multiplied by keep_scale = 1/(1-p) where it is kept (ops/detail/random.h).
 struct Mask {
-  std::uint32_t threshold = 0;  // 0: everything is kept
+  std::uint32_t threshold = 0;  // 0: everything is kept as it is
   double keep_scale = 1;
   std::uint64_t key = 0;
 };

@@ -49,6 +49,15 @@ struct Banks {
   std::uint64_t conflicts() const { return wavefronts - ideal; }
 };
 
+// What a launcher asked for. Two are equal where grid, block and dynamic shared memory are.
+struct Launch {
+  unsigned x = 1, y = 1, z = 1;  // blocks
+  unsigned threads = 0;          // of a block
+  std::size_t shared_bytes = 0;
+  bool operator==(const Launch&) const = default;
+  friend void PrintTo(const Launch& launch, std::ostream* out);
+};
+
 class Device;
 
 template <class T>
@@ -104,6 +113,9 @@ class Device {
   const std::vector<Finding>& findings() const;
   // One line each; empty where there are none.
   std::string report() const;
+
+  // In their order; those beyond the limits are findings and left out.
+  const std::vector<Launch>& launches() const;
 
   // With DeviceOptions::measure.
   template <class T>

@@ -212,7 +212,13 @@ void Device::expect_written(const Region* region) const {
 
 std::uint64_t Device::seed() const { return state_->seed; }
 const std::vector<Finding>& Device::findings() const { return state_->findings; }
+void PrintTo(const Launch& launch, std::ostream* out) {
+  *out << launch.x << " x " << launch.y << " x " << launch.z << " blocks of " << launch.threads
+       << " threads and " << launch.shared_bytes << " bytes";
+}
+
 Banks Device::banks() const { return state_->banks; }
+const std::vector<Launch>& Device::launches() const { return state_->launches; }
 
 Traffic Device::traffic(const Region* region, bool stores) const {
   return stores ? region->stores : region->loads;

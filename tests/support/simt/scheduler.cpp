@@ -337,6 +337,8 @@ void launch(const LaunchShape& shape, void (*call)(const void*), const void* par
     f.code = code_of(kernel);
     find(std::move(f));
   } else {
+    s.launches.push_back({shape.grid.x, shape.grid.y, shape.grid.z,
+                          shape.block.x * shape.block.y * shape.block.z, shape.shared_bytes});
     s.call = call;
     s.parameters = static_cast<const char*>(parameters);
     s.parameter_bytes = parameter_bytes;

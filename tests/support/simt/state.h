@@ -188,6 +188,7 @@ struct State {
   std::vector<RawFinding> raw;
   std::map<std::tuple<std::string, Code, Code, int>, int> seen;
   std::vector<Finding> findings;
+  std::vector<Launch> launches;
 
   std::uint32_t time = 0;  // of the last access
   std::uint32_t launch_time = 0;
