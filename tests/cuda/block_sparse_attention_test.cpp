@@ -324,6 +324,15 @@ TYPED_TEST(BlockSparseAttentionCuda, TakesEachMatrixOffTheVectorGrid) {
   }
 }
 
+TYPED_TEST(BlockSparseAttentionCuda, KeepsWhatIsDrawnAtTheThreshold) {
+  Problem p;
+  p.pairs = odd_pairs(6, 7);
+  for (std::uint64_t e = 0; p.dropout < 0.3 || p.dropout > 0.7; ++e) {
+    p.dropout = ops::detail::draw<std::uint32_t>(ops::detail::row_key(55, e), 0) * 0x1p-32;
+  }
+  check<TypeParam>(p);
+}
+
 TYPED_TEST(BlockSparseAttentionCuda, IsTheSameUnderFiftySchedules) {
   Problem p;
   p.pairs = odd_pairs(17, 70);

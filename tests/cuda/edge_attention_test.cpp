@@ -331,6 +331,12 @@ TEST(EdgeAttention, LaunchesAWarpForEachItemAndItsHeads) {
     const simt::Launch by_row{3, y, 1, 128, 0}, by_column{2, y, 1, 128, 0};
     EXPECT_EQ(device.launches(), (std::vector<simt::Launch>{by_row, by_row, by_column}));
   }
+  const Case c = with(some_pairs(), 2, 8, 4);
+  const Inputs x = inputs_of<float>(c);
+  simt::Device device;
+  Call<float>(device, c, x).results();
+  ASSERT_EQ(device.launches().size(), 7u);  // a block for each row that is cut
+  EXPECT_EQ(device.launches()[1], (simt::Launch{rows_cut(c.pairs.row_start, 4), 1, 1, 128, 0}));
 }
 
 TEST(EdgeAttention, KeepsZeroForTheInverseOfAnEmptySum) {

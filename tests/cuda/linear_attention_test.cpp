@@ -321,6 +321,14 @@ TYPED_TEST(LinearAttentionCuda, BearsMaximaFarBelowZero) {
   expect_case(c, 2);
 }
 
+TYPED_TEST(LinearAttentionCuda, NothingToDoLaunchesNothing) {
+  for (const auto& sizes : {std::vector<int>{}, std::vector<int>{0, 0}}) {
+    Problem p;
+    p.sizes = sizes;
+    check<TypeParam>(p);
+  }
+}
+
 TYPED_TEST(LinearAttentionCuda, IsTheSameUnderFiftySchedules) {
   Problem p;
   p.sizes = {2, 35};
@@ -403,6 +411,19 @@ TEST(LinearAttentionCudaMemory, MovesWholeSectorsWithoutBankConflicts) {
   EXPECT_EQ(m.out.sectors, m.out.ideal);
   EXPECT_EQ(m.dqkv.sectors, m.dqkv.ideal);
   EXPECT_LT(static_cast<double>(m.banks.conflicts()), 0.05 * static_cast<double>(m.banks.ideal));
+}
+
+// Seven operands are read once each, a warp a row, and what is staged ends with its tile.
+TEST(LinearAttentionCudaMemory, ReadsEachRowOnceInEachPass) {
+  Problem p;
+  p.sizes = {70};
+  p.width = 32;
+  p.features = 64;
+  const Case<float> c(p);
+  Device device(5, {true});
+  Measured m;
+  run(device, c, &m);
+  EXPECT_EQ(m.qkv.requests, 7u * 70);
 }
 
 }  // namespace

@@ -404,6 +404,13 @@ TEST(MessageKernels, LaunchAWarpForEachItemAndItsChannels) {
                                      by_row, {(count + edges - 1) / edges, y, 1, 128, 0}, by_row}))
         << width;
   }
+  Case c = case_of(square_pairs(), 8, 3);
+  GineInputs in{uniform(1, c.pairs.rows * c.width), uniform(2, c.pairs.count() * c.width),
+                uniform(3, c.pairs.rows * c.width)};
+  simt::Device device;
+  run_gine<float>(device, c, in);
+  ASSERT_EQ(device.launches().size(), 5u);  // a block for each row that is cut
+  EXPECT_EQ(device.launches()[1], (simt::Launch{rows_cut(c.pairs.row_start, 3), 1, 1, 128, 0}));
 }
 
 TEST(MessageKernels, AreTheSameUnderFiftySchedules) {

@@ -150,6 +150,17 @@ TEST(RowKernelFloat, DropsEverythingAtTheLargestThreshold) {
   EXPECT_EQ(y.read(), std::vector<float>(64, 0.f));
 }
 
+TEST(RowKernelFloat, KeepsWhatIsDrawnAtTheThreshold) {
+  const std::uint64_t stream = ops::detail::row_key(0x1234567890abcdefULL, 2);
+  double dropout = 0;
+  for (std::uint32_t column = 0; dropout < 0.3 || dropout > 0.7; ++column) {
+    ASSERT_LT(column, 16u);
+    dropout = ops::detail::draw<std::uint32_t>(stream, column) * 0x1p-32;
+  }
+  const Case<float> c(3, 16, {Activation::kNone, true, true, dropout});
+  simt::for_each_schedule(1, [&](simt::Device& device) { c.run(device); });
+}
+
 TEST(RowKernelFloat, ReadsAndWritesWholeSectors) {
   const std::vector<float> x = numbers<float>(64 * 64, 1);
   simt::Device device(0, {true});

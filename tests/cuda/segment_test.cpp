@@ -308,6 +308,30 @@ TEST(SegmentKernelFloat, ReadsAndWritesWholeSectors) {
   EXPECT_TRUE(device.findings().empty()) << device.report();
 }
 
+// A thread has 16 bytes of 16 rows, of 8 where nothing is reduced; a block merges 512 channels, or
+// 32 of each 64 chunks.
+TEST(SegmentKernelFloat, LaunchesAThreadForWhatItReduces) {
+  const auto launches = [](const Starts& start, std::int64_t width) {
+    const Case<float> c(start, width);
+    simt::Device device;
+    c.sum(device, false);
+    return device.launches();
+  };
+  const std::size_t merging = 512 * sizeof(float);
+  EXPECT_EQ(
+      launches({0, 128}, 64),
+      (std::vector<simt::Launch>{{1, 1, 1, 128, 0}, {1, 1, 1, 512, merging}, {2, 1, 1, 128, 0}}));
+  EXPECT_EQ(
+      launches({0, 129}, 64),
+      (std::vector<simt::Launch>{{2, 1, 1, 128, 0}, {1, 1, 1, 512, merging}, {3, 1, 1, 128, 0}}));
+  EXPECT_EQ(
+      launches(starts_of({3, 5, 8}), 171),
+      (std::vector<simt::Launch>{{2, 1, 1, 128, 0}, {2, 1, 1, 512, merging}, {3, 1, 1, 128, 0}}));
+  EXPECT_EQ(launches({0, 1024}, 33)[1], (simt::Launch{1, 1, 1, 512, merging}));
+  EXPECT_EQ(launches({0, 1025}, 33)[1], (simt::Launch{1 + 2 * 2, 1, 1, 512, merging}));
+  EXPECT_EQ(launches({0, 2048}, 32)[1], (simt::Launch{1 + 2 * 1, 1, 1, 512, merging}));
+}
+
 TEST(SegmentKernelFloat, CutsSoThatLargeDevicesAreFull) {
   EXPECT_EQ(chunk_rows(32768, 128), 16);
   EXPECT_EQ(chunk_rows(32769, 128), 32);

@@ -263,10 +263,18 @@ TEST(SparseAttention, PassesNanOn) {
   }
 }
 
+TEST(SparseAttention, KeepsWhatIsDrawnAtTheThreshold) {
+  Case c = everything(2, 8);
+  for (std::uint64_t p = 0; c.dropout < 0.3 || c.dropout > 0.7; ++p) {
+    c.dropout = ops::detail::draw(ops::detail::row_key(kKey, p), 1u) * 0x1p-32;
+  }
+  expect_law<float>(c, 1);
+}
+
 TEST(SparseAttention, SumsTheTypeBiasOverMoreItemsThanBlocks) {
   Case c = with(random_pairs(5, 40, 9, 6), 3, 8, 4);
   for (c.type_blocks = 1; c.type_blocks < 4; ++c.type_blocks) expect_law<float>(c, 3);
-  c = with(random_pairs(6, 140, 3, 3), 1, 4);  // 35 blocks: more than a warp has lanes
+  c = with(random_pairs(6, 200, 3, 3), 1, 4);  // 38 blocks with pairs: more than a warp has lanes
   expect_law<float>(c, 1);
 }
 
@@ -297,8 +305,9 @@ TEST(SparseAttention, ReadsWholeSectors) {
 }
 
 TEST(SparseAttention, LaunchesAWarpForEachItemAndItsHeads) {
-  const auto launches = [](int heads, int width, Index cut) {
-    const Case c = with(random_pairs(11, 9, 7, 12), heads, width, cut);
+  const Pairs pairs = random_pairs(11, 9, 7, 12);
+  const auto launches = [&](int heads, int width, Index cut) {
+    const Case c = with(pairs, heads, width, cut);
     const Inputs x = inputs_of<float>(c);
     simt::Device device;
     Call<float>(device, c, x).results();
@@ -318,7 +327,11 @@ TEST(SparseAttention, LaunchesAWarpForEachItemAndItsHeads) {
   EXPECT_EQ(launches(4, 64, 0)[0], (simt::Launch{3, 2, 1, 128, 0}));
   EXPECT_EQ(launches(9, 16, 0)[0], (simt::Launch{3, 2, 1, 128, 0}));
   EXPECT_EQ(launches(8, 16, 300).size(), 4u);  // a list that cuts nothing
-  EXPECT_GT(launches(8, 16, 4).size(), 4u);
+  const auto cut = launches(8, 16, 4);         // a block for each row that is cut
+  ASSERT_EQ(cut.size(), 8u);
+  EXPECT_EQ(cut[1], (simt::Launch{rows_cut(pairs.row_start, 4), 1, 1, 128, 0}));
+  EXPECT_EQ(cut[5], cut[1]);
+  EXPECT_EQ(cut[6], (simt::Launch{rows_cut(pairs.column_start, 4), 1, 1, 128, 0}));
 }
 
 TEST(SparseAttention, IsTheSameUnderFiftySchedules) { expect_law<float>(everything(3, 16), 50); }

@@ -80,6 +80,13 @@ inline Pairs hub_pairs(int nodes, int length) {
   return pairs_of(lists, nodes);
 }
 
+// How many rows a work list of this length cuts.
+inline unsigned rows_cut(const std::vector<Index>& start, Index cut) {
+  unsigned count = 0;
+  for (std::size_t i = 0; i + 1 < start.size(); ++i) count += start[i + 1] - start[i] > cut;
+  return count;
+}
+
 inline Numbers uniform(unsigned seed, Index count, double low = -1, double high = 1) {
   std::mt19937_64 random(seed);
   std::uniform_real_distribution<double> draw(low, high);

@@ -211,6 +211,16 @@ TEST(VarlenAttentionCudaRange, PaddingAddsNothingToAScoreOfZero) {
   EXPECT_EQ(run(device, c).lse[1], 0);
 }
 
+TYPED_TEST(VarlenAttentionCuda, KeepsWhatIsDrawnAtTheThreshold) {
+  Problem p;
+  p.sizes = {7};
+  p.width = 8;
+  for (std::uint32_t j = 0; p.dropout < 0.3 || p.dropout > 0.7; ++j) {
+    p.dropout = ops::detail::draw<std::uint32_t>(ops::detail::row_key(77, j / 7), j % 7) * 0x1p-32;
+  }
+  check<TypeParam>(p);
+}
+
 TYPED_TEST(VarlenAttentionCuda, IsTheSameUnderFiftySchedules) {
   Problem p;
   p.sizes = {34};
