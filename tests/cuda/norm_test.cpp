@@ -313,8 +313,23 @@ TYPED_TEST(NormKernel, LaunchesNothingWithoutRows) {
     batch_norm_inference(0, 8, norm, {b.running_mean.data(), b.running_var.data(), 0.1}, nullptr);
     graph_norm(c.segments(b), norm, b.scratch.data(), b.workspace.data(), nullptr);
     EXPECT_EQ(device.report(), "");
+    batch_norm_backward(0, 8, c.gradient(b), true, nullptr, nullptr);
+    EXPECT_TRUE(device.launches().empty() || start.size() > 1);
     EXPECT_EQ(b.running_mean.read(), std::vector<compute_t<TypeParam>>(8, 0.5));
     EXPECT_EQ(b.running_var.read(), std::vector<compute_t<TypeParam>>(8, 2));
+  }
+}
+
+TYPED_TEST(NormKernel, LaunchesNothingWithoutColumns) {
+  for (const Kind kind : {Kind::kBatch, Kind::kLayer, Kind::kGraph}) {
+    simt::Device device;
+    const Case<TypeParam> c({0, 3}, 0, {kind, true, 0});
+    const auto b = c.buffers(device);
+    c.forward(b, true);
+    c.backward(b, true);
+    c.forward(b, false);
+    EXPECT_TRUE(device.launches().empty());
+    EXPECT_EQ(device.report(), "");
   }
 }
 
@@ -363,20 +378,25 @@ TEST(NormKernelFloat, NormalisesWideRowsInFewerWarps) {
 // Lanes of a row, rows of a block, and the block's rows in shared memory.
 TEST(NormKernelFloat, ShapesBlocksByTheWidthOfARow) {
   struct Shape {
+    std::int64_t rows;
     std::size_t width;
     unsigned blocks, threads;
-    std::size_t rows;
+    std::size_t block_rows;
   };
-  for (const auto& [width, blocks, threads, rows] :
-       {Shape{4, 1, 128, 128}, {8, 2, 128, 64}, {9, 9, 128, 8}, {128, 18, 128, 4}}) {
-    const Case<float> c({0, 70}, width, {Kind::kLayer, true, 0});
+  for (const auto& [rows, width, blocks, threads, block_rows] : {Shape{70, 4, 1, 128, 128},
+                                                                 {70, 8, 2, 128, 64},
+                                                                 {70, 9, 9, 128, 8},
+                                                                 {70, 128, 18, 128, 4},
+                                                                 {5, 3072, 2, 128, 4},
+                                                                 {5, 3076, 3, 64, 2}}) {
+    const Case<float> c({0, rows}, width, {Kind::kLayer, true, 0});
     simt::Device device;
     const auto b = c.buffers(device);
     c.forward(b, true);
     EXPECT_EQ(device.launches(),
-              (std::vector<simt::Launch>{{blocks, 1, 1, threads, 4 * rows * width}}));
+              (std::vector<simt::Launch>{{blocks, 1, 1, threads, 4 * block_rows * width}}));
     c.backward(b, true);
-    EXPECT_EQ(device.launches().back(), (simt::Launch{blocks, 1, 1, threads, 0}));
+    EXPECT_EQ(device.launches().back().shared_bytes, 0u);
   }
 }
 

@@ -168,12 +168,13 @@ TYPED_TEST(VarlenAttentionCuda, WalksOverTheTilesOfLargerGraphs) {
 }
 
 TYPED_TEST(VarlenAttentionCuda, TakesRowsOffTheVectorGrid) {
-  for (const int width : {1, 5, 13, 20}) {
+  for (const int width : {1, 5, 9, 13, 17, 20, 33, 65}) {  // one more than each tile has
+    if (!varlen_attention_runs(Kind<TypeParam>::kStorage, width)) continue;
     SCOPED_TRACE(width);
     Problem p;
-    p.sizes = {7, 34};
+    p.sizes = {7, width > 20 ? 17 : 34};
     p.width = width;
-    p.heads = 3;
+    p.heads = width > 20 ? 1 : 3;
     p.hops = true;
     p.dropout = 0.2;
     p.gap = 1;
@@ -367,6 +368,19 @@ TEST(VarlenAttentionCudaMemory, NeighboursShareTheSectorsOfThePairBias) {
   EXPECT_LE(m.dpair_bias.ratio(), 2.0);
 }
 
+// A word a lane, and only those that a tile of hops lies in.
+TEST(VarlenAttentionCudaMemory, ReadsTheHopsByWords) {
+  Problem p;
+  p.sizes = {32};
+  p.heads = 3;
+  p.hops = true;
+  const Case<bf16> c(p);
+  Device device(0, {true});
+  Measured m;
+  run(device, c, &m);
+  EXPECT_EQ(m.hop.requests, 3u * 3 * 32 * 32 / 4 / 32);
+}
+
 // The most shared memory that a width and its buckets ask for: a block of sm_80 has it.
 TEST(VarlenAttentionCudaMemory, WidestHeadsFitIntoABlock) {
   Problem p;
@@ -386,11 +400,12 @@ TEST(VarlenAttentionCudaMemory, BlocksAskForWhatTheirTilesNeed) {
   p.heads = 2;
   p.tile_rows = 32;
   p.hops = true;
-  const std::size_t row = 4 * 68, scratch = 4 * 32 * 20, hops = 640, table = 32;
+  p.buckets = 4;  // 16 bytes
+  const std::size_t row = 4 * 68, scratch = 4 * 32 * 20, hops = 640;
   const auto blocks = [&](int lefts, int stages, int gradients, int columns) {
     const std::size_t operands = (lefts * 32 + stages * 2 * 32) * row;
     return simt::Launch{8, 1, 1, 64,
-                        operands + 2 * scratch + (1 + gradients) * table + 2 * hops + columns};
+                        operands + 2 * scratch + (1 + gradients) * 16 + 2 * hops + columns};
   };
   for (const int longest : {40, 32}) {
     p.sizes[0] = longest;
