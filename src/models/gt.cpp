@@ -3,15 +3,14 @@
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "gtrain/models/feature_encoder.h"
-#include "gtrain/nn/activation.h"
 #include "gtrain/nn/attention.h"
+#include "gtrain/nn/feed_block.h"
 #include "gtrain/nn/head.h"
 #include "gtrain/nn/linear.h"
-#include "gtrain/nn/norm.h"
+#include "gtrain/nn/node_pair.h"
 #include "gtrain/ops/edge_attention.h"
 
 namespace gtrain::models {
@@ -19,50 +18,6 @@ namespace {
 
 constexpr double kClamp = 5;           // of a score, before the exponential
 constexpr double kEdgeEpsilon = 1e-6;  // added to the sum of weights, with edge vectors only
-
-// What stands after the attention, the same for nodes and for edges: output projection, residual,
-// norm, feed-forward, residual, norm.
-class GtBlock final : public nn::Layer {
- public:
-  explicit GtBlock(const GtOptions& o) : residual_(o.residual), dropout_(o.dropout) {
-    const std::string norm = o.norm == "layer" ? "row" : o.norm;
-    out_ = register_module("out", std::make_shared<nn::Linear>(o.width, o.width));
-    norm_0_ = register_module("norm_0", nn::make_norm(norm, o.width));
-    feed_0_ = register_module("feed_0", std::make_shared<nn::Linear>(o.width, 2 * o.width));
-    feed_1_ = register_module("feed_1", std::make_shared<nn::Linear>(2 * o.width, o.width));
-    norm_1_ = register_module("norm_1", nn::make_norm(norm, o.width));
-  }
-
-  // a, attended [R, D]
-  at::Tensor forward(const at::Tensor& a, const at::Tensor& attended, nn::Context& context) {
-    const auto skip = [&](const at::Tensor& t) { return residual_ ? t : at::Tensor(); };
-    const at::Tensor mixed = out_->forward(nn::drop(attended, dropout_, context));
-    const at::Tensor b = norm_0_->forward(mixed, skip(a), {}, 0.0, context);
-    const bool dropping = context.training && dropout_ > 0;
-    at::Tensor h = feed_0_->forward(b, !dropping);
-    if (dropping) h = nn::activate(h, nn::Activation::kRelu, dropout_, context);
-    return norm_1_->forward(feed_1_->forward(h), skip(b), {}, 0.0, context);
-  }
-
-  // forward(a, attended): the norms read no graph.
-  std::string script() const override {
-    const std::string first =
-        residual_ ? "a + self.out.forward(attended)" : "self.out.forward(attended)";
-    return fmt::format(
-        "def forward(self, a: Tensor, attended: Tensor) -> Tensor:\n"
-        "    rows = torch.zeros([0], dtype=4, device=a.device)\n"
-        "    b = self.norm_0.forward({}, rows)\n"
-        "    h = self.feed_1.forward(torch.relu(self.feed_0.forward(b)))\n"
-        "    return self.norm_1.forward({}, rows)\n",
-        first, residual_ ? "b + h" : "h");
-  }
-
- private:
-  bool residual_;
-  double dropout_;
-  std::shared_ptr<nn::Linear> out_, feed_0_, feed_1_;
-  std::shared_ptr<nn::Norm> norm_0_, norm_1_;
-};
 
 }  // namespace
 
@@ -111,7 +66,7 @@ void GtOptions::fields(base::FieldVisitor& f) {
 struct GtLayer::Parts {
   std::int64_t heads, width;
   std::shared_ptr<nn::Linear> q, k, v, e;  // e: undefined without edge vectors
-  std::shared_ptr<GtBlock> node, edge;
+  std::shared_ptr<nn::FeedBlock> node, edge;
 };
 
 GtLayer::GtLayer(const GtOptions& o) : parts_(std::make_unique<Parts>()) {
@@ -124,10 +79,12 @@ GtLayer::GtLayer(const GtOptions& o) : parts_(std::make_unique<Parts>()) {
   p.q = projection("q");
   p.k = projection("k");
   p.v = projection("v");
-  p.node = register_module("node", std::make_shared<GtBlock>(o));
+  const nn::FeedBlock::Options block{o.width, o.norm == "layer" ? "row" : o.norm, o.residual,
+                                     o.dropout};
+  p.node = register_module("node", std::make_shared<nn::FeedBlock>(block));
   if (std::holds_alternative<NoneOptions>(o.edge)) return;
   p.e = projection("e");
-  p.edge = register_module("edge", std::make_shared<GtBlock>(o));
+  p.edge = register_module("edge", std::make_shared<nn::FeedBlock>(block));
 }
 
 GtLayer::~GtLayer() = default;
@@ -179,22 +136,6 @@ std::string GtLayer::script() const {
 
 namespace {
 
-// Pairs of different nodes of a graph, [2, P]: row j of the first, row i of the second attends.
-constexpr const char* kAllPairs =
-    "def all_pairs(self, batch: Tensor) -> Tensor:\n"
-    "    if batch.numel() == 0:\n"
-    "        return torch.zeros([2, 0], dtype=4, device=batch.device)\n"
-    "    count = torch.bincount(batch)\n"
-    "    first = (torch.cumsum(count, 0) - count).index_select(0, batch)\n"
-    "    others = count.index_select(0, batch) - 1\n"
-    "    node = torch.arange(batch.size(0), device=batch.device)\n"
-    "    target = torch.repeat_interleave(node, others)\n"
-    "    before = torch.cumsum(others, 0) - others\n"
-    "    place = torch.arange(target.size(0), device=batch.device) - before.index_select(0, "
-    "target)\n"
-    "    source = first.index_select(0, target) + place\n"
-    "    return torch.stack([source + (source >= target).to(4), target])\n";
-
 class Gt final : public Model {
  public:
   Gt(const GtOptions& options, const Signature& signature) : options_(options) {
@@ -231,14 +172,14 @@ class Gt final : public Model {
 
   std::string script() const override {
     std::string text = nn::graph_groups_script();  // encodings inside the module ask for it
-    if (full()) text += kAllPairs;
+    if (full()) text += nn::other_node_script();
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
         "    h = self.features.nodes(x, edge_index, batch, encodings)\n";
     if (full()) {
       text +=
-          "    edge_index = self.all_pairs(batch)\n"
+          "    edge_index = self.other_nodes(batch)\n"
           "    edge_attr = torch.zeros([edge_index.size(1), edge_attr.size(1)], "
           "dtype=edge_attr.dtype, device=edge_attr.device)\n";
     }
@@ -258,13 +199,7 @@ class Gt final : public Model {
       return ops::neighbour_pattern(batch.graph_start, {batch.source, batch.target, batch.in_start,
                                                         batch.out_start, batch.out_edge});
     }
-    // A window as wide as the largest graph, without its middle.
-    const std::int64_t* start = batch.graph_start.const_data_ptr<std::int64_t>();
-    std::int64_t largest = 0;
-    for (std::int64_t g = 0; g + 1 < batch.graph_start.size(0); ++g) {
-      largest = std::max(largest, start[g + 1] - start[g]);
-    }
-    return ops::window_pattern(batch.graph_start, {.width = largest, .self = false});
+    return nn::other_node_pattern(batch.graph_start);
   }
 
   // The batch with the pairs in the place of its edges and all their columns 0.

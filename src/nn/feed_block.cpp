@@ -1,0 +1,40 @@
+#include "gtrain/nn/feed_block.h"
+
+#include <fmt/format.h>
+
+#include "gtrain/nn/activation.h"
+
+namespace gtrain::nn {
+
+FeedBlock::FeedBlock(const Options& o) : residual_(o.residual), dropout_(o.dropout) {
+  TORCH_CHECK(o.norm != "layer", "[FeedBlock] norm is layer; expected one that reads no graphs");
+  out_ = register_module("out", std::make_shared<Linear>(o.width, o.width));
+  norm_0_ = register_module("norm_0", make_norm(o.norm, o.width));
+  feed_0_ = register_module("feed_0", std::make_shared<Linear>(o.width, 2 * o.width));
+  feed_1_ = register_module("feed_1", std::make_shared<Linear>(2 * o.width, o.width));
+  norm_1_ = register_module("norm_1", make_norm(o.norm, o.width));
+}
+
+at::Tensor FeedBlock::forward(const at::Tensor& a, const at::Tensor& attended, Context& context) {
+  const auto skip = [&](const at::Tensor& t) { return residual_ ? t : at::Tensor(); };
+  const at::Tensor mixed = out_->forward(drop(attended, dropout_, context));
+  const at::Tensor b = norm_0_->forward(mixed, skip(a), {}, 0.0, context);
+  const bool dropping = context.training && dropout_ > 0;
+  at::Tensor h = feed_0_->forward(b, !dropping);
+  if (dropping) h = activate(h, Activation::kRelu, dropout_, context);
+  return norm_1_->forward(feed_1_->forward(h), skip(b), {}, 0.0, context);
+}
+
+std::string FeedBlock::script() const {
+  const std::string first =
+      residual_ ? "a + self.out.forward(attended)" : "self.out.forward(attended)";
+  return fmt::format(
+      "def forward(self, a: Tensor, attended: Tensor) -> Tensor:\n"
+      "    rows = torch.zeros([0], dtype=4, device=a.device)\n"
+      "    b = self.norm_0.forward({}, rows)\n"
+      "    h = self.feed_1.forward(torch.relu(self.feed_0.forward(b)))\n"
+      "    return self.norm_1.forward({}, rows)\n",
+      first, residual_ ? "b + h" : "h");
+}
+
+}  // namespace gtrain::nn
