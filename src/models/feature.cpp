@@ -1,5 +1,7 @@
 #include "gtrain/models/feature.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace gtrain::models {
@@ -84,6 +86,10 @@ void mlp_layers_field(FieldVisitor& f, std::int64_t& layers) {
   f({.key = "layers", .doc = "linear layers in all", .min = 1, .max = 64}, layers);
 }
 
+void post_layers_field(FieldVisitor& f, std::int64_t& layers) {
+  f({.key = "post_layers", .doc = "linear layers after the sum", .min = 0, .max = 64}, layers);
+}
+
 void require_eigenpairs(FieldVisitor& f, const std::string& of) {
   f.require(of == "laplacian", "of", "reads eigenpairs; expected laplacian");
 }
@@ -109,11 +115,31 @@ void DeepSetEncoderOptions::fields(FieldVisitor& f) {
   common_fields(f, of, dim);
   f({.key = "layers", .doc = "linear layers applied to each eigenpair", .min = 1, .max = 64},
     layers);
-  f({.key = "post_layers", .doc = "linear layers after the sum", .min = 0, .max = 64}, post_layers);
+  post_layers_field(f, post_layers);
   norm_field(f, norm);
   flip_field(f, sign_flip);
   join_field(f, join);
   require_eigenpairs(f, of);
+}
+
+void TransformerEncoderOptions::fields(FieldVisitor& f) {
+  common_fields(f, of, dim);
+  f({.key = "heads", .doc = "attention heads; divides dim", .min = 1, .max = 1024}, heads);
+  f({.key = "layers", .doc = "Transformer layers", .min = 1, .max = 64}, layers);
+  f({.key = "feed_width", .doc = "channels inside the feed-forward blocks", .min = 1, .max = 65536},
+    feed_width);
+  f({.key = "dropout",
+     .doc = "of attention weights, after each block and inside the feed-forward blocks",
+     .min = 0,
+     .max = 0.999},
+    dropout);
+  post_layers_field(f, post_layers);
+  norm_field(f, norm);
+  flip_field(f, sign_flip);
+  join_field(f, join);
+  require_eigenpairs(f, of);
+  f.require(dim % heads == 0, "heads",
+            fmt::format("{} heads do not divide the dim {}", heads, dim));
 }
 
 void EigenvectorEncoderOptions::fields(FieldVisitor& f) {
@@ -161,7 +187,8 @@ void EmbeddingEncoderOptions::fields(FieldVisitor& f) {
      .required = true},
     count);
   join_field(f, join);
-  f.require(of != "laplacian", "of", kRows);
+  f.require(of == "weisfeiler_lehman" || of == "degree", "of",
+            "has no integer columns to look up; expected weisfeiler_lehman or degree");
 }
 
 void HalvingHeadOptions::fields(FieldVisitor& f) {

@@ -6,6 +6,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/models/raw_encoder.h"
+#include "gtrain/nn/eigen_transformer.h"
 #include "gtrain/nn/embedding_encoder.h"
 #include "gtrain/nn/sign_net.h"
 
@@ -19,6 +20,11 @@ nn::SignFlip flip_named(const std::string& name) {
   return name == "graph" ? nn::SignFlip::kGraph : nn::SignFlip::kNone;
 }
 
+template <class Options>
+nn::EigenpairShape eigenpairs(const Options& o, std::int64_t inputs, std::int64_t width) {
+  return {width, o.post_layers, o.norm == "batch" ? inputs : 0, flip_named(o.sign_flip)};
+}
+
 // The layer an encoder's options name; `inputs` columns wide, `width` channels out.
 using Made = std::shared_ptr<nn::Encoder>;
 
@@ -29,8 +35,12 @@ Made make(const MlpEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
   return std::make_shared<nn::RowEncoder>(inputs, width, o.layers, o.norm == "batch");
 }
 Made make(const DeepSetEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
-  const nn::DeepSetShape shape{width, o.layers, o.post_layers, o.norm == "batch" ? inputs : 0};
-  return std::make_shared<nn::DeepSetEncoder>(shape, flip_named(o.sign_flip));
+  return std::make_shared<nn::DeepSetEncoder>(eigenpairs(o, inputs, width), o.layers);
+}
+Made make(const TransformerEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
+  return std::make_shared<nn::EigenTransformer>(
+      eigenpairs(o, inputs, width),
+      nn::EigenTransformer::Options{o.layers, o.heads, o.feed_width, o.dropout});
 }
 Made make(const EigenvectorEncoderOptions& o, std::int64_t inputs, std::int64_t width) {
   return std::make_shared<nn::EigenvectorEncoder>(inputs, width, o.norm == "batch",
@@ -59,7 +69,8 @@ Made make(const EmbeddingEncoderOptions& o, std::int64_t inputs, std::int64_t wi
 
 std::vector<std::string> columns_of(const EncoderOptions& options) {
   const std::string& of = encoding_of(options);
-  if (std::holds_alternative<DeepSetEncoderOptions>(options)) {
+  if (std::holds_alternative<DeepSetEncoderOptions>(options) ||
+      std::holds_alternative<TransformerEncoderOptions>(options)) {
     return {of + ".values", of + ".vectors"};
   }
   const bool rows = std::holds_alternative<LinearEncoderOptions>(options) ||
@@ -117,6 +128,12 @@ FeatureEncoder::FeatureEncoder(const NodeOptions& node, const EdgeOptions& edge,
   if (own < 0) {
     throw RecipeError(
         fmt::format("model.encoders: concatenated dims exceed the width {} by {}", width, -own));
+  }
+  if (own == 0 && !std::holds_alternative<ConstantOptions>(node)) {
+    throw RecipeError(fmt::format(
+        "model.encoders: concatenated dims take the whole width {}; nothing is left for the node "
+        "columns (expected less, or node: {{name: constant}})",
+        width));
   }
   if (own > 0) {
     node_ = make_raw_encoder(node, {"node", signature.node_width, signature.node_categories}, own);
@@ -250,6 +267,10 @@ struct HeadShape {
 };
 
 std::shared_ptr<nn::Head> make(const HalvingHeadOptions& o, const HeadShape& s) {
+  if (s.width >> o.layers == 0) {
+    throw RecipeError(fmt::format("model.head.layers: the width {} cannot be halved {} times",
+                                  s.width, o.layers));
+  }
   return std::make_shared<nn::HalvingHead>(s.width, s.outputs, o.layers, nn::pool_named(o.pool),
                                            s.activation);
 }

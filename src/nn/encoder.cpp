@@ -96,51 +96,64 @@ std::string EigenvectorEncoder::script() const {
          "    return self.linear_0.forward(h)\n";
 }
 
-DeepSetEncoder::DeepSetEncoder(const DeepSetShape& shape, SignFlip flip) : flip_(flip) {
+EigenpairEncoder::EigenpairEncoder(const EigenpairShape& shape) : flip_(shape.flip) {
   if (shape.normalised > 0) {
     norm_ = register_module("norm", std::make_shared<BatchNorm>(shape.normalised));
   }
-  set_ = chain(*this, "set", 2, shape.width, shape.layers);
   post_ = chain(*this, "post", shape.width, shape.width, shape.post_layers);
 }
 
-at::Tensor DeepSetEncoder::encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
-                                  Context& context) {
+at::Tensor EigenpairEncoder::encode(const std::vector<at::Tensor>& columns,
+                                    const EncoderGraph& graph, Context& context) {
   return forward(columns.at(0), columns.at(1), graph.graph, context);
 }
 
-at::Tensor DeepSetEncoder::forward(const at::Tensor& values, const at::Tensor& vectors,
-                                   const at::Tensor& graph, Context& context) {
+at::Tensor EigenpairEncoder::forward(const at::Tensor& values, const at::Tensor& vectors,
+                                     const at::Tensor& graph, Context& context) {
   const at::Tensor v = flipped(flip_, vectors, graph, context);
   const std::int64_t n = v.size(0), k = v.size(1);
-  const at::Tensor missing = at::isnan(v);
   const at::Tensor entry = at::nan_to_num(v, 0.0), value = at::nan_to_num(values, 0.0);
-  at::Tensor h;
+  at::Tensor pairs;
   if (norm_) {
-    h = norm_->forward(at::stack({entry, value}, 1).view({2 * n, k}), context);
-    h = h.view({n, 2, k}).transpose(1, 2).reshape({n * k, 2});
+    pairs = norm_->forward(at::stack({entry, value}, 1).view({2 * n, k}), context);
+    pairs = pairs.view({n, 2, k}).transpose(1, 2).reshape({n * k, 2});
   } else {
-    h = at::stack({entry, value}, 2).view({n * k, 2});
+    pairs = at::stack({entry, value}, 2).view({n * k, 2});
   }
-  for (const auto& linear : set_) h = linear->forward(h, true);
-  h = h.view({n, k, h.size(1)}).masked_fill(missing.unsqueeze(2), 0).sum(1);
+  at::Tensor h = sum_pairs(pairs, at::isnan(v), context);
   for (const auto& linear : post_) h = linear->forward(h, true);
   return h;
 }
 
-std::string DeepSetEncoder::script() const {
+std::string EigenpairEncoder::script() const {
   const std::string pairs =
-      norm_ ? "    h = torch.stack([vectors, values], 1).reshape(-1, vectors.size(1))\n"
-              "    h = self.norm.forward(h, batch).reshape(-1, 2, vectors.size(1)).transpose(1, "
-              "2)\n"
-            : "    h = torch.stack([vectors, values], 2)\n";
-  return std::string(kForward) +
-         "    missing = torch.isnan(columns[1])\n"
+      norm_ ? "    pairs = torch.stack([vectors, values], 1).reshape(-1, vectors.size(1))\n"
+              "    pairs = self.norm.forward(pairs, batch).reshape(-1, 2, vectors.size(1))\n"
+              "    pairs = pairs.transpose(1, 2)\n"
+            : "    pairs = torch.stack([vectors, values], 2)\n";
+  return sum_script() + kForward +
          "    values = torch.nan_to_num(columns[0], 0.0)\n"
          "    vectors = torch.nan_to_num(columns[1], 0.0)\n" +
-         pairs + chain_script("set", set_.size(), true) +
-         "    h = torch.sum(torch.masked_fill(h, missing.unsqueeze(2), 0.0), 1)\n" +
+         pairs + "    h = self.sum_pairs(pairs, torch.isnan(columns[1]))\n" +
          chain_script("post", post_.size(), true) + "    return h\n";
+}
+
+DeepSetEncoder::DeepSetEncoder(const EigenpairShape& shape, std::int64_t layers)
+    : EigenpairEncoder(shape) {
+  set_ = chain(*this, "set", 2, shape.width, layers);
+}
+
+at::Tensor DeepSetEncoder::sum_pairs(const at::Tensor& pairs, const at::Tensor& missing, Context&) {
+  at::Tensor h = pairs;
+  for (const auto& linear : set_) h = linear->forward(h, true);
+  h = h.view({missing.size(0), missing.size(1), h.size(1)});
+  return h.masked_fill(missing.unsqueeze(2), 0).sum(1);
+}
+
+std::string DeepSetEncoder::sum_script() const {
+  return "def sum_pairs(self, pairs: Tensor, missing: Tensor) -> Tensor:\n    h = pairs\n" +
+         chain_script("set", set_.size(), true) +
+         "    return torch.sum(torch.masked_fill(h, missing.unsqueeze(2), 0.0), 1)\n";
 }
 
 }  // namespace gtrain::nn

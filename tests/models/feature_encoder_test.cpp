@@ -47,6 +47,11 @@ TEST(FeatureEncoder, RefusesWhatDoesNotFitTheData) {
   GpsOptions wide = sample::options();
   std::get<LinearEncoderOptions>(wide.encoders[0]).dim = 13;
   refused(wide, sample::signature(), "model.encoders");
+  GpsOptions full = sample::options();
+  std::get<LinearEncoderOptions>(full.encoders[0]).dim += 8;
+  refused(full, sample::signature(), "nothing is left for the node columns");
+  full.node = ConstantOptions{};
+  EXPECT_NO_THROW(make(full));
   GpsOptions few = sample::options();
   few.node = TypeOptions{3};
   refused(few, sample::signature(), "model.node.count");
@@ -84,6 +89,12 @@ TEST(FeatureEncoder, EdgesMayHaveAWidthOfTheirOwn) {
   const GpsOptions o = sample::options();
   FeatureEncoder features(o.node, o.edge, o.encoders, o.width, sample::signature(), 5);
   EXPECT_EQ(features.edges(sample::batch({support::path(3)})).size(1), 5);
+}
+
+TEST(MakeHead, RefusesToHalveAWidthAway) {
+  EXPECT_NO_THROW(make_head(HalvingHeadOptions{4, "mean"}, 16, "relu", sample::signature()));
+  EXPECT_THROW(make_head(HalvingHeadOptions{5, "mean"}, 16, "relu", sample::signature()),
+               base::RecipeError);
 }
 
 TEST(MakeHead, RefusesAHeadOfAnotherLevel) {

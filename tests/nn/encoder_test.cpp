@@ -29,7 +29,7 @@ TEST(RowEncoder, MlpHasRectifiedLayersOfTwiceTheWidth) {
 
 TEST(DeepSetEncoder, MissingEigenpairsDoNotCount) {
   const auto layer = support::ready(
-      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 0}, nn::SignFlip::kNone));
+      std::make_shared<nn::DeepSetEncoder>(nn::EigenpairShape{5, 0, 0, nn::SignFlip::kNone}, 2));
   const at::Tensor values = at::tensor({0.0, 1.5, kNan}, at::kDouble).view({1, 3});
   const at::Tensor vectors = at::tensor({0.7, -0.2, kNan}, at::kDouble).view({1, 3});
   const at::Tensor graph = at::zeros({1}, at::kLong);
@@ -41,7 +41,7 @@ TEST(DeepSetEncoder, MissingEigenpairsDoNotCount) {
 
 TEST(DeepSetEncoder, TakesABatchWithoutNodes) {
   const auto layer = support::ready(
-      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 1}, nn::SignFlip::kBatch));
+      std::make_shared<nn::DeepSetEncoder>(nn::EigenpairShape{5, 1, 0, nn::SignFlip::kBatch}, 2));
   const at::Tensor none = at::zeros({0, 3}, at::kDouble);
   nn::Context c = support::context(true);
   EXPECT_EQ(layer->forward(none, none, at::zeros({0}, at::kLong), c).sizes(),
@@ -50,7 +50,7 @@ TEST(DeepSetEncoder, TakesABatchWithoutNodes) {
 
 TEST(DeepSetEncoder, FlipsWholeColumnsInTrainingOnly) {
   const auto layer = support::ready(
-      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 1}, nn::SignFlip::kBatch));
+      std::make_shared<nn::DeepSetEncoder>(nn::EigenpairShape{5, 1, 0, nn::SignFlip::kBatch}, 2));
   const at::Tensor values = at::rand({6, 2}, at::kDouble), vectors = at::randn({6, 2}, at::kDouble);
   const at::Tensor graph = at::tensor(std::vector<std::int64_t>{0, 0, 0, 1, 1, 1}, at::kLong);
   nn::Context evaluation = support::context(false);
@@ -78,7 +78,7 @@ TEST(DeepSetEncoder, FlipsWholeColumnsInTrainingOnly) {
 
 TEST(DeepSetEncoder, CanFlipEachGraphOnItsOwn) {
   const auto layer = support::ready(
-      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 2, 0}, nn::SignFlip::kGraph));
+      std::make_shared<nn::DeepSetEncoder>(nn::EigenpairShape{5, 0, 0, nn::SignFlip::kGraph}, 2));
   const at::Tensor values = at::ones({40, 1}, at::kDouble),
                    vectors = at::ones({40, 1}, at::kDouble);
   nn::Context c = support::context(true);
@@ -88,7 +88,7 @@ TEST(DeepSetEncoder, CanFlipEachGraphOnItsOwn) {
 
 TEST(DeepSetEncoder, NormalisesEachPositionOverEntriesAndValuesTogether) {
   const auto layer = support::ready(
-      std::make_shared<nn::DeepSetEncoder>(nn::DeepSetShape{5, 1, 0, 2}, nn::SignFlip::kNone));
+      std::make_shared<nn::DeepSetEncoder>(nn::EigenpairShape{5, 0, 2, nn::SignFlip::kNone}, 1));
   const at::Tensor values = at::rand({6, 2}, at::kDouble), vectors = at::randn({6, 2}, at::kDouble);
   const at::Tensor all = at::cat({values, vectors});  // [12, 2]
   const at::Tensor mean = all.mean(0), scale = at::sqrt(all.var(0, false) + 1e-5);

@@ -102,6 +102,22 @@ struct DeepSetEncoderOptions {
   std::string join = "concat";
   void fields(base::FieldVisitor& f);
 };
+struct TransformerEncoderOptions {
+  static constexpr std::string_view kName = "transformer";
+  static constexpr std::string_view kDoc =
+      "sum over eigenpairs of a Transformer among a node's (eigenvector entry, eigenvalue)";
+  std::string of = "laplacian";
+  std::int64_t dim = 16;
+  std::int64_t heads = 4;
+  std::int64_t layers = 2;
+  std::int64_t feed_width = 2048;
+  double dropout = 0.1;
+  std::int64_t post_layers = 0;
+  std::string norm = "none";
+  std::string sign_flip = "batch";
+  std::string join = "concat";
+  void fields(base::FieldVisitor& f);
+};
 struct EigenvectorEncoderOptions {
   static constexpr std::string_view kName = "eigenvectors";
   static constexpr std::string_view kDoc =
@@ -149,9 +165,10 @@ struct EmbeddingEncoderOptions {
   std::string join = "add";
   void fields(base::FieldVisitor& f);
 };
-using EncoderOptions = std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions,
-                                    EigenvectorEncoderOptions, StableEncoderOptions,
-                                    SignNetEncoderOptions, EmbeddingEncoderOptions>;
+using EncoderOptions =
+    std::variant<LinearEncoderOptions, MlpEncoderOptions, DeepSetEncoderOptions,
+                 TransformerEncoderOptions, EigenvectorEncoderOptions, StableEncoderOptions,
+                 SignNetEncoderOptions, EmbeddingEncoderOptions>;
 
 // Graph head, or with pool none a node head: pool, then `layers` linear maps that each halve the
 // width with the activation, then C.

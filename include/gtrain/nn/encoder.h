@@ -63,19 +63,20 @@ class EigenvectorEncoder final : public Encoder {
   SignFlip flip_;
 };
 
-// LapPE's DeepSet (Rampasek et al. 2022): for node i, sum over the eigenpairs k that exist (not
-// NaN) of an MLP of (v_ik, lambda_k): Linear 2 -> 2D, ReLU, (layers-2) x [2D -> 2D, ReLU], Linear
-// 2D -> D, ReLU (layers = 1: Linear 2 -> D, ReLU); then `post_layers` linear+ReLU. With
-// `normalised` = K > 0 the pairs first pass a batch norm whose channels are the K positions, each
-// over the entries and the eigenvalues of all nodes together, missing ones 0.
-struct DeepSetShape {
-  std::int64_t width = 8, layers = 2, post_layers = 0;
+// What learns a vector for each node from its eigenpairs k (v_ik, lambda_k) that exist (not NaN):
+// `sum_pairs` of them, then `post_layers` linear+ReLU of 2D channels inside. With `normalised` =
+// K > 0 the pairs first pass a batch norm whose channels are the K positions, each over the entries
+// and the eigenvalues of all nodes together, missing ones 0.
+struct EigenpairShape {
+  std::int64_t width = 8;  // D
+  std::int64_t post_layers = 0;
   std::int64_t normalised = 0;
+  SignFlip flip = SignFlip::kBatch;
 };
 
-class DeepSetEncoder final : public Encoder {
+class EigenpairEncoder : public Encoder {
  public:
-  DeepSetEncoder(const DeepSetShape& shape, SignFlip flip);
+  explicit EigenpairEncoder(const EigenpairShape& shape);
   at::Tensor encode(const std::vector<at::Tensor>& columns, const EncoderGraph& graph,
                     Context& context) override;
   // values, vectors [N, K] (NaN beyond a graph's size), graph int64 [N] -> [N, D]
@@ -83,10 +84,33 @@ class DeepSetEncoder final : public Encoder {
                      Context& context);
   std::string script() const override;
 
+ protected:
+  // pairs [N K, 2], 0 where missing; missing bool [N, K] -> [N, D].
+  virtual at::Tensor sum_pairs(const at::Tensor& pairs, const at::Tensor& missing,
+                               Context& context) = 0;
+  // TorchScript of `def sum_pairs(self, pairs: Tensor, missing: Tensor) -> Tensor`, pairs [N, K,
+  // 2].
+  virtual std::string sum_script() const = 0;
+
  private:
-  std::shared_ptr<BatchNorm> norm_;                  // "norm"
-  std::vector<std::shared_ptr<Linear>> set_, post_;  // "set_<i>", "post_<i>"
+  std::shared_ptr<BatchNorm> norm_;            // "norm"
+  std::vector<std::shared_ptr<Linear>> post_;  // "post_<i>"
   SignFlip flip_;
+};
+
+// LapPE's DeepSet (Rampasek et al. 2022): the sum over a node's eigenpairs of an MLP of each:
+// Linear 2 -> 2D, ReLU, (layers-2) x [2D -> 2D, ReLU], Linear 2D -> D, ReLU (layers = 1: Linear
+// 2 -> D, ReLU).
+class DeepSetEncoder final : public EigenpairEncoder {
+ public:
+  DeepSetEncoder(const EigenpairShape& shape, std::int64_t layers);
+
+ private:
+  at::Tensor sum_pairs(const at::Tensor& pairs, const at::Tensor& missing,
+                       Context& context) override;
+  std::string sum_script() const override;
+
+  std::vector<std::shared_ptr<Linear>> set_;  // "set_<i>"
 };
 
 }  // namespace gtrain::nn
