@@ -12,7 +12,8 @@
 namespace gtrain::nn {
 namespace {
 
-constexpr double kEpsilon = 1e-4;  // FAVOR+'s, as in ops::LinearAttentionOptions
+constexpr double kEpsilon = 1e-4;      // FAVOR+'s, as in ops::LinearAttentionOptions
+constexpr double kDenominator = 1e-6;  // of elu, whose features may all be 0
 
 }  // namespace
 
@@ -56,8 +57,13 @@ at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& grap
   const at::Tensor state = ops::segment_sum(message.flatten(1), graph.start);
   const at::Tensor back = ops::gather(state, graph).view(message.sizes());
   const at::Tensor mixed = (q.unsqueeze(3) * back).sum(2);  // [N, H, d+1]
-  const at::Tensor attended = mixed.slice(2, 0, d) / mixed.slice(2, d, d + 1);
+  const at::Tensor total = mixed.slice(2, d, d + 1) + floor();
+  const at::Tensor attended = mixed.slice(2, 0, d) / total;
   return out_->forward(attended.flatten(1));
+}
+
+double AttentionNode::floor() const {
+  return options_.features == Features::kElu ? kDenominator : 0.0;
 }
 
 std::string AttentionNode::script() const {
@@ -100,9 +106,9 @@ std::string AttentionNode::script() const {
              "device=x.device)\n"
              "    state = torch.index_add(zero, 0, batch, message)\n"
              "    mixed = (q.unsqueeze(3) * state.index_select(0, batch)).sum(2)\n"
-             "    attended = mixed[:, :, :{1}] / mixed[:, :, {1}:]\n"
+             "    attended = mixed[:, :, :{1}] / (mixed[:, :, {1}:] + {3:.17g})\n"
              "    return self.out.forward(attended.flatten(1))\n",
-             options_.heads, d, features);
+             options_.heads, d, features, floor());
 }
 
 void AttentionNode::initialise(base::Random& random) {

@@ -61,11 +61,22 @@ TEST(AttentionNode, WithEluFeaturesEqualsTheLinearTransformer) {
   const at::Tensor score = at::einsum("ihd,jhd->hij", {q, k});
   const at::Tensor together =
       (b.graph.unsqueeze(0) == b.graph.unsqueeze(1)).to(at::kDouble) * score;
-  const at::Tensor weight = together / together.sum(2, true);
+  const at::Tensor weight = together / (together.sum(2, true) + 1e-6);
   const at::Tensor attended =
       at::einsum("hij,jhd->ihd", {weight, qkv.select(1, 2)}).reshape({b.nodes, kWidth});
   const at::Tensor got = node->forward(x, nn::by_graph(b.graph, b.graph_start));
   EXPECT_LT(support::distance(got, out_of(*node, attended)), 1e-11);
+}
+
+TEST(AttentionNode, WithEluFeaturesThatAllRoundToZeroStaysFinite) {
+  const support::EdgeBatch b = support::pack_odd_graphs();
+  const auto node = node_with(Features::kElu);
+  node->to(at::kFloat);
+  at::NoGradGuard guard;
+  node->named_parameters()["qkv.bias"].fill_(-200);
+  const at::Tensor x = at::randn({b.nodes, kWidth}, at::kFloat);
+  const at::Tensor got = node->forward(x, nn::by_graph(b.graph, b.graph_start));
+  EXPECT_TRUE(at::isfinite(got).all().item<bool>());
 }
 
 TEST(AttentionNode, CountsTheWorkOfItsFeatures) {

@@ -5,7 +5,8 @@
 //   message i -> node:  phi(k_i) (x) [v_i, 1]         state: S = sum_i of them, [m, d+1]
 //   message node -> i:  S                             update: (phi(q_i)^T S)_1..d / (phi(q_i)^T
 //   S)_d+1
-// elu: phi(x) = elu(x) + 1, m = d (Katharopoulos et al. 2020). exp: positive random features
+// elu: phi(x) = elu(x) + 1, m = d, and S_d+1 plus 1e-6 (Katharopoulos et al. 2020; without it the
+//   quotient is 0/0 where fp32 rounds every elu(q) to -1). exp: positive random features
 //   phi_q(x)_f = exp(u_f - h - max_f u) + eps                     u_f = s w_f . x, s = d^-1/4
 //   phi_k(x)_f = exp(u_f - h - max of u over the graph's keys and f) + eps    h = s^2 |x|^2 / 2
 // with eps = 1e-4 (FAVOR+; Choromanski et al. 2021): ops::linear_attention for the same weights.
@@ -43,6 +44,7 @@ class AttentionNode final : public Layer {
   // Features of x [N, H, d]: exp(u - h - top(u)) + eps, [N, H, m].
   template <class Top>
   at::Tensor random_features(const at::Tensor& x, Top top) const;
+  double floor() const;  // added to the denominator
 
   Options options_;
   std::shared_ptr<Linear> qkv_, out_;
