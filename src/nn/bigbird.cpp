@@ -45,10 +45,21 @@ constexpr const char* kMaskScript =
 }  // namespace
 
 void BigBirdOptions::fields(base::FieldVisitor& f) {
-  f({.key = "window", .doc = "places before and after a node that it attends to", .min = 0},
+  constexpr double kMost = 1 << 20;  // far from where sums of them overflow
+  f({.key = "window",
+     .doc = "places before and after a node that it attends to",
+     .min = 0,
+     .max = kMost},
     window);
-  f({.key = "random", .doc = "random nodes of the graph that a node attends to", .min = 0}, random);
-  f({.key = "global", .doc = "first nodes of a graph, to and from which all attend", .min = 0},
+  f({.key = "random",
+     .doc = "random nodes of the graph that a node attends to",
+     .min = 0,
+     .max = kMost},
+    random);
+  f({.key = "global",
+     .doc = "first nodes of a graph, to and from which all attend",
+     .min = 0,
+     .max = kMost},
     global);
   f({.key = "seed", .doc = "of the random pairs", .min = 0}, seed);
 }
@@ -71,6 +82,7 @@ at::Tensor BigBird::mix(const at::Tensor& qkv, const GlobalInput& input, Context
   const std::int64_t d = qkv.size(1) / 3;
   const bool dropping = context.training && dropout_ > 0;
   ops::SparseAttentionOptions sparse;
+  TORCH_CHECK(!dropping || context.masks == nullptr, "[bigbird] cannot replay recorded masks");
   sparse.heads = heads_;
   sparse.dropout = dropping ? dropout_ : 0.0;
   sparse.key = dropping ? context.next_key() : 0;

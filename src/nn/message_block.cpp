@@ -1,14 +1,10 @@
 #include "gtrain/nn/message_block.h"
 
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "gtrain/nn/unit_mlp.h"
+
 namespace gtrain::nn {
-namespace {
-
-constexpr double kTiny = 1e-12;  // floor of a row's norm, as in torch's normalize
-
-}  // namespace
 
 MessageBlock::MessageBlock(const std::string& name, const Options& options) : options_(options) {
   if (name == "gcnii") {
@@ -37,7 +33,7 @@ std::pair<at::Tensor, at::Tensor> MessageBlock::forward(const BlockInput& input,
             ? activate(h, options_.local.activation, options_.dropout, context, residual)
             : drop(h, options_.dropout, context, residual);
   }
-  if (options_.unit_rows) h = h / h.norm(2, -1, true).clamp_min(kTiny);
+  if (options_.unit_rows) h = unit_rows(h);
   return {h, e};
 }
 
@@ -57,7 +53,7 @@ std::string MessageBlock::script() const {
     }
     if (options_.residual) text += "    h = x + h\n";
   }
-  if (options_.unit_rows) text += "    h = h / torch.clamp(torch.norm(h, 2, -1, True), 1e-12)\n";
+  if (options_.unit_rows) text += "    h = " + unit_rows_script("h") + "\n";
   return text + "    return h, e\n";
 }
 

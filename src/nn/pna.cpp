@@ -25,10 +25,11 @@ std::pair<at::Tensor, at::Tensor> Pna::forward(const LocalInput& input, Context&
       ops::linear(edge_->forward(input.e), w.slice(1, 2 * d, 3 * d), pre_->bias) +
       ops::gather(ends.slice(1, 0, d), by_target(edges)) +
       ops::gather(ends.slice(1, d, 2 * d), by_source(edges));
+  const at::Tensor& start = edges.in_start;
+  const at::Tensor sum = ops::segment_sum(message, start);
+  const at::Tensor count = (start.slice(0, 1) - start.slice(0, 0, -1)).clamp_min(1).unsqueeze(1);
   const at::Tensor all = at::cat(
-      {input.x, ops::segment_mean(message, edges.in_start),
-       ops::segment_max(message, edges.in_start), ops::segment_sum(message, edges.in_start)},
-      1);
+      {input.x, sum / count.to(sum.scalar_type()), ops::segment_max(message, start), sum}, 1);
   return {out_->forward(post_->forward(all)), input.e};
 }
 
