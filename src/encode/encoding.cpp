@@ -201,7 +201,7 @@ void HopDistanceOptions::fields(base::FieldVisitor& f) {
 void ShortestPathOptions::fields(base::FieldVisitor& f) {
   f({.key = "ties",
      .doc = "which of several shortest paths: smallest: last step from the smallest node; search: "
-            "first found breadth-first in the order of the edges; relaxation: by Floyd and "
+            "first found breadth-first, successors in ascending order; relaxation: by Floyd and "
             "Warshall's last relaxation",
      .one_of = {"smallest", "search", "relaxation"}},
     ties);
