@@ -62,8 +62,9 @@ double graph_rank(const Scores& s, double Rank::*part) {
 }
 
 double graph_hits(std::int64_t k, const Scores& s) {
-  return mean_by_graph(
-      s.ranks, [&](const Rank& r) { return 1.0 / r.raw <= static_cast<double>(k) ? 1.0 : 0.0; });
+  // Ranks are whole or half; 1/(1/49) is more than 49.
+  const double last = static_cast<double>(k) + 0.25;
+  return mean_by_graph(s.ranks, [&](const Rank& r) { return 1.0 / r.raw < last ? 1.0 : 0.0; });
 }
 
 double hits_at(std::int64_t k, const std::vector<double>& positive,

@@ -1,6 +1,7 @@
 #include "gtrain/train/origin.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -105,6 +106,8 @@ bool origin_exists(const InitOptions& options) {
   return fs::exists(options.from, ignored);
 }
 
+std::string origin_hash(const InitOptions& options) { return hash_of(tensors_at(options.from)); }
+
 void freeze(models::Model& model, const InitOptions& options) {
   check_modules(model_tensors(model), "freeze", options.freeze);
   bool left = options.freeze.empty();
@@ -133,6 +136,10 @@ std::string load_origin(models::Model& model, const InitOptions& options) {
   std::int64_t copied = 0;
   for (auto& [name, tensor] : own) {
     if (in_any(name, options.fresh)) continue;
+    if (!given.at(name).isfinite().all().item<bool>()) {
+      throw base::DataError(
+          fmt::format("{}: {} holds NaN or infinity; expected finite weights", options.from, name));
+    }
     tensor.copy_(given.at(name));
     ++copied;
   }

@@ -126,7 +126,7 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
       options.runs.empty() ? fs::path("runs") / "tables" / file.stem() : options.runs;
   TableRuns runs(root);
   std::vector<RowRuns> rows;
-  for (const TableRow* row : chosen) rows.push_back(runs.runs_of(*row));
+  for (const TableRow* row : chosen) rows.push_back(runs.runs_of(*row, table.metric));
   const auto old = [&] {
     std::vector<TableRuns::Stale> stale = runs.stale(rows);
     // Runs of rows that were not asked for are not stale, only not looked at.

@@ -13,7 +13,10 @@
 #include "gtrain/base/durable.h"
 #include "gtrain/base/log.h"
 #include "gtrain/data/open.h"
+#include "gtrain/train/metric.h"
+#include "gtrain/train/origin.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/recipe_suggestion.h"
 #include "gtrain/train/run.h"
 #include "result.h"
 
@@ -75,6 +78,20 @@ std::vector<std::string> results_below(const fs::path& directory) {
   return out;
 }
 
+// A metric that no run of the recipe would report is known before hours of training.
+void require_reported(const std::string& metric, const Recipe& recipe,
+                      const data::DatasetInfo& info) {
+  if (metric.empty()) return;
+  std::vector<std::string_view> names{"loss"};
+  const std::vector<Metric> reported = reported_metrics(info.metric, info.task);
+  for (const Metric& m : reported) names.push_back(m.name);
+  const auto* plateau = std::get_if<PlateauSchedule>(&recipe.train.schedule);
+  if (plateau != nullptr) names.push_back(plateau->metric);
+  if (std::find(names.begin(), names.end(), metric) != names.end()) return;
+  throw base::RecipeError(fmt::format("metric: {}: no run would report it{}; reported: {}", metric,
+                                      did_you_mean(metric, names), joined(names)));
+}
+
 std::string text_in(const Json& json, const char* key) {
   return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : "";
 }
@@ -84,30 +101,36 @@ std::string reason_of(const Json& about, const std::vector<RowRuns>& rows) {
   const auto row =
       std::find_if(rows.begin(), rows.end(), [&](const RowRuns& r) { return r.label == label; });
   if (row == rows.end()) return "no row of that label";
-  if (row->directory.empty()) return "the data cannot be opened to compare";
+  if (row->directory.empty()) return "data or weights cannot be opened to compare";
   if (text_in(about, "recipe_hash") != row->key.recipe_hash) return "the recipe has changed";
   if (text_in(about, "data_hash") != row->key.data_hash) return "the data have changed";
+  if (text_in(about, "init_hash") != row->key.init_hash) return "the weights of init have changed";
   return fmt::format("of another numerics version; now {}", row->key.numerics);
 }
 
 }  // namespace
 
 std::string RunKey::name() const {
-  return base::hash_hex(fmt::format("{} {} {}", recipe_hash, data_hash, numerics)).substr(0, 12);
+  const std::string init = init_hash.empty() ? "" : " " + init_hash;
+  return base::hash_hex(fmt::format("{} {} {}{}", recipe_hash, data_hash, numerics, init))
+      .substr(0, 12);
 }
 
-const std::string& TableRuns::data_hash(const Recipe& recipe) {
+const data::DatasetInfo& TableRuns::info_of(const Recipe& recipe) {
   Recipe section;
   section.dataset = recipe.dataset;
   section.dataset.batch_size = 1;
   section.dataset.max_nodes = 0;
   section.dataset.fold = -1;
-  const auto [it, fresh] = data_hashes_.try_emplace(recipe_hash(section));
-  if (fresh) it->second = data::open_dataset(recipe.dataset).dataset.info.hash;
+  const std::string key = recipe_hash(section);
+  auto it = infos_.find(key);
+  if (it == infos_.end()) {
+    it = infos_.emplace(key, data::open_dataset(recipe.dataset).dataset.info).first;
+  }
   return it->second;
 }
 
-RowRuns TableRuns::runs_of(const TableRow& row) {
+RowRuns TableRuns::runs_of(const TableRow& row, const std::string& metric) {
   RowRuns out;
   out.label = row.label;
   out.recipe = row.recipe;
@@ -115,7 +138,10 @@ RowRuns TableRuns::runs_of(const TableRow& row) {
   out.members = all_members(out.recipe);
   out.key = {recipe_hash(out.recipe), {}, numerics_version()};
   try {
-    out.key.data_hash = data_hash(out.recipe);
+    const data::DatasetInfo& info = info_of(out.recipe);
+    require_reported(metric, out.recipe, info);
+    out.key.data_hash = info.hash;
+    if (out.recipe.init) out.key.init_hash = origin_hash(*out.recipe.init);
     out.directory = root_ / fmt::format("{}-{}", row.name, out.key.name());
   } catch (const base::Error& e) {  // the other rows can still be filled
     fail(out, "", e.code(), e.what());
@@ -155,10 +181,11 @@ base::ExitCode TableRuns::complete(RowRuns& row, const std::atomic<int>* interru
     base::note(fmt::format("{}, {}", row.label, member.directory));
     try {
       base::make_directory(row.directory);
-      const Json about{{"label", row.label},
-                       {"recipe_hash", row.key.recipe_hash},
-                       {"data_hash", row.key.data_hash},
-                       {"numerics", row.key.numerics}};
+      Json about{{"label", row.label},
+                 {"recipe_hash", row.key.recipe_hash},
+                 {"data_hash", row.key.data_hash},
+                 {"numerics", row.key.numerics}};
+      if (!row.key.init_hash.empty()) about["init_hash"] = row.key.init_hash;
       write_json(row.directory / kAbout, about);
       const base::ExitCode code = train_one(row, member, options);
       if (ends_all(code)) return code;

@@ -19,7 +19,8 @@ namespace gtrain::train {
 struct RunKey {
   std::string recipe_hash, data_hash;
   std::int64_t numerics = 0;
-  std::string name() const;  // 12 hex digits
+  std::string init_hash = {};  // of the weights of `init`; empty: random ones
+  std::string name() const;    // 12 hex digits
 };
 
 // Runs that a row needs. `directory` is a function of recipe and key, so that rows which agree
@@ -41,8 +42,9 @@ class TableRuns {
  public:
   explicit TableRuns(std::filesystem::path root) : root_(std::move(root)) {}
 
-  // Opens the row's data set to know its hash; what that is refused for becomes a problem.
-  RowRuns runs_of(const TableRow& row);
+  // Opens the row's data set to know its hash and metrics; what that is refused for becomes a
+  // problem, and so does a table's metric (empty: the data set's) that the runs would not report.
+  RowRuns runs_of(const TableRow& row, const std::string& metric);
 
   // Trains what is not there. kOk, kDiverged, or kInterrupted/kTerminated; problems go into `row`.
   base::ExitCode complete(RowRuns& row, const std::atomic<int>* interrupt, bool quiet) const;
@@ -56,10 +58,10 @@ class TableRuns {
   std::vector<Stale> stale(const std::vector<RowRuns>& rows) const;
 
  private:
-  const std::string& data_hash(const Recipe& recipe);
+  const data::DatasetInfo& info_of(const Recipe& recipe);
 
   std::filesystem::path root_;
-  std::map<std::string, std::string> data_hashes_;  // by hash of the `dataset:` section
+  std::map<std::string, data::DatasetInfo> infos_;  // by hash of the `dataset:` section
 };
 
 RunState state_of(const RowRuns& row, const Member& member);

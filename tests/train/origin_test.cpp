@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <csignal>
 
 #include "gtrain/base/error.h"
@@ -97,6 +98,21 @@ TEST_F(TrainedOrigin, TakesAnExportedFileToo) {
     if (is_statistic(name)) continue;
     EXPECT_TRUE(tensor.equal(got.at(name))) << name;
   }
+}
+
+TEST_F(TrainedOrigin, RefusesWeightsThatAreNotFinite) {
+  Checkpoint state = read_checkpoint(root() / "first/best.safetensors");
+  state.model.at("head.linear_0.bias").fill_(std::nan(""));
+  const fs::path file = root() / "spoilt.safetensors";
+  write_checkpoint(file, state);
+  try {
+    run(recipe(still("{from: " + file.string() + "}")), options("refused"));
+    FAIL() << "accepted";
+  } catch (const base::DataError& e) {
+    EXPECT_NE(std::string(e.what()).find("head.linear_0.bias holds NaN"), std::string::npos);
+  }
+  run(recipe(still("{from: " + file.string() + ", fresh: [head]}")), options("next"));
+  EXPECT_EQ(result("next")["status"], "ok");
 }
 
 TEST_F(TrainedOrigin, NamesTensorsThatDoNotFitWithBothShapes) {

@@ -101,6 +101,16 @@ TEST(Pair, RanksPositivesAmongTheNodesOfTheirGraph) {
   EXPECT_EQ(ranks[2].graph, 9);
 }
 
+TEST(Pair, HitsCountTheLastRankForEveryNumberOfRanks) {
+  for (int k = 1; k <= 300; ++k) {
+    Scores s;
+    s.task = data::Task::kEdgeBinary;
+    s.ranks = {{0, 1.0 / k, 1.0}, {1, 1.0 / (k + 0.5), 1.0}};
+    const Metric hits = find_metric("graph_hits@" + std::to_string(k), s.task);
+    EXPECT_EQ(hits.value(s), 0.5) << k;
+  }
+}
+
 TEST(Pair, GraphMetricsAreMeansOfGraphsNotOfPairs) {
   Scores s;
   s.task = data::Task::kEdgeBinary;

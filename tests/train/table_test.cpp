@@ -116,6 +116,44 @@ TEST_F(FilledTableFile, RunsOnOtherDataAndNumericsAreShownAsStale) {
   EXPECT_THAT(last["stale"][0]["reason"].get<std::string>(), HasSubstr("numerics version"));
 }
 
+TEST_F(FilledTableFile, EveryRowOfDataThatCannotBeOpenedIsLeftAlone) {
+  const json table = filled(
+      "set: [dataset.path=nowhere]\nrows:\n- {label: a, recipe: sample.yaml, seeds: [0]}\n"
+      "- {label: b, recipe: sample.yaml, seeds: [0], set: [model.width=16]}\n");
+  for (const json& row : table["rows"]) {
+    ASSERT_EQ(row["failed"].size(), 1u) << row["row"];
+    EXPECT_THAT(row["failed"][0].get<std::string>(), HasSubstr("nowhere: does not exist"));
+  }
+  EXPECT_FALSE(fs::exists(root() / "runs"));
+}
+
+TEST_F(FilledTableFile, AMetricThatNoRunWouldReportIsRefusedBeforeTraining) {
+  const json table = filled("metric: maee\n" + two_seeds);
+  EXPECT_EQ(table["rows"][0]["n"], 0);
+  EXPECT_THAT(table["rows"][0]["failed"][0].get<std::string>(),
+              HasSubstr("metric: maee: no run would report it (did you mean mae?)"));
+  EXPECT_FALSE(fs::exists(root() / "runs"));
+  EXPECT_EQ(filled("metric: rmse\n" + two_seeds)["rows"][0]["n"], 2);
+}
+
+TEST_F(FilledTableFile, RunsThatBeganWithOtherWeightsAreShownAsStale) {
+  run(recipe({"train.epochs=1", "repeat.seeds=[5]"}), options("first"));
+  const std::string rows =
+      "rows:\n- {label: a, recipe: sample.yaml, seeds: [0], set: [\"init={from: " +
+      (root() / "first").string() + "}\"]}\n";
+  const json before = filled(rows), same = filled(rows);
+  EXPECT_EQ(before["rows"][0]["n"], 1);
+  EXPECT_EQ(same["rows"][0]["directory"], before["rows"][0]["directory"]);
+  fs::remove_all(root() / "first");
+  run(recipe({"train.epochs=1", "repeat.seeds=[6]"}), options("first"));
+  const json after = filled(rows);
+  EXPECT_NE(after["rows"][0]["directory"], before["rows"][0]["directory"]);
+  ASSERT_EQ(after["stale"].size(), 1u);
+  EXPECT_EQ(after["stale"][0]["reason"], "the weights of init have changed");
+  fs::remove_all(root() / "first");
+  EXPECT_THAT(filled(rows)["rows"][0]["failed"][0].get<std::string>(), HasSubstr("not there"));
+}
+
 TEST_F(FilledTableFile, DivergedRunsAreListedAndNotAveraged) {
   const TableOutcome outcome = fill_table(
       file("rows:\n- {label: wild, recipe: sample.yaml, seeds: [0], set: [\"train.optimizer={name: "

@@ -19,13 +19,17 @@ namespace gtrain::train {
 // True where there is something under the name to read.
 bool origin_exists(const InitOptions& options);
 
+// Hash of names and values of the weights, as load_origin records it. Throws as it does.
+std::string origin_hash(const InitOptions& options);
+
 // Switches gradients of the frozen modules off. Throws base::RecipeError for a module the model
 // does not have, and where nothing is left to train.
 void freeze(models::Model& model, const InitOptions& options);
 
 // Copies the weights in and returns what result.json records of them, as a JSON object: from,
 // hash (of names and values), tensors (copied), fresh, freeze. Throws base::DataError for what
-// cannot be read, base::RecipeError naming every tensor that does not fit, with both shapes.
+// cannot be read or is not finite, base::RecipeError naming every tensor that does not fit, with
+// both shapes.
 std::string load_origin(models::Model& model, const InitOptions& options);
 
 // Both of them, where a recipe has `init`; `fresh`: the run begins now. Returns the record, or "".

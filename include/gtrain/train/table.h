@@ -2,9 +2,9 @@
 // what is missing is trained as `gtrain train` would train it, one run after another, and the rows
 // come out as mean +- unbiased deviation beside what was published. docs/tables.md has the keys.
 //
-// A run is counted only where recipe, content of the data set and numerics version are those of
-// today: the name of its directory is a hash of the three. Runs of before stay where they are and
-// are shown as stale. Diverged and failed runs are listed, never averaged.
+// A run is counted only where recipe, content of the data set, numerics version and the weights of
+// `init` are those of today: the name of its directory is a hash of them. Runs of before stay where
+// they are and are shown as stale. Diverged and failed runs are listed, never averaged.
 #pragma once
 
 #include <atomic>
