@@ -25,6 +25,7 @@ const std::vector<Entry>& zoo() {
       entry<GraphormerOptions>("Ying et al. 2021", "golden"),
       entry<GtOptions>("Dwivedi & Bresson 2021", "golden"),
       entry<MpnnOptions>("Gilmer et al. 2017, Cai et al. 2023", "golden"),
+      entry<SanOptions>("Kreuzer et al. 2021", "equations"),
   };
   return table;
 }

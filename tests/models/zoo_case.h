@@ -219,7 +219,8 @@ inline std::vector<ZooCase> cases() {
                            o.head = nodes;
                          }),
       entry<MpnnOptions>("mpnn_attention",
-                         [&](MpnnOptions& o) { o.virtual_node = AttentionVirtualNodeOptions{}; }),
+                         [&](MpnnOptions& o) { o.virtual_node = AttentionVirtualNodeOptions{}; }),      entry<SanOptions>("san", [&](SanOptions& o) { o.encoders = {walk}; }),
+      entry<SanOptions>("san_edges", [&](SanOptions& o) { o.gamma = 0; }),
   };
 }
 

@@ -13,10 +13,12 @@
 #include "gtrain/models/gt.h"
 #include "gtrain/models/model.h"
 #include "gtrain/models/mpnn.h"
+#include "gtrain/models/san.h"
 
 namespace gtrain::models {
 
-using ModelOptions = std::variant<GpsOptions, GraphormerOptions, GtOptions, MpnnOptions>;
+using ModelOptions =
+    std::variant<GpsOptions, GraphormerOptions, GtOptions, MpnnOptions, SanOptions>;
 
 struct Entry {
   std::string_view name, paper, verified;  // verified: "golden", "equations" or "not yet"
