@@ -59,11 +59,19 @@ void moments(Index begin, Index end, Index d, const S* z, Compute<S>* mean, Comp
       for (int u = 0; u < V; ++u) sum[u] += columns.load(z + i * d, u);
     }
     for (int u = 0; u < V; ++u) sum[u] *= inverse;
+    Vec<T> rest[V] = {};
     for (Index i = begin; i < end; ++i) {
       for (int u = 0; u < V; ++u) {
         const Vec<T> deviation = columns.load(z + i * d, u) - sum[u];
+        rest[u] += deviation;
         squares[u] += deviation * deviation;
       }
+    }
+    // The running sum of values that hardly vary is rounded the same way at every row: what is left
+    // of it stands in the deviations.
+    for (int u = 0; u < V; ++u) {
+      squares[u] -= rest[u] * rest[u] * inverse;
+      sum[u] += rest[u] * inverse;
     }
     for (int u = 0; u < V; ++u) columns.store(mean, u, sum[u]);
     for (int u = 0; u < V; ++u) columns.store(m2, u, squares[u]);
@@ -91,13 +99,20 @@ void norm_sums(Index begin, Index end, Index d, const S* g, const S* z, const Co
   using T = Compute<S>;
   for_columns<T>(d, [&](auto columns) {
     constexpr int V = decltype(columns)::kVectors;
+    constexpr Index kBlock = 16;  // of rows that a running sum adds, as in column_sum
     Vec<T> sum[V] = {}, product[V] = {};
-    for (Index i = begin; i < end; ++i) {
-      for (int u = 0; u < V; ++u) {
-        const Vec<T> gi = columns.load(g + i * d, u);
-        sum[u] += gi;
-        product[u] += gi * (columns.load(z + i * d, u) - columns.load(mean, u));
+    for (Index first = begin; first < end; first += kBlock) {
+      const Index last = first + kBlock < end ? first + kBlock : end;
+      Vec<T> part[V] = {}, part_product[V] = {};
+      for (Index i = first; i < last; ++i) {
+        for (int u = 0; u < V; ++u) {
+          const Vec<T> gi = columns.load(g + i * d, u);
+          part[u] += gi;
+          part_product[u] += gi * (columns.load(z + i * d, u) - columns.load(mean, u));
+        }
       }
+      for (int u = 0; u < V; ++u) sum[u] += part[u];
+      for (int u = 0; u < V; ++u) product[u] += part_product[u];
     }
     for (int u = 0; u < V; ++u) columns.store(sum_g, u, sum[u]);
     for (int u = 0; u < V; ++u) columns.store(sum_gz, u, product[u]);
