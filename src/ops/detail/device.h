@@ -1,6 +1,7 @@
 // Where a front door hands over to the CUDA kernels: every op has a twin of its own name and
 // parameters in ops::device, defined by the glue in src/ops/cuda where gtrain is built with
-// GTRAIN_CUDA, else in device.cpp, which refuses. A front door checks shapes, then says
+// GTRAIN_CUDA, else in meta.cpp for tensors of the meta device. A front door checks shapes, then
+// says
 //   if (detail::on_device("gather", x)) return device::gather(x, index);
 // Index tensors (starts, edges, patterns) may stay on the CPU: their copies on the device are kept
 // as long as they live.
@@ -26,8 +27,9 @@
 namespace gtrain::ops {
 namespace detail {
 
-// Whether x lies on a CUDA device. Throws c10::Error for one where this build has no kernels, and
-// for operands (undefined ones aside) that are not where x is: kernels read them by address.
+// Whether x lies on a CUDA device, or on meta where this build is without CUDA. Throws c10::Error
+// for other devices than these and the CPU, and for operands (undefined ones aside) that are not
+// where x is: kernels read them by address.
 bool on_device(const char* op, const at::Tensor& x, at::TensorList operands = {});
 
 }  // namespace detail
