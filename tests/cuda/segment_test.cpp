@@ -327,6 +327,7 @@ TEST(SegmentKernelFloat, LaunchesAThreadForWhatItReduces) {
   EXPECT_EQ(
       launches(starts_of({3, 5, 8}), 171),
       (std::vector<simt::Launch>{{2, 1, 1, 128, 0}, {2, 1, 1, 512, merging}, {3, 1, 1, 128, 0}}));
+  EXPECT_EQ(launches({0, 3, 5}, 256)[1], (simt::Launch{1, 1, 1, 512, merging}));
   EXPECT_EQ(launches({0, 1024}, 33)[1], (simt::Launch{1, 1, 1, 512, merging}));
   EXPECT_EQ(launches({0, 1025}, 33)[1], (simt::Launch{1 + 2 * 2, 1, 1, 512, merging}));
   EXPECT_EQ(launches({0, 2048}, 32)[1], (simt::Launch{1 + 2 * 1, 1, 1, 512, merging}));

@@ -265,6 +265,7 @@ TEST(SparseAttention, PassesNanOn) {
 
 TEST(SparseAttention, KeepsWhatIsDrawnAtTheThreshold) {
   Case c = everything(2, 8);
+  c.dropout = 0;
   for (std::uint64_t p = 0; c.dropout < 0.3 || c.dropout > 0.7; ++p) {
     c.dropout = ops::detail::draw(ops::detail::row_key(kKey, p), 1u) * 0x1p-32;
   }
@@ -274,7 +275,8 @@ TEST(SparseAttention, KeepsWhatIsDrawnAtTheThreshold) {
 TEST(SparseAttention, SumsTheTypeBiasOverMoreItemsThanBlocks) {
   Case c = with(random_pairs(5, 40, 9, 6), 3, 8, 4);
   for (c.type_blocks = 1; c.type_blocks < 4; ++c.type_blocks) expect_law<float>(c, 3);
-  c = with(random_pairs(6, 200, 3, 3), 1, 4);  // 38 blocks with pairs: more than a warp has lanes
+  // 37 blocks with gradients, more than a warp has lanes: rows of one pair have none.
+  c = with(random_pairs(6, 300, 3, 3), 1, 4);
   expect_law<float>(c, 1);
 }
 

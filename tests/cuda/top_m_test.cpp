@@ -136,16 +136,20 @@ TEST(TopMKernelFloat, ComparesEveryBitOfAScore) {
 
 // A warp with room for 1024 keys takes a segment, and only longer ones need a block.
 TEST(TopMKernelFloat, LaunchesBlocksForLongSegmentsOnly) {
-  const auto launches = [](std::int64_t longest) {
-    const auto c = random_case<float>({longest, 3, 0, 9, 1}, {5, 1, 0, 2, 1});
+  const auto launches = [](std::int64_t longest, std::size_t segments) {
+    std::vector<std::int64_t> sizes{longest, 3, 0, 9, 1}, keep{5, 1, 0, 2, 1};
+    sizes.resize(segments);
+    keep.resize(segments);
+    const auto c = random_case<float>(sizes, keep);
     simt::Device device;
     c.run(device);
     return device.launches();
   };
   const simt::Launch warps{2, 1, 1, 128, 4 * 4 * 1024};
   const simt::Launch blocks{5, 1, 1, 256, 4 * (256 + 2 + 8 + 8)};
-  EXPECT_EQ(launches(1024), (std::vector<simt::Launch>{warps}));
-  EXPECT_EQ(launches(1025), (std::vector<simt::Launch>{warps, blocks}));
+  EXPECT_EQ(launches(1024, 5), (std::vector<simt::Launch>{warps}));
+  EXPECT_EQ(launches(1025, 5), (std::vector<simt::Launch>{warps, blocks}));
+  EXPECT_EQ(launches(7, 4)[0], (simt::Launch{1, 1, 1, 128, 4 * 4 * 1024}));
 }
 
 TEST(TopMKernelFloat, ReadsWholeSectorsWithoutBankConflicts) {

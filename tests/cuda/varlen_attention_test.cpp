@@ -249,8 +249,26 @@ TYPED_TEST(VarlenAttentionCuda, SumsTheTableOverManyBuckets) {
   p.width = 8;
   p.heads = 3;
   p.hops = true;
-  p.buckets = 70;
+  p.buckets = 75;  // one column more than the blocks' threads
   check<TypeParam>(p);
+  p.sizes = {5};  // one item
+  p.buckets = 2;
+  check<TypeParam>(p);
+}
+
+TYPED_TEST(VarlenAttentionCuda, TakesATableOfOneBucket) {
+  Problem p;
+  p.sizes = {5, 20};
+  p.width = 8;
+  p.hops = true;
+  p.buckets = 1;
+  const Case<TypeParam> c(p);
+  Device device(2);
+  const Result found = run(device, c), wanted = expected(c);
+  expect_near(found.out, wanted.out, Kind<TypeParam>::kTolerance, "out");
+  expect_near(found.dqkv, wanted.dqkv, Kind<TypeParam>::kTolerance, "dqkv");
+  EXPECT_NEAR(found.dtable[0], 0, Kind<TypeParam>::kTolerance * 25);  // rows of weights sum to 1
+  EXPECT_TRUE(device.findings().empty()) << device.report();
 }
 
 TYPED_TEST(VarlenAttentionCuda, LeavesTheScoresScaleToTheRow) {
@@ -419,6 +437,18 @@ TEST(VarlenAttentionCudaMemory, BlocksAskForWhatTheirTilesNeed) {
     for (simt::Launch& launch : expected) launch.x = launch.x == 8 && stages == 1 ? 6 : launch.x;
     EXPECT_EQ(device.launches(), expected);
   }
+}
+
+TEST(VarlenAttentionCudaMemory, BlocksWithoutBiasAskForOperandsOnly) {
+  Problem p;
+  p.sizes = {16};
+  p.width = 64;
+  Device device;
+  run(device, Case<bf16>(p));
+  const std::size_t row = 2 * 72, forward = (16 + 2 * 32) * row, backward = forward + 16 * row;
+  EXPECT_EQ(device.launches(), (std::vector<simt::Launch>{{1, 1, 1, 32, forward},
+                                                          {1, 1, 1, 32, backward},
+                                                          {1, 1, 1, 32, backward + 32 * 16}}));
 }
 
 TEST(VarlenAttentionCudaWidths, AreLimitedByTheStorage) {
