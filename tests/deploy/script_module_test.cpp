@@ -174,6 +174,31 @@ std::vector<Case> gt_cases() {
   return out;
 }
 
+std::vector<Case> san_cases() {
+  using namespace models;
+  std::vector<Case> out;
+  const std::vector<std::pair<std::string, double>> weights{
+      {"edges", 0.0}, {"others_little", 1e-3}, {"others_most", 2.0}};
+  for (const auto& [name, gamma] : weights) {
+    SanOptions o;
+    o.width = 12;
+    o.layers = 2;
+    o.heads = 3;
+    o.gamma = gamma;
+    o.norm = gamma > 1 ? "layer" : "batch";
+    o.residual = o.bias = gamma > 1;
+    o.node = CategoricalOptions{};
+    o.edge = CategoricalOptions{};
+    TransformerEncoderOptions positions;
+    positions.dim = 4;
+    positions.feed_width = 8;
+    o.encoders = {positions};
+    o.head = HalvingHeadOptions{2, "sum"};
+    out.push_back({name, o});
+  }
+  return out;
+}
+
 std::vector<Case> mpnn_cases() {
   std::vector<Case> out;
   for (const auto& [name, options] : small_mpnns()) out.push_back({name, options});
@@ -217,6 +242,8 @@ INSTANTIATE_TEST_SUITE_P(Gt, ScriptModule, ::testing::ValuesIn(gt_cases()),
 INSTANTIATE_TEST_SUITE_P(Gps, ScriptModule, ::testing::ValuesIn(cases()),
                          [](const auto& test) { return test.param.name; });
 INSTANTIATE_TEST_SUITE_P(Mpnn, ScriptModule, ::testing::ValuesIn(mpnn_cases()),
+                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(San, ScriptModule, ::testing::ValuesIn(san_cases()),
                          [](const auto& test) { return test.param.name; });
 
 struct Built {
