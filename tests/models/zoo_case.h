@@ -132,6 +132,7 @@ struct ZooCase {
   std::string name;
   ModelOptions options;
   bool node_level = false;
+  bool numbered = false;  // reads the numbers of nodes: who is whose neighbour in order, first, …
 };
 
 inline void PrintTo(const ZooCase& c, std::ostream* out) { *out << c.name; }
@@ -152,6 +153,11 @@ ZooCase entry(const std::string& name, const Change& change) {
   change(o);
   if (const auto* h = std::get_if<HalvingHeadOptions>(&o.head)) c.node_level = h->pool == "none";
   c.options = o;
+  return c;
+}
+
+inline ZooCase numbered(ZooCase c) {
+  c.numbered = true;
   return c;
 }
 
@@ -184,6 +190,45 @@ inline std::vector<ZooCase> cases() {
                           o.global = "biased";
                           o.bias.emplace();
                         }),
+      numbered(entry<GpsOptions>("gps_bigbird",
+                                 [&](GpsOptions& o) {
+                                   o.global = "bigbird";
+                                   o.bigbird = nn::BigBirdOptions{
+                                       .window = 1, .random = 2, .global = 1, .seed = 5};
+                                 })),
+      entry<GpsOptions>("gps_bigbird_all_pairs",
+                        [&](GpsOptions& o) {
+                          o.global = "bigbird";
+                          o.bigbird = nn::BigBirdOptions{.window = 300};
+                        }),
+      entry<GpsOptions>("gps_gcn", [&](GpsOptions& o) { o.local = "gcn"; }),
+      entry<GpsOptions>("gps_gin",
+                        [&](GpsOptions& o) {
+                          o.local = "gin";
+                          o.activation = "gelu";
+                        }),
+      entry<GpsOptions>("gps_genconv",
+                        [&](GpsOptions& o) {
+                          o.local = "genconv";
+                          o.head = MlpHeadOptions{2, "max"};
+                        }),
+      entry<GpsOptions>("gps_pna", [&](GpsOptions& o) { o.local = "pna"; }),
+      entry<GpsOptions>("gps_gates", [&](GpsOptions& o) { o.encoders = {StableEncoderOptions{}}; }),
+      entry<GpsOptions>("gps_signnet",
+                        [&](GpsOptions& o) {
+                          SignNetEncoderOptions sign;
+                          sign.dim = 4;
+                          sign.phi_layers = 3;
+                          sign.phi_width = sign.phi_outputs = 8;
+                          o.encoders = {sign};
+                        }),
+      entry<GpsOptions>("gps_pair_transformer",
+                        [&](GpsOptions& o) {
+                          TransformerEncoderOptions pairs;
+                          pairs.dim = 4;
+                          pairs.feed_width = 8;
+                          o.encoders = {pairs};
+                        }),
       entry<GpsOptions>("gps_gat",
                         [&](GpsOptions& o) {
                           o.local = "gat";
@@ -211,6 +256,17 @@ inline std::vector<ZooCase> cases() {
                        }),
       entry<GtOptions>("gt_full", [&](GtOptions& o) { o.pattern = "full"; }),
       entry<MpnnOptions>("mpnn", [&](MpnnOptions& o) { o.encoders = {walk}; }),
+      entry<MpnnOptions>("mpnn_gcnii",
+                         [&](MpnnOptions& o) {
+                           o.local = "gcnii";
+                           o.edge = NoneOptions{};
+                         }),
+      entry<MpnnOptions>("mpnn_ogb_gcn",
+                         [&](MpnnOptions& o) {
+                           o.local = "ogb_gcn";
+                           o.edge_vectors = "own";
+                           o.jump = "sum";
+                         }),
       entry<MpnnOptions>("mpnn_classic",
                          [&](MpnnOptions& o) { o.virtual_node = ClassicVirtualNodeOptions{}; }),
       entry<MpnnOptions>("mpnn_heterogeneous",
@@ -219,7 +275,8 @@ inline std::vector<ZooCase> cases() {
                            o.head = nodes;
                          }),
       entry<MpnnOptions>("mpnn_attention",
-                         [&](MpnnOptions& o) { o.virtual_node = AttentionVirtualNodeOptions{}; }),      entry<SanOptions>("san", [&](SanOptions& o) { o.encoders = {walk}; }),
+                         [&](MpnnOptions& o) { o.virtual_node = AttentionVirtualNodeOptions{}; }),
+      entry<SanOptions>("san", [&](SanOptions& o) { o.encoders = {walk}; }),
       entry<SanOptions>("san_edges", [&](SanOptions& o) { o.gamma = 0; }),
   };
 }
