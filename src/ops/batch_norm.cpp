@@ -97,16 +97,19 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
     at::Tensor y = at::empty_like(x);
     const auto wide = x.options().dtype(detail::compute_type(x.scalar_type()));
     at::Tensor mean = at::empty({d}, wide), rstd = at::empty({d}, wide);
+    at::Tensor rounded = at::empty({d}, x.options().dtype(at::kDouble));  // mean, less its value
     detail::with_storage("batch_norm", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
       using T = detail::Compute<S>;
       if (!plain) detail::residual_dropout<S>(x, residual, drop, z);
       const Statistics s = take_statistics(z, running_mean, running_var, training, momentum);
       const std::vector<double> w = numbers(weight), b = numbers(bias);
       T *mp = detail::mutable_data<T>(mean), *rp = detail::mutable_data<T>(rstd);
+      double* ep = rounded.mutable_data_ptr<double>();
       std::vector<T> scale(w.size()), shift(b.begin(), b.end());
       for (std::size_t c = 0; c < scale.size(); ++c) {
         const double r = 1 / std::sqrt(s.variance[c] + eps);
         mp[c] = static_cast<T>(s.mean[c]);
+        ep[c] = static_cast<double>(mp[c]) - s.mean[c];
         rp[c] = static_cast<T>(r);
         scale[c] = static_cast<T>(w[c] * r);
       }
@@ -116,7 +119,7 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
         detail::kernels<S>().row.scale_shift(begin, end, d, zp, mp, scale.data(), shift.data(), yp);
       });
     });
-    ctx->save_for_backward({z, weight, mean, rstd});
+    ctx->save_for_backward({z, weight, mean, rstd, rounded});
     ctx->saved_data["training"] = training;
     ctx->saved_data["residual"] = residual.defined();
     ctx->saved_data["p"] = drop.p;
@@ -149,7 +152,7 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
   }
 
  private:
-  // saved: z, weight, mean, rstd
+  // saved: z, weight, mean, rstd, rounded
   template <class S>
   static void input_gradient(const variable_list& saved, const at::Tensor& g, bool training,
                              at::Tensor& dz, at::Tensor& dw, at::Tensor& db) {
@@ -164,7 +167,8 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
       kernel.norm_sums(begin, end, d, gp, zp, mp, at, at + d);
     });
     std::vector<T> a(static_cast<std::size_t>(d)), b(a), c(a);
-    std::vector<double> weight = numbers(saved[1]), rstd = numbers(saved[3]);
+    const std::vector<double> weight = numbers(saved[1]), rstd = numbers(saved[3]);
+    const double* rounded = saved[4].const_data_ptr<double>();
     std::vector<double> sum_g(a.size()), sum_gz(a.size());
     const double rows = static_cast<double>(n);
     for (std::size_t i = 0; i < a.size(); ++i) {
@@ -174,9 +178,11 @@ class BatchNorm : public torch::autograd::Function<BatchNorm> {
         sum_gz[i] += at[a.size() + i];
       }
       const double w = weight[i], r = rstd[i];
+      sum_gz[i] += rounded[i] * sum_g[i];
       a[i] = static_cast<T>(w * r);
       b[i] = training ? static_cast<T>(-w * r * r * r * sum_gz[i] / rows) : T{0};
-      c[i] = training ? static_cast<T>(-w * r * sum_g[i] / rows) : T{0};
+      // The kernel subtracts the rounded mean: what that adds to every row, c takes back.
+      c[i] = training ? static_cast<T>(-w * r * sum_g[i] / rows + b[i] * rounded[i]) : T{0};
       sum_gz[i] *= r;
     }
     dw.copy_(at::from_blob(sum_gz.data(), {d}, at::kDouble));

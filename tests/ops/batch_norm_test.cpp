@@ -74,6 +74,17 @@ TEST(BatchNorm, RunningStatisticsAreTorchs) {
   EXPECT_LT(support::distance(s.running_var, var), 1e-13);
 }
 
+// What a bias before the norm gets is 0 but for rounding, which the gradient of columns that hardly
+// vary multiplies by 1 / variance.
+TEST(BatchNorm, GradientsOfNearlyConstantColumnsSumToNothing) {
+  at::manual_seed(17);
+  const at::Tensor level = at::rand({64}) + 0.5;
+  at::Tensor x = (level + 0.0114 * at::randn({1283, 64})).requires_grad_();
+  const at::Tensor one = at::ones({64}), zero = at::zeros({64}), g = at::randn({1283, 64});
+  (ops::batch_norm(x, {}, state(one, zero), true) * g).sum().backward();
+  EXPECT_LT(x.grad().to(at::kDouble).sum(0).abs().max().item<double>(), 0.012);
+}
+
 TEST(BatchNorm, OneRowInTrainingGivesTheBias) {
   const at::Tensor bias = at::randn({4});
   const at::Tensor y = ops::batch_norm(at::randn({1, 4}), {}, state(at::ones({4}), bias), true);
