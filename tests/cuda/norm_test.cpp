@@ -400,6 +400,34 @@ TEST(NormKernelFloat, ShapesBlocksByTheWidthOfARow) {
   }
 }
 
+// A warp a graph; blocks that merge keep a state of each thread.
+TEST(NormKernelFloat, LaunchesAWarpForEachGraph) {
+  const Case<float> c(starts_of(std::vector<std::int64_t>(20, 1)), 129, {Kind::kGraph, true, 0});
+  simt::Device device;
+  const auto b = c.buffers(device);
+  c.forward(b, true);
+  c.backward(b, true);
+  const simt::Launch fold{3, 1, 1, 128, 0}, map{4, 1, 1, 128, 0}, graphs{5, 1, 1, 128, 0};
+  const std::size_t moments = 512 * 12, sums = 512 * 8;
+  EXPECT_EQ(device.launches(), (std::vector<simt::Launch>{fold,
+                                                          {6, 1, 1, 512, moments},
+                                                          graphs,
+                                                          map,
+                                                          fold,
+                                                          {6, 1, 1, 512, sums},
+                                                          graphs,
+                                                          fold,
+                                                          {1, 1, 1, 512, sums},
+                                                          map}));
+  const Case<float> batch({0, 3}, 129, {Kind::kBatch, false, 0});
+  const std::size_t before = device.launches().size();
+  const auto more = batch.buffers(device);
+  batch.forward(more, false);
+  ASSERT_EQ(device.launches().size(), before + 2);
+  EXPECT_EQ(device.launches()[before], (simt::Launch{2, 1, 1, 128, 0}));
+  EXPECT_EQ(device.report(), "");
+}
+
 TEST(NormKernelFloat, ReadsAndWritesWholeSectorsWithoutBankConflicts) {
   for (const Kind kind : {Kind::kBatch, Kind::kLayer, Kind::kGraph}) {
     const Case<float> c(starts_of({16, 48}), 64, {kind, true, 0});

@@ -327,6 +327,7 @@ TEST(SparseAttention, LaunchesAWarpForEachItemAndItsHeads) {
   EXPECT_EQ(launches(1, 128, 0), expected(1, 1));
   EXPECT_EQ(launches(2, 64, 0), expected(1, 2));
   EXPECT_EQ(launches(4, 64, 0)[0], (simt::Launch{3, 2, 1, 128, 0}));
+  EXPECT_EQ(launches(32, 4, 0)[0], (simt::Launch{3, 1, 1, 128, 0}));
   EXPECT_EQ(launches(9, 16, 0)[0], (simt::Launch{3, 2, 1, 128, 0}));
   EXPECT_EQ(launches(8, 16, 300).size(), 4u);  // a list that cuts nothing
   const auto cut = launches(8, 16, 4);         // a block for each row that is cut
