@@ -1,12 +1,42 @@
 #include "gtrain/nn/graph_token.h"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "gtrain/ops/gather.h"
 
 namespace gtrain::nn {
+namespace {
+
+// torch.sort of int64 on the CPU is std::sort below this many entries, a stable radix sort from
+// there on, whatever the processor and the number of threads.
+constexpr std::size_t kRadixSorted = 32768;
+
+// Rows of [tokens; nodes] in torch's order by graph.
+std::vector<std::int64_t> unstable_order(const at::Tensor& graph_start) {
+  const std::int64_t graphs = graph_start.size(0) - 1;
+  const std::int64_t* start = graph_start.const_data_ptr<std::int64_t>();
+  std::vector<std::pair<std::int64_t, std::int64_t>> rows;  // graph, row
+  for (std::int64_t g = 0; g < graphs; ++g) rows.emplace_back(g, g);
+  for (std::int64_t g = 0; g < graphs; ++g) {
+    for (std::int64_t i = start[g]; i < start[g + 1]; ++i) rows.emplace_back(g, graphs + i);
+  }
+  const auto earlier = [](const auto& a, const auto& b) { return a.first < b.first; };
+  if (rows.size() < kRadixSorted) {
+    std::sort(rows.begin(), rows.end(), earlier);
+  } else {
+    std::stable_sort(rows.begin(), rows.end(), earlier);
+  }
+  std::vector<std::int64_t> order;
+  for (const auto& [graph, row] : rows) order.push_back(row);
+  return order;
+}
+
+}  // namespace
 
 GraphToken::GraphToken(std::int64_t width, bool unstable) : unstable_(unstable) {
   vector = parameter("vector", {1, width});
@@ -17,18 +47,15 @@ at::Tensor GraphToken::forward(const at::Tensor& x, const at::Tensor& graph_star
   const std::int64_t* start = graph_start.const_data_ptr<std::int64_t>();
   const at::Tensor index = at::empty({nodes + graphs}, at::kLong);
   std::int64_t* to = index.mutable_data_ptr<std::int64_t>();
-  for (std::int64_t g = 0; g < graphs; ++g) {
-    *to++ = nodes;
-    for (std::int64_t i = start[g]; i < start[g + 1]; ++i) *to++ = i;
-  }
   if (unstable_) {
-    std::vector<std::int64_t> owner;
-    for (std::int64_t g = 0; g < graphs; ++g) owner.push_back(g);
-    for (std::int64_t g = 0; g < graphs; ++g) {
-      owner.insert(owner.end(), static_cast<std::size_t>(start[g + 1] - start[g]), g);
+    for (const std::int64_t row : unstable_order(graph_start)) {
+      *to++ = row < graphs ? nodes : row - graphs;
     }
-    const at::Tensor order = std::get<1>(at::sort(at::tensor(owner, at::kLong)));
-    index.copy_(at::where(order < graphs, at::full_like(order, nodes), order - graphs));
+  } else {
+    for (std::int64_t g = 0; g < graphs; ++g) {
+      *to++ = nodes;
+      for (std::int64_t i = start[g]; i < start[g + 1]; ++i) *to++ = i;
+    }
   }
   return ops::gather(at::cat({x, vector}), ops::row_index(index.to(x.device()), nodes + 1));
 }

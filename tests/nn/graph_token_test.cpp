@@ -17,5 +17,35 @@ TEST(GraphToken, StandsInFrontOfEveryGraphEmptyOnesToo) {
   EXPECT_LT(support::distance(v.grad(), at::full_like(v, 3)), 1e-15);
 }
 
+// 1 + 11 rows fit into the sort's last pass, which keeps their order; 1 + 30 rows do not.
+TEST(GraphToken, UnstableOrderIsThatOfTorchsSort) {
+  bool moved = false;
+  for (const std::vector<std::int64_t>& sizes : {std::vector<std::int64_t>{11},
+                                                 {3, 0, 1},
+                                                 {23, 21, 1, 30},
+                                                 {5, 40, 38, 17, 60, 2, 9},
+                                                 {20000, 12765},
+                                                 {20000, 12766}}) {
+    std::vector<std::int64_t> starts{0}, graph;
+    for (std::size_t g = 0; g < sizes.size(); ++g) {
+      starts.push_back(starts.back() + sizes[g]);
+      graph.push_back(static_cast<std::int64_t>(g));
+    }
+    for (std::size_t g = 0; g < sizes.size(); ++g) {
+      graph.insert(graph.end(), static_cast<std::size_t>(sizes[g]), static_cast<std::int64_t>(g));
+    }
+    const auto graphs = static_cast<std::int64_t>(sizes.size());
+    const auto token = support::ready(std::make_shared<nn::GraphToken>(1, true));
+    const at::Tensor x = at::arange(starts.back(), at::kDouble).unsqueeze(1);
+    const at::Tensor order = std::get<1>(at::sort(at::tensor(graph, at::kLong)));
+    const at::Tensor rows = at::cat({token->vector.expand({graphs, 1}), x});
+    const at::Tensor want = rows.index_select(0, order);
+    EXPECT_TRUE(token->forward(x, at::tensor(starts, at::kLong)).equal(want));
+    const auto stable = at::sort(at::tensor(graph, at::kLong), std::optional<bool>(true), 0, false);
+    moved = moved || !order.equal(std::get<1>(stable));
+  }
+  EXPECT_TRUE(moved);
+}
+
 }  // namespace
 }  // namespace gtrain

@@ -9,8 +9,8 @@ namespace gtrain::nn {
 
 class GraphToken final : public Layer {
  public:
-  // unstable: a quirk of GraphGPS's port, whose sort of graph ids does not keep the order of equal
-  // ones: tokens and nodes of a graph trade rows, as torch's sort happens to leave them.
+  // unstable: a quirk of GraphGPS's port, whose torch.sort of graph ids does not keep the order of
+  // equal ones: tokens and nodes of a graph trade rows, as the C++ library's std::sort leaves them.
   explicit GraphToken(std::int64_t width, bool unstable = false);
   // x [N, D], graph_start int64 [G+1] on the CPU -> [N + G, D], token first in each graph.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& graph_start);
