@@ -108,6 +108,7 @@ std::vector<Case> cases() {
     o.local = "gcn";
   }));
   out.push_back(gps_case("encoders_alone", [](GpsOptions& o) {
+    o.node = ConstantOptions{};
     o.encoders = {LinearEncoderOptions{.of = "random_walk", .dim = 8, .norm = "none"},
                   DeepSetEncoderOptions{.dim = 8, .layers = 3, .post_layers = 2},
                   MlpEncoderOptions{.of = "random_walk", .dim = 16, .layers = 3, .join = "add"}};
@@ -126,6 +127,12 @@ std::vector<Case> cases() {
     o.encoders = {EigenvectorEncoderOptions{.dim = 16, .norm = "batch"},
                   DeepSetEncoderOptions{.dim = 3, .norm = "batch"}};
   }));
+  for (const std::string norm : {"batch", "none"}) {
+    out.push_back(gps_case("transformer_" + norm, [&](GpsOptions& o) {
+      o.encoders = {TransformerEncoderOptions{
+          .dim = 6, .heads = 2, .feed_width = 9, .post_layers = 1, .norm = norm}};
+    }));
+  }
   out.push_back(gps_case("clamped_tables", [](GpsOptions& o) {
     o.node = CategoricalOptions{.counts = {4, 3}, .clamp = true, .init = "normal"};
   }));
