@@ -154,13 +154,21 @@ TEST(Graphormer, SecondVersionHasThePublishedMillionsOnlyWithALayerNothingReads)
   s.edge_categories = {5, 6, 2};
   s.node_width = 9;
   s.edge_width = 3;
-  const auto m = build(ModelOptions(o), s);
-  EXPECT_EQ(parameter_count(*m), 48268097);
-  initialise(*m, 3);
-  EXPECT_NEAR(m->named_parameters()["head.transform.weight"].std().item<double>(), 0.02, 1e-3);
-  EXPECT_EQ(m->named_parameters()["head.transform.bias"].abs().max().item<double>(), 0);
+  EXPECT_EQ(parameter_count(*build(ModelOptions(o), s)), 48268097);
   o.head = TransformHeadOptions{};
   EXPECT_EQ(parameter_count(*build(ModelOptions(o), s)), 48268097 - 768 * 769);
+}
+
+TEST(Graphormer, SecondVersionsInitialisationIncludesTheHead) {
+  GraphormerOptions o = small();
+  o.width = o.hidden = 128;
+  o.init = "normal";
+  o.head = TransformHeadOptions{};
+  const auto m = made(o);
+  const auto p = m->named_parameters();
+  EXPECT_NEAR(p["head.transform.weight"].std().item<double>(), 0.02, 1e-3);
+  EXPECT_NEAR(p["layer_0.feed_0.weight"].std().item<double>(), 0.02, 1e-3);
+  EXPECT_EQ(p["head.transform.bias"].abs().max().item<double>(), 0);
 }
 
 }  // namespace
