@@ -1,5 +1,5 @@
-// Batches for the tests of varlen attention, and what attention and its gradients are on them:
-// plain loops in double.
+// Batches for the tests of varlen attention, what attention and its gradients are on them by plain
+// loops in double, and the call of the launchers.
 #pragma once
 
 #include <cmath>
@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "cuda/tile_case.h"
+#include "ops/cuda/varlen_attention.h"
+#include "support/simt/device.h"
 
 namespace gtrain::ops::cuda {
 
@@ -145,6 +147,98 @@ Result expected(const Case<S>& c) {
       for (int h = 0; h < p.heads; ++h) expect_row(c, static_cast<int>(g), i, h, r);
     }
   }
+  return r;
+}
+
+template <class T>
+std::vector<T> shifted(const std::vector<T>& values, int by) {
+  std::vector<T> out(by, T{});
+  out.insert(out.end(), values.begin(), values.end());
+  return out;
+}
+
+struct Measured {
+  simt::Traffic qkv, out, dqkv, hop, pair_bias, dpair_bias;
+  simt::Banks banks;
+};
+
+template <class S>
+Result run(simt::Device& device, const Case<S>& c, Measured* measured = nullptr) {
+  using A = compute_t<S>;
+  const Problem& p = c.problem;
+  const int out_stride = c.stride_of("out", c.channels);
+  const int dqkv_stride = c.stride_of("dqkv", 3 * c.channels);
+  const int qkv_at = c.offset_of("qkv"), out_at = c.offset_of("out");
+  const int dout_at = c.offset_of("dout"), dqkv_at = c.offset_of("dqkv");
+  VarlenAttention a;
+  a.storage = Kind<S>::kStorage;
+  a.heads = p.heads;
+  a.width = p.width;
+  for (const int n : p.sizes) a.longest = std::max(a.longest, n);
+  a.tile_rows = p.tile_rows != 0 ? p.tile_rows : varlen_tile_rows(a.longest);
+  const auto plan =
+      varlen_items(c.start.data(), static_cast<std::int64_t>(p.sizes.size()), a.tile_rows);
+  const auto qkv = device.input(shifted(c.qkv, qkv_at), "qkv");
+  const auto start = device.input(c.start, "graph_start");
+  const auto items = device.input(plan, "items");
+  const auto pair = device.input(c.pair, "pair_offset");
+  const auto hop = device.input(c.hop, "hop");
+  const auto table = device.input(c.table, "table");
+  const auto pair_bias = device.input(c.pair_bias, "pair_bias");
+  const auto out = device.output<S>(out_at + c.total * out_stride, "out");
+  const auto lse = device.output<A>(c.total * p.heads, "lse");
+  a.qkv = qkv.data() + qkv_at;
+  a.qkv_stride = c.stride;
+  a.scale = c.scale();
+  a.graph_start = start.data();
+  a.items = items.data();
+  a.item_count = static_cast<std::int64_t>(plan.size());
+  if (p.hops || p.pair_bias) a.pair_offset = pair.data();
+  a.pairs = c.pair.back();
+  if (p.hops) {
+    a.hop = hop.data();
+    a.table = table.data();
+    a.buckets = p.buckets;
+  }
+  if (p.pair_bias) a.pair_bias = pair_bias.data();
+  a.threshold = ops::detail::drop_threshold(p.dropout);
+  a.keep_scale = 1 / (1 - p.dropout);
+  a.key = 77;
+  a.out = out.data() + out_at;
+  a.out_stride = out_stride;
+  a.lse = lse.data();
+  varlen_attention_forward(a, nullptr);
+
+  VarlenAttentionGradient g;
+  const auto dout = device.input(shifted(c.dout, dout_at), "dout");
+  const auto delta = device.output<A>(c.total * p.heads, "delta");
+  const auto dqkv = device.output<S>(dqkv_at + c.total * dqkv_stride, "dqkv");
+  const auto dtable = device.output<A>(c.table.size(), "dtable");
+  const auto partial = device.output<A>(plan.size() * c.table.size(), "partial");
+  const auto dpair = device.output<A>(c.pair_bias.size(), "dpair_bias");
+  g.dout = dout.data() + dout_at;
+  g.dout_stride = c.dout_stride;
+  g.delta = delta.data();
+  g.dqkv = dqkv.data() + dqkv_at;
+  g.dqkv_stride = dqkv_stride;
+  if (p.hops) {
+    g.dtable = dtable.data();
+    g.table_partial = partial.data();
+  }
+  if (p.pair_bias) g.dpair_bias = dpair.data();
+  varlen_attention_backward(a, g, nullptr);
+
+  if (measured != nullptr) {
+    *measured = {device.loads(qkv), device.stores(out),      device.stores(dqkv),
+                 device.loads(hop), device.loads(pair_bias), device.stores(dpair),
+                 device.banks()};
+  }
+  Result r;
+  r.out = rows(out.read_any(), out_at, c.total, out_stride, c.channels);
+  r.lse = rows(lse.read(), 0, c.total, p.heads, p.heads);
+  r.dqkv = rows(dqkv.read_any(), dqkv_at, c.total, dqkv_stride, 3 * c.channels);
+  if (p.hops && !plan.empty()) r.dtable = rows(dtable.read(), 0, p.buckets, p.heads, p.heads);
+  if (p.pair_bias) r.dpair = rows(dpair.read(), 0, 1, 0, static_cast<int>(c.pair_bias.size()));
   return r;
 }
 
