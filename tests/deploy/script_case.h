@@ -83,7 +83,7 @@ inline data::Dataset categorical_dataset(const std::vector<support::OddGraph>& g
 
 inline std::vector<encode::EncodingOptions> all_encodings() {
   return {encode::RandomWalkOptions{.steps = 7}, encode::LaplacianOptions{.count = 5, .quirks = {}},
-          encode::DegreeOptions{}};
+          encode::DegreeOptions{}, encode::HopDistanceOptions{}, encode::ShortestPathOptions{}};
 }
 
 inline models::Signature signature_of(const data::Dataset& dataset,
@@ -159,6 +159,42 @@ inline std::map<std::string, models::MpnnOptions> small_mpnns() {
     o.local = local;
     out[local] = o;
   }
+  return out;
+}
+
+// Graphormer with each form of path edges, token, norm and head, and with its authors' quirks.
+inline std::map<std::string, models::GraphormerOptions> small_graphormers() {
+  models::GraphormerOptions o;
+  o.width = o.hidden = 16;
+  o.layers = 2;
+  o.heads = 2;
+  o.init = "own";
+  o.node = models::CategoricalOptions{};
+  o.bias.degrees = 4;
+  o.bias.max_distance = 5;
+  o.bias.hops = 3;
+  o.head = models::HalvingHeadOptions{0, "graph_token"};
+  std::map<std::string, models::GraphormerOptions> out{{"paths", o}};
+  o.bias.quirks = {"padding_rows", "v1_padding", "out_degree_twice"};
+  out["first_version"] = o;
+  o.bias.quirks = {"port_padding", "port_token_sort"};
+  o.final_norm = false;
+  o.head = models::GraphormerHeadOptions{};
+  out["port"] = o;
+  o.bias.quirks = {"padding_rows"};
+  o.norm = "after";
+  o.input_norm = true;
+  o.head = models::TransformHeadOptions{"graph_token", {"idle_pooler"}};
+  out["second_version"] = o;
+  o.bias.quirks.clear();
+  o.bias.path = "single_hop";
+  o.bias.cut = 3;
+  out["single_hop"] = o;
+  o.bias.path = "none";
+  o.head = models::HalvingHeadOptions{1, "none"};
+  out["nodes"] = o;
+  o.bias.token = false;
+  out["nodes_alone"] = o;
   return out;
 }
 

@@ -75,6 +75,16 @@ std::vector<Case> cases() {
     o.global = "bigbird";
     o.bigbird = nn::BigBirdOptions{.window = 1, .random = 2, .global = 1, .seed = 77};
   }));
+  for (const std::string quirk : {"", "token_shifted_edges"}) {
+    out.push_back(
+        gps_case("global_biased" + (quirk.empty() ? quirk : "_" + quirk), [&](GpsOptions& o) {
+          o.global = "biased";
+          o.bias.emplace();
+          o.bias->token = !quirk.empty();
+          o.bias->hops = 3;
+          if (!quirk.empty()) o.quirks = {quirk};
+        }));
+  }
   for (const std::string reduce : {"mean", "sum", "max", "min"}) {
     out.push_back(gps_case("global_deep_sets_" + reduce, [&](GpsOptions& o) {
       o.global = "deep_sets";
@@ -212,6 +222,16 @@ std::vector<Case> mpnn_cases() {
   return out;
 }
 
+std::vector<Case> graphormer_cases() {
+  std::vector<Case> out;
+  for (const auto& [name, options] : small_graphormers()) {
+    const bool nodes = name.starts_with("nodes");
+    out.push_back(
+        {name, options, nodes ? data::Task::kNodeRegression : data::Task::kGraphRegression});
+  }
+  return out;
+}
+
 class ScriptModule : public ::testing::TestWithParam<Case> {};
 
 TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
@@ -243,6 +263,8 @@ TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Graphormer, ScriptModule, ::testing::ValuesIn(graphormer_cases()),
+                         [](const auto& test) { return test.param.name; });
 INSTANTIATE_TEST_SUITE_P(Gt, ScriptModule, ::testing::ValuesIn(gt_cases()),
                          [](const auto& test) { return test.param.name; });
 
