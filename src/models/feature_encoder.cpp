@@ -155,12 +155,12 @@ void FeatureEncoder::register_edge(const EdgeOptions& edge, std::int64_t width,
 
 at::Tensor FeatureEncoder::encode(const Encoder& encoder, const data::GraphBatch& batch,
                                   nn::Context& context) const {
-  const at::ScalarType type = parameters().front().scalar_type();
+  const at::TensorOptions as_weights = parameters().front().options();
   std::vector<at::Tensor> columns;
   for (const std::string& name : encoder.inputs) {
     const auto it = batch.encoding.find(name);
     TORCH_CHECK(it != batch.encoding.end(), "[encoder] the batch has no encoding ", name);
-    columns.push_back(it->second.to(type));
+    columns.push_back(it->second.to(as_weights));
   }
   return encoder.layer->encode(columns, graph_of(batch), context);
 }

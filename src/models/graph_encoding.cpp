@@ -83,7 +83,7 @@ nn::Edges GraphEncoding::edges(const data::GraphBatch& batch, bool keep) const {
 
 at::Tensor GraphEncoding::without_tokens(const at::Tensor& x, const data::GraphBatch& batch) const {
   if (!token_) return x;
-  const at::Tensor rows = nn::node_rows(batch.graph_start).to(x.device());
+  const at::Tensor rows = nn::node_rows(batch.graph_start);
   return ops::gather(x, ops::row_index(rows, x.size(0)));
 }
 

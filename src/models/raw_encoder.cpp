@@ -110,8 +110,9 @@ at::Tensor encode_raw(nn::Layer& layer, const at::Tensor& raw, std::int64_t rows
   const at::Tensor columns = raw.dim() == 1 ? raw.unsqueeze(1) : raw;
   if (auto* table = dynamic_cast<nn::Embedding*>(&layer)) return table->forward(columns);
   if (auto* merged = dynamic_cast<nn::MergedEmbedding*>(&layer)) return merged->forward(columns);
-  if (auto* linear = dynamic_cast<nn::Linear*>(&layer)) return linear->forward(columns.to(type));
-  return dynamic_cast<nn::UnitMlp&>(layer).forward(columns.to(type), context);
+  const at::Tensor numbers = columns.to(layer.parameters().front().device(), type);
+  if (auto* linear = dynamic_cast<nn::Linear*>(&layer)) return linear->forward(numbers);
+  return dynamic_cast<nn::UnitMlp&>(layer).forward(numbers, context);
 }
 
 std::string raw_call(const nn::Layer& layer, const std::string& name, const std::string& argument) {

@@ -13,7 +13,8 @@ at::Tensor normalised_sum(const at::Tensor& h, const ops::EdgeIndex& edges) {
   const at::Tensor scale = degree.rsqrt();
   const at::Tensor weight =
       other * scale.index_select(0, edges.source) * scale.index_select(0, edges.target);
-  return ops::weighted_aggregate(h, degree.reciprocal(), weight, edges);
+  return ops::weighted_aggregate(h, degree.reciprocal().to(h.device()), weight.to(h.device()),
+                                 edges);
 }
 
 std::string normalised_sum_script() {

@@ -49,7 +49,7 @@ at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& grap
     q = random_features(q, [](const at::Tensor& u) { return u.amax(2, true); });
     k = random_features(k, [&](const at::Tensor& u) {
       const at::Tensor most = ops::segment_max(u.amax(2), graph.start);  // [G, H]
-      return most.index_select(0, graph.index).unsqueeze(2);
+      return most.index_select(0, graph.index.to(most.device())).unsqueeze(2);
     });
   }
   const at::Tensor v = at::cat({qkv.select(1, 2), at::ones({n, heads, 1}, x.options())}, 2);

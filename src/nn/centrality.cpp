@@ -14,8 +14,8 @@ Centrality::Centrality(std::int64_t width, const CentralityShape& shape) : shape
 at::Tensor Centrality::forward(const at::Tensor& degree) {
   TORCH_CHECK(degree.dim() == 2 && degree.size(1) == 2, "[centrality] degree has shape ",
               degree.sizes(), "; expected [N, 2]");
-  const at::Tensor row =
-      at::clamp(degree.to(at::kLong) + (shape_.padding_row ? 1 : 0), 0, shape_.rows - 1);
+  const at::Tensor row = at::clamp(
+      degree.to(in_degree.device(), at::kLong) + (shape_.padding_row ? 1 : 0), 0, shape_.rows - 1);
   const at::Tensor out = row.select(1, 1).contiguous();
   const at::Tensor in = shape_.out_degree_twice ? out : row.select(1, 0).contiguous();
   return at::embedding(in_degree, in) + at::embedding(out_degree, out);

@@ -24,11 +24,11 @@ at::Tensor Embedding::forward(const at::Tensor& x) {
     const at::Tensor raw = x.select(1, static_cast<std::int64_t>(c));
     const at::Tensor column = clamp_ ? at::clamp_max(raw, tables[c].size(0) - 1) : raw.contiguous();
     const std::int64_t* ids = column.const_data_ptr<std::int64_t>();
-    for (std::int64_t i = 0; i < column.numel(); ++i) {
+    for (std::int64_t i = 0; column.is_cpu() && i < column.numel(); ++i) {
       TORCH_CHECK(ids[i] >= 0 && ids[i] < tables[c].size(0), "[embedding] column ", c, " holds ",
                   ids[i], "; expected a category below ", tables[c].size(0));
     }
-    const at::Tensor rows = at::embedding(tables[c], column);
+    const at::Tensor rows = at::embedding(tables[c], column.to(tables[c].device()));
     out = out.defined() ? out + rows : rows;
   }
   return out;

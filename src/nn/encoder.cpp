@@ -34,15 +34,14 @@ constexpr const char* kForward =
 // [1, K] or [N, K].
 at::Tensor draw_signs(SignFlip flip, const at::Tensor& vectors, const at::Tensor& graph,
                       Context& context) {
-  if (context.signs.defined()) return context.signs.to(vectors.scalar_type()).unsqueeze(0);
+  if (context.signs.defined()) return context.signs.to(vectors.options()).unsqueeze(0);
   const std::int64_t rows =
       flip == SignFlip::kBatch || graph.numel() == 0 ? 1 : graph.max().item<std::int64_t>() + 1;
   base::Random random(context.next_key());
   const at::Tensor sign = at::empty({rows, vectors.size(1)}, at::kDouble);
   double* p = sign.mutable_data_ptr<double>();
   for (std::int64_t i = 0; i < sign.numel(); ++i) p[i] = random.uniform() < 0.5 ? -1.0 : 1.0;
-  const at::Tensor typed = sign.to(vectors.scalar_type());
-  return flip == SignFlip::kBatch ? typed : typed.index_select(0, graph);
+  return (flip == SignFlip::kBatch ? sign : sign.index_select(0, graph)).to(vectors.options());
 }
 
 at::Tensor flipped(SignFlip flip, const at::Tensor& vectors, const at::Tensor& graph,

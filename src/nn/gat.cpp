@@ -48,7 +48,7 @@ std::pair<at::Tensor, at::Tensor> Gat::forward(const LocalInput& input, Context&
   const at::Tensor edge =
       ops::linear(input.e, ops::linear(by_head(attend_edge), edge_weight.t(), {}), {});
 
-  const at::Tensor loop = (edges.source == edges.target).unsqueeze(1);  // [E, 1]
+  const at::Tensor loop = (edges.source == edges.target).to(h.device()).unsqueeze(1);  // [E, 1]
   const at::Tensor count =
       ops::segment_sum(loop.logical_not().to(h.scalar_type()), start).clamp_min(1);
   const at::Tensor mean = ops::segment_sum(edge.masked_fill(loop, 0), start) / count;
@@ -60,7 +60,7 @@ std::pair<at::Tensor, at::Tensor> Gat::forward(const LocalInput& input, Context&
           .masked_fill(loop, -std::numeric_limits<double>::infinity());  // [E, H]
 
   const at::Tensor most = own.detach();
-  const at::Tensor empty = (start.slice(0, 1) == start.slice(0, 0, -1)).unsqueeze(1);
+  const at::Tensor empty = (start.slice(0, 1) == start.slice(0, 0, -1)).to(h.device()).unsqueeze(1);
   const at::Tensor largest =
       at::where(empty, most, at::maximum(most, ops::segment_max(score.detach(), start)));
   const at::Tensor w = (score - ops::gather(largest, by_target(edges))).exp();

@@ -152,7 +152,8 @@ at::Tensor GraphBias::buckets(const PairInput& input, const at::Tensor& start,
       for (std::int64_t j = 0; j < n; ++j) *to++ = bucket[*from++];
     }
   }
-  std::vector<at::Tensor> parts{distance.index_select(0, at::tensor(rows, at::kLong))};
+  std::vector<at::Tensor> parts{
+      distance.index_select(0, at::tensor(rows, at::kLong).to(distance.device()))};
   if (token.defined()) parts.push_back(token);
   if (options_.cut > 0 || rows.empty()) {
     parts.push_back(at::full({1, distance.size(1)}, -std::numeric_limits<double>::infinity(),
@@ -201,7 +202,8 @@ at::Tensor GraphBias::hop_rows(const at::Tensor& kinds, std::int64_t blocks,
                          : options_.quirk("port_padding") ? edge.slice(0, 0, 1)
                                                           : zero;
   const at::Tensor jump = options_.quirk("padding_rows") ? edge.slice(0, 1, 2) : zero;
-  at::Tensor rows = at::cat({pad, jump, at::embedding(edge, kinds).mean(1)}).unsqueeze(0);
+  at::Tensor rows =
+      at::cat({pad, jump, at::embedding(edge, kinds.to(edge.device())).mean(1)}).unsqueeze(0);
   if (hop.defined()) rows = at::bmm(rows.expand({blocks, -1, -1}), hop.slice(0, 0, blocks));
   const at::Tensor flat = rows.reshape({-1, edge.size(1)});
   if (padded == 0) return flat;
@@ -229,7 +231,7 @@ at::Tensor GraphBias::pairs(const PairInput& input) {
   const at::Tensor sum =
       ops::segment_sum(ops::gather(table, ops::row_index(path.row, table.size(0))), path.start);
   // [H, P] in memory, as attention reads it.
-  return (sum * path.scale.to(sum.scalar_type()).unsqueeze(1)).t().contiguous().t();
+  return (sum * path.scale.to(sum.options()).unsqueeze(1)).t().contiguous().t();
 }
 
 PairBias GraphBias::forward(const PairInput& input) {

@@ -57,7 +57,7 @@ at::Tensor GraphToken::forward(const at::Tensor& x, const at::Tensor& graph_star
       for (std::int64_t i = start[g]; i < start[g + 1]; ++i) *to++ = i;
     }
   }
-  return ops::gather(at::cat({x, vector}), ops::row_index(index.to(x.device()), nodes + 1));
+  return ops::gather(at::cat({x, vector}), ops::row_index(index, nodes + 1));
 }
 
 std::string GraphToken::script() const {

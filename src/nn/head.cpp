@@ -20,7 +20,7 @@ at::Tensor pool_rows(const at::Tensor& x, const at::Tensor& start, Pool pool) {
     case Pool::kMin:
       return -ops::segment_max(-x, start);
     case Pool::kGraphToken:
-      return x.index_select(0, start.slice(0, 0, -1));
+      return x.index_select(0, start.slice(0, 0, -1).to(x.device()));
     case Pool::kNone:
       break;
   }

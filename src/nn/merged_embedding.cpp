@@ -35,7 +35,8 @@ at::Tensor MergedEmbedding::forward(const at::Tensor& x) {
       TORCH_CHECK(ids[i] >= 0 && ids[i] < categories_[c], "[merged_embedding] column ", c,
                   " holds ", ids[i], "; expected a category below ", categories_[c]);
     }
-    const at::Tensor rows = at::embedding(table, column + (kFirst + stride_ * column_number));
+    const at::Tensor row = (column + (kFirst + stride_ * column_number)).to(table.device());
+    const at::Tensor rows = at::embedding(table, row);
     out = out.defined() ? out + rows : rows;
   }
   return out;

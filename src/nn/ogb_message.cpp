@@ -54,11 +54,11 @@ OgbGcn::OgbGcn(std::int64_t width) {
 std::pair<at::Tensor, at::Tensor> OgbGcn::forward(const LocalInput& input, Context&) {
   const Edges& edges = input.edges;
   const at::Tensor h = linear_->forward(input.x);
-  const at::Tensor degree =
+  const at::Tensor count =
       (edges.out_start.slice(0, 1) - edges.out_start.slice(0, 0, -1) + 1).to(h.scalar_type());
-  const at::Tensor scale = degree.rsqrt();
+  const at::Tensor scale = count.rsqrt(), degree = count.to(h.device());
   const at::Tensor weight =
-      scale.index_select(0, edges.source) * scale.index_select(0, edges.target);
+      (scale.index_select(0, edges.source) * scale.index_select(0, edges.target)).to(h.device());
   const at::Tensor message =
       at::relu(ops::gather(h, by_source(edges)) + input.e) * weight.unsqueeze(1);
   const at::Tensor own = at::relu(h + root) / degree.unsqueeze(1);

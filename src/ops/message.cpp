@@ -237,7 +237,7 @@ at::Tensor weighted_aggregate(const at::Tensor& x, const at::Tensor& self, const
               weight.sizes(), "; expected [", edges.nodes(), "] and [", edges.count(), "]");
   check_type("weighted_aggregate", "self", self, x);
   check_type("weighted_aggregate", "weight", weight, x);
-  if (detail::on_device("weighted_aggregate", x)) {
+  if (detail::on_device("weighted_aggregate", x, {self, weight})) {
     return device::weighted_aggregate(x, self, weight, edges);
   }
   return WeightedAggregate::apply(x, self.contiguous(), weight.contiguous(), edges.source,
