@@ -103,6 +103,11 @@ std::optional<data::GraphBatch> EpochLoop::next_batch() {
   return batch;
 }
 
+data::GraphBatch EpochLoop::first_batch() {
+  start_epoch(1);
+  return *next_batch();
+}
+
 bool EpochLoop::finished(std::int64_t epoch) const {
   return recipe_.train.steps > 0 ? updates_ >= recipe_.train.steps : epoch >= epochs_;
 }

@@ -45,6 +45,8 @@ class EpochLoop {
   // went. For plans and profiles: nothing is kept.
   Phases measure(std::int64_t steps);
 
+  data::GraphBatch first_batch();  // of epoch 1; the loop has to be at its start
+
   bool finished(std::int64_t epoch) const;  // after that epoch
   std::int64_t epochs() const { return epochs_; }
   std::int64_t updates() const { return updates_; }

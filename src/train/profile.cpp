@@ -16,6 +16,11 @@
 #include <utility>
 #include <vector>
 
+#include "gtrain/base/log.h"
+#include "gtrain/models/zoo.h"
+#include "gtrain/ops/meta.h"
+#include "meta_run.h"
+
 C10_DECLARE_int(caffe2_log_level);
 
 namespace gtrain::train {
@@ -165,11 +170,44 @@ Workload workload_of(const Recipe& recipe, const Material& material, const Epoch
           static_cast<double>(loop.batches())};
 }
 
+double weight_bytes(const models::Model& model) {
+  double bytes = 0;
+  for (const at::Tensor& p : model.parameters()) bytes += static_cast<double>(p.nbytes());
+  return bytes;
+}
+
+// What a step costs before it is made.
+struct Cost {
+  double flops = 0;  // of a graph
+  std::string source, memory;
+};
+
+Cost cost_of(const Recipe& recipe, const Material& material, EpochLoop& loop) {
+  if (!ops::has_meta()) return {loop.flops_per_graph(), "", ""};
+  const data::GraphBatch batch = loop.first_batch();
+  const auto model = models::build(recipe.model, material.signature);
+  MetaRun run;
+  try {
+    run = run_on_meta(*model, batch);
+  } catch (const c10::Error& e) {  // what it keeps depends on numbers
+    base::warn(fmt::format("not counted on the meta device: {}", e.what_without_backtrace()));
+    return {loop.flops_per_graph(), "", ""};
+  }
+  for (const std::string& stray : run.strays) base::warn("on another device: " + stray);
+  const auto passes = static_cast<double>(recipe.train.flag ? recipe.train.flag->steps : 1);
+  const auto graphs = static_cast<double>(std::max<std::int64_t>(1, batch.graphs));
+  const double state = loop.state_bytes() - 2 * weight_bytes(*model);  // of the optimizer alone
+  return {passes * run.flops / graphs, "; counted on the first batch",
+          fmt::format("; {} kept for the backward, {} at most (counted on the first batch)",
+                      size_text(run.kept_bytes), size_text(run.peak_bytes + state))};
+}
+
 }  // namespace
 
 std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model,
                       std::int64_t stands_for) {
   EpochLoop loop = loop_for(recipe, material, model);
+  const Cost cost = cost_of(recipe, material, loop);
   const auto peak = std::make_shared<MemoryPeak>();
   Phases phases;
   {
@@ -179,7 +217,6 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
     phases = loop.measure(kDrySteps);
   }
   const Workload work = workload_of(recipe, material, loop, stands_for);
-  const double flops = loop.flops_per_graph();
   const double epoch = total(phases) / kDrySteps * work.batches;
   const auto runs = static_cast<double>(std::max<std::size_t>(1, recipe.repeat.seeds.size()) *
                                         std::max<std::size_t>(1, recipe.repeat.folds.size()));
@@ -188,12 +225,12 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
   out += fmt::format("graphs               {}\n", work.text);
   out += fmt::format("batches              {} an epoch, {} epochs\n", work.batches, loop.epochs());
   out +=
-      fmt::format("FLOPs                {:.3g} a graph, {:.3g} an epoch (forward and backward)\n",
-                  flops, flops * work.graphs);
+      fmt::format("FLOPs                {:.3g} a graph, {:.3g} an epoch (forward and backward{})\n",
+                  cost.flops, cost.flops * work.graphs, cost.source);
   out += fmt::format(
-      "memory               {} weights, gradients and optimizer; {} at the peak of a "
-      "step (measured on the first batches)\n",
-      size_text(loop.state_bytes()), size_text(static_cast<double>(peak->peak())));
+      "memory               {} weights, gradients and optimizer{}; {} at the peak of "
+      "a step (measured on the first batches)\n",
+      size_text(loop.state_bytes()), cost.memory, size_text(static_cast<double>(peak->peak())));
   out += fmt::format(
       "time                 {} an epoch of training (measured on {} steps), {} in "
       "all, evaluation not counted\n",
