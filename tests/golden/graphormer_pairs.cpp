@@ -2,6 +2,7 @@
 // former with what the authors' own code puts out.
 #include <fmt/format.h>
 
+#include <initializer_list>
 #include <regex>
 
 #include "golden/graphormer.h"
@@ -36,59 +37,55 @@ std::vector<std::uint8_t> hops_of(const graph::Csr& g) {
 
 using Rules = std::vector<std::pair<std::regex, std::string>>;
 
+// (pattern, replacement), applied in this order.
+Rules compiled(std::initializer_list<std::pair<const char*, const char*>> texts) {
+  Rules out;
+  for (const auto& [from, to] : texts) out.emplace_back(std::regex(from), to);
+  return out;
+}
+
 const Rules& rules() {
-  static const Rules table = [] {
-    Rules out;
-    const auto add = [&](const char* from, const char* to) {
-      out.emplace_back(std::regex(from), to);
-    };
-    add(R"(\.(graph_node_feature|graph_attn_bias)\.)", ".");
-    add(R"(encoder\.node_encoder\.encoder2\.[01]\.(in|out)_degree_encoder\.weight)",
-        "encoding.centrality.$1_degree");
-    add(R"(encoder\.node_encoder\.encoder2\.0\.spatial_encoder\.weight)", "encoding.bias.distance");
-    add(R"(encoder\.node_encoder\.encoder2\.0\.edge_encoder\.weight)", "encoding.bias.edge");
-    add(R"(encoder\.node_encoder\.encoder2\.0\.edge_dis_encoder\.weight)", "encoding.bias.hop");
-    add(R"(encoder\.node_encoder\.encoder2\.0\.graph_token)", "encoding.bias.token");
-    add(R"(encoder\.node_encoder\.encoder2\.1\.graph_token)", "encoding.token.vector");
-    add(R"(\.(in|out)_degree_encoder\.weight)", ".encoding.centrality.$1_degree");
-    add(R"(\.spatial_pos_encoder\.weight)", ".encoding.bias.distance");
-    add(R"(\.atom_encoder\.weight)", ".features.node.table");
-    add(R"(\.edge_dis_encoder\.weight)", ".encoding.bias.hop");
-    add(R"(\.graph_token\.weight)", ".encoding.token.vector");
-    add(R"(\.graph_token_virtual_distance\.weight)", ".encoding.bias.token");
-    return out;
-  }();
+  static const Rules table = compiled({
+      {R"(\.(graph_node_feature|graph_attn_bias)\.)", "."},
+      {R"(encoder\.node_encoder\.encoder2\.[01]\.(in|out)_degree_encoder\.weight)",
+       "encoding.centrality.$1_degree"},
+      {R"(encoder\.node_encoder\.encoder2\.0\.spatial_encoder\.weight)", "encoding.bias.distance"},
+      {R"(encoder\.node_encoder\.encoder2\.0\.edge_encoder\.weight)", "encoding.bias.edge"},
+      {R"(encoder\.node_encoder\.encoder2\.0\.edge_dis_encoder\.weight)", "encoding.bias.hop"},
+      {R"(encoder\.node_encoder\.encoder2\.0\.graph_token)", "encoding.bias.token"},
+      {R"(encoder\.node_encoder\.encoder2\.1\.graph_token)", "encoding.token.vector"},
+      {R"(\.(in|out)_degree_encoder\.weight)", ".encoding.centrality.$1_degree"},
+      {R"(\.spatial_pos_encoder\.weight)", ".encoding.bias.distance"},
+      {R"(\.atom_encoder\.weight)", ".features.node.table"},
+      {R"(\.edge_dis_encoder\.weight)", ".encoding.bias.hop"},
+      {R"(\.graph_token\.weight)", ".encoding.token.vector"},
+      {R"(\.graph_token_virtual_distance\.weight)", ".encoding.bias.token"},
+  });
   return table;
 }
 
 // Of whole models with layers of their own.
 const Rules& model_rules() {
-  static const Rules table = [] {
-    Rules out;
-    const auto add = [&](const char* from, const char* to) {
-      out.emplace_back(std::regex(from), to);
-    };
-    add(R"(^(param|grad|final\.param)\.edge_encoder\.weight)", "$1.encoding.bias.edge");
-    add(R"(encoder\.node_encoder\.encoder1\.encoder\.weight)", "features.node.column_0");
-    add(R"(\.layers\.(\d+)\.)", ".layer_$1.");
-    add(R"((layer_\d+\.)(self_attention_norm|self_attn_layer_norm|input_norm)\.)",
-        "$1norm_attention.");
-    add(R"((layer_\d+\.)(ffn_norm|final_layer_norm|mlp\.0)\.)", "$1norm_feed.");
-    add(R"((layer_\d+\.)(ffn\.layer1|fc1|mlp\.1)\.)", "$1feed_0.");
-    add(R"((layer_\d+\.)(ffn\.layer2|fc2|mlp\.4)\.)", "$1feed_1.");
-    add(R"((layer_\d+\.)(self_attention\.output_layer|self_attn\.out_proj|attention\.out_proj)\.)",
-        "$1attention.out_");
-    add(R"((layer_\d+\.)attention\.in_proj_)", "$1attention.in_");
-    add(R"((layer_\d+\.)(self_attention\.linear_|self_attn\.)([qkv])(_proj)?\.)",
-        "$1attention.$3_");
-    add(R"(\.final_ln\.)", ".norm_out.");
-    add(R"(\.emb_layer_norm\.)", ".norm_in.");
-    add(R"(\.downstream_out_proj\.)", ".head.linear_0.");
-    add(R"(\.post_mp\.ln\.)", ".head.norm.");
-    add(R"(\.post_mp\.layer[s_]0\.)", ".head.linear_0.");
-    add(R"(\.post_mp\.layers\.0\.)", ".head.linear_0.");
-    return out;
-  }();
+  static const Rules table = compiled({
+      {R"(^(param|grad|final\.param)\.edge_encoder\.weight)", "$1.encoding.bias.edge"},
+      {R"(encoder\.node_encoder\.encoder1\.encoder\.weight)", "features.node.column_0"},
+      {R"(\.layers\.(\d+)\.)", ".layer_$1."},
+      {R"((layer_\d+\.)(self_attention_norm|self_attn_layer_norm|input_norm)\.)",
+       "$1norm_attention."},
+      {R"((layer_\d+\.)(ffn_norm|final_layer_norm|mlp\.0)\.)", "$1norm_feed."},
+      {R"((layer_\d+\.)(ffn\.layer1|fc1|mlp\.1)\.)", "$1feed_0."},
+      {R"((layer_\d+\.)(ffn\.layer2|fc2|mlp\.4)\.)", "$1feed_1."},
+      {R"((layer_\d+\.)(self_attention\.output_layer|self_attn\.out_proj|attention\.out_proj)\.)",
+       "$1attention.out_"},
+      {R"((layer_\d+\.)attention\.in_proj_)", "$1attention.in_"},
+      {R"((layer_\d+\.)(self_attention\.linear_|self_attn\.)([qkv])(_proj)?\.)", "$1attention.$3_"},
+      {R"(\.final_ln\.)", ".norm_out."},
+      {R"(\.emb_layer_norm\.)", ".norm_in."},
+      {R"(\.downstream_out_proj\.)", ".head.linear_0."},
+      {R"(\.post_mp\.ln\.)", ".head.norm."},
+      {R"(\.post_mp\.layer[s_]0\.)", ".head.linear_0."},
+      {R"(\.post_mp\.layers\.0\.)", ".head.linear_0."},
+  });
   return table;
 }
 
