@@ -1,13 +1,11 @@
 #include "gtrain/nn/graphormer_layer.h"
 
-#include "gtrain/nn/activation.h"
-
 namespace gtrain::nn {
 
 GraphormerLayer::GraphormerLayer(const GraphormerLayerShape& s) : shape_(s) {
   norm_attention_ = register_module("norm_attention", std::make_shared<LayerNorm>(s.width));
   attention_ = register_module(
-      "attention", std::make_shared<Attention>(s.width, s.heads, s.attention_dropout, true));
+      "attention", std::make_shared<Attention>(s.width, s.heads, s.attention_dropout, s.biased));
   norm_feed_ = register_module("norm_feed", std::make_shared<LayerNorm>(s.width));
   in_ = register_module("feed_0", std::make_shared<Linear>(s.width, s.hidden));
   out_ = register_module("feed_1", std::make_shared<Linear>(s.hidden, s.width));
@@ -15,7 +13,7 @@ GraphormerLayer::GraphormerLayer(const GraphormerLayerShape& s) : shape_(s) {
 
 at::Tensor GraphormerLayer::feed(const at::Tensor& x, Context& context) {
   return out_->forward(
-      activate(in_->forward(x), Activation::kGelu, shape_.activation_dropout, context));
+      activate(in_->forward(x), shape_.activation, shape_.activation_dropout, context));
 }
 
 at::Tensor GraphormerLayer::forward(const GlobalInput& input, Context& context) {
@@ -38,7 +36,7 @@ std::string GraphormerLayer::script() const {
       "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
       "Tensor:\n";
   const std::string feed =
-      "self.feed_1.forward(" + script_of(Activation::kGelu, "self.feed_0.forward(y)") + ")\n";
+      "self.feed_1.forward(" + script_of(shape_.activation, "self.feed_0.forward(y)") + ")\n";
   if (!shape_.norm_first) {
     return head +
            "    y = x + self.attention.forward(x, batch, groups, bias)\n"

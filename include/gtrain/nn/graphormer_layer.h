@@ -1,12 +1,15 @@
-// One layer of Graphormer (Ying et al. 2021). With the norm before each block, as in the paper:
-//   h = x + Drop(MHA(LN(x)))          x' = h + Drop(W_2 Drop_a(gelu(W_1 LN(h))))
-// and after it, as in the authors' second version:
-//   h = LN(x + Drop(MHA(x)))          x' = LN(h + Drop(W_2 Drop_a(gelu(W_1 h))))
-// MHA is nn/attention.h with the additive bias that all layers share.
+// One layer of a transformer over all nodes of a graph: Graphormer's (Ying et al. 2021) with gelu
+// and an additive bias that all layers share, GraphTrans's (Wu et al. 2021) with relu and none.
+// With the norm before each block, as in Graphormer's paper:
+//   h = x + Drop(MHA(LN(x)))          x' = h + Drop(W_2 Drop_a(act(W_1 LN(h))))
+// and after it, as in its authors' second version and in GraphTrans:
+//   h = LN(x + Drop(MHA(x)))          x' = LN(h + Drop(W_2 Drop_a(act(W_1 h))))
+// MHA is nn/attention.h.
 #pragma once
 
 #include <memory>
 
+#include "gtrain/nn/activation.h"
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/norm.h"
@@ -17,6 +20,8 @@ struct GraphormerLayerShape {
   std::int64_t width, hidden, heads;
   bool norm_first = true;
   double dropout = 0, attention_dropout = 0, activation_dropout = 0;
+  Activation activation = Activation::kGelu;
+  bool biased = true;  // forward takes an additive bias
 };
 
 class GraphormerLayer final : public Layer {
