@@ -28,6 +28,9 @@ struct ExportSpec {
   models::Signature signature;
   std::vector<encode::EncodingOptions> encode;
   Encodings encodings = Encodings::kInside;
+  bool fused = false;             // nn::Layer::fused_script() in the place of script()
+  bool frozen = false;            // weights as constants of the code (deploy/freeze.h)
+  std::string dtype = "float32";  // or "bfloat16": of weights and arithmetic
   std::vector<double> target_mean, target_deviation;  // [C], or empty: outputs as they are
   std::string recipe, metric, task;                   // recipe: YAML
   std::vector<std::string> output_names;              // [C]
