@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "gtrain/data/transform.h"
 #include "gtrain/encode/encoding.h"
 #include "gtrain/models/model.h"
 
@@ -23,11 +24,20 @@ namespace gtrain::deploy {
 
 enum class Encodings { kInside, kInput };
 
+// Node columns that the module makes itself, as data::apply_features does; "": x is the model's.
+struct RawFeatures {
+  std::string name;                      // one of data::made_from_graph
+  std::int64_t degree_cap = 0;           // degree_onehot
+  std::vector<std::int64_t> categories;  // one_hot: of the columns of x; else x is only counted
+};
+
 // What an exported module has to know beyond the model. The texts only go into gtrain.json.
 struct ExportSpec {
   models::Signature signature;
   std::vector<encode::EncodingOptions> encode;
   Encodings encodings = Encodings::kInside;
+  RawFeatures features;
+  std::vector<data::TransformOptions> transform;  // applied inside: x, edges, pairs are without it
   bool fused = false;             // nn::Layer::fused_script() in the place of script()
   bool frozen = false;            // weights as constants of the code (deploy/freeze.h)
   std::string dtype = "float32";  // or "bfloat16": of weights and arithmetic
