@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "gtrain/base/error.h"
 #include "gtrain/deploy/encoding_script.h"
 
 namespace gtrain::deploy {
@@ -105,6 +106,7 @@ std::string forward_script(const models::Model& model, const ExportSpec& spec) {
   }
   body += "    out = self.encoded_forward(x, edge_index, edge_attr, batch, encodings)\n";
   if (pairs) body += "    out = self.head.decode(out, pairs)\n";
+  if (spec.dtype != "float32") body += "    out = out.to(6)\n";
   if (!spec.target_mean.empty()) {
     body += fmt::format(
         "    mean = torch.tensor([{:.17e}], dtype=out.dtype, device=out.device)\n"
@@ -126,6 +128,11 @@ std::vector<std::string> encoding_arguments(const models::Model& model) {
 }
 
 Module script_module(models::Model& model, const ExportSpec& spec) {
+  if (!spec.transform.empty()) {
+    throw base::RecipeError(
+        "dataset.transform: virtual_node is not applied inside an exported module; export the "
+        "weights with --format safetensors");
+  }
   std::string more = fmt::format(kCheck, fmt::arg("nodes", spec.signature.node_width),
                                  fmt::arg("edges", spec.signature.edge_width));
   if (spec.encodings == Encodings::kInside) {

@@ -45,6 +45,8 @@ struct ExportSpec {
   std::string recipe, metric, task;                   // recipe: YAML
   std::vector<std::string> output_names;              // [C]
   std::map<std::string, std::string> versions;
+  std::string scores;   // JSON object: what the run came to; empty: unknown
+  std::string licence;  // a note for the file's readers
 };
 
 // Shares the parameters of `model`; state_dict() has the names of the model's tensors. Throws
