@@ -8,7 +8,7 @@
 
 namespace gtrain::cli {
 
-void add_export_command(CLI::App& program) {
+void add_export_command(CLI::App& program, const Session& session) {
   struct Arguments {
     std::string run, out;
     train::ExportRunOptions options;
@@ -31,9 +31,9 @@ void add_export_command(CLI::App& program) {
   command->add_option("--threads", a->threads, "threads to use (default: all processors)")
       ->check(CLI::Range(1, 4096))
       ->type_name("N");
-  command->callback([a] {
+  command->callback([a, &session] {
     const ThreadPool pool(a->threads);
-    train::export_run(a->run, a->out, a->options);
+    train::export_run(a->run, a->out, a->options, session.zoo);
   });
 }
 

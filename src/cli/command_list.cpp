@@ -26,9 +26,9 @@ namespace {
 
 using Row = std::pair<std::string, std::string>;  // name, what it is
 
-std::vector<Row> model_rows() {
+std::vector<Row> model_rows(const models::Zoo& zoo) {
   std::vector<Row> rows;
-  for (const models::Entry& entry : models::zoo()) {
+  for (const models::Entry& entry : zoo) {
     rows.emplace_back(entry.name, fmt::format("{} (verified: {})", entry.paper, entry.verified));
   }
   return rows;
@@ -95,8 +95,8 @@ std::vector<Row> dataset_rows() {
   return rows;
 }
 
-std::vector<Row> rows_of(const std::string& what) {
-  if (what == "models") return model_rows();
+std::vector<Row> rows_of(const std::string& what, const models::Zoo& zoo) {
+  if (what == "models") return model_rows(zoo);
   if (what == "encodings") return alternatives(encode::EncodingOptions());
   if (what == "recipes") return recipe_rows();
   if (what == "tables") return table_rows();
@@ -116,7 +116,7 @@ void print(const std::vector<Row>& rows, bool names) {
 
 }  // namespace
 
-void add_list_command(CLI::App& program) {
+void add_list_command(CLI::App& program, const Session& session) {
   CLI::App* command = program.add_subcommand(
       "list",
       "models, encodings, datasets, recipes, tables, metrics or attention patterns there are");
@@ -133,11 +133,11 @@ void add_list_command(CLI::App& program) {
                   {"models", "encodings", "datasets", "recipes", "tables", "metrics", "patterns"})
                   .description(""));
   command->add_flag("--names", a->names, "names only");
-  command->callback([a] {
+  command->callback([a, &session] {
     if (a->what == "datasets" && !a->names) {
       std::cout << data::describe_catalog();  // says where each one lies, too
     } else {
-      print(rows_of(a->what), a->names);
+      print(rows_of(a->what, session.zoo), a->names);
     }
   });
 }

@@ -56,7 +56,7 @@ std::string fit(const train::Recipe& recipe) {
 }
 
 // Recipes and overrides stand together on the line: what holds a '=' and is no file is an override.
-void validate(const std::vector<std::string>& arguments) {
+void validate(const std::vector<std::string>& arguments, const models::Zoo& zoo) {
   std::vector<std::string> files, overrides;
   std::error_code ignored;
   for (const std::string& argument : arguments) {
@@ -68,7 +68,7 @@ void validate(const std::vector<std::string>& arguments) {
   bool data_alone = true;
   for (const std::string& file : files) {
     try {  // one bad recipe must not hide the problems of the next
-      const train::Recipe recipe = train::load_recipe(train::find_recipe(file), overrides);
+      const train::Recipe recipe = train::load_recipe(train::find_recipe(file), overrides, zoo);
       const std::string verdict = fit(recipe);
       std::cout << file << ": " << verdict << "\n";
     } catch (const base::Error& e) {
@@ -82,19 +82,19 @@ void validate(const std::vector<std::string>& arguments) {
   throw base::RecipeError(problems);
 }
 
-void add_validate(CLI::App& program) {
+void add_validate(CLI::App& program, const Session& session) {
   CLI::App* command = program.add_subcommand(
       "validate", "check recipes, and that they fit their data where it is present");
   auto arguments = std::make_shared<std::vector<std::string>>();
   command->add_option("RECIPES", *arguments, "recipe files or shipped names, and KEY=VALUE")
       ->required();
-  command->callback([arguments] {
+  command->callback([arguments, &session] {
     const ThreadPool pool(0);
-    validate(*arguments);
+    validate(*arguments, session.zoo);
   });
 }
 
-void add_plan(CLI::App& program) {
+void add_plan(CLI::App& program, const Session& session) {
   CLI::App* command = program.add_subcommand(
       "plan", "parameters, FLOPs, memory and time per epoch before starting");
   struct Arguments {
@@ -108,14 +108,15 @@ void add_plan(CLI::App& program) {
   command->add_option("--threads", a->threads, "threads to use (default: all processors)")
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
-  command->callback([a] {
-    const train::Recipe recipe = train::load_recipe(train::find_recipe(a->recipe), a->overrides);
+  command->callback([a, &session] {
+    const train::Recipe recipe =
+        train::load_recipe(train::find_recipe(a->recipe), a->overrides, session.zoo);
     const ThreadPool pool(a->threads);
     std::cout << train::plan(recipe);
   });
 }
 
-void add_explain(CLI::App& program) {
+void add_explain(CLI::App& program, const Session& session) {
   CLI::App* command = program.add_subcommand(
       "explain", "keys of a part of a recipe: type, default, bounds, meaning");
   struct Arguments {
@@ -126,16 +127,17 @@ void add_explain(CLI::App& program) {
   command->add_option("NAME", a->name, "gps, adamw, random_walk, train, train.schedule, …");
   command->add_flag("--markdown", a->markdown, "all of it as Markdown (docs/recipe.md)");
   command->add_flag("--schema", a->schema, "all of it as a JSON Schema for editors");
-  command->callback([a] {
+  command->callback([a, &session] {
+    const models::Zoo& zoo = session.zoo;
     if (a->markdown) {
-      std::cout << train::recipe_markdown();
+      std::cout << train::recipe_markdown(zoo);
     } else if (a->schema) {
-      std::cout << train::recipe_schema();
+      std::cout << train::recipe_schema(zoo);
     } else if (!a->name.empty()) {
-      std::cout << train::explain(a->name);
+      std::cout << train::explain(a->name, zoo);
     } else {
-      std::cout << train::explain("recipe") << "\ngtrain explain NAME knows:";
-      for (const std::string& name : train::explained_names()) std::cout << " " << name;
+      std::cout << train::explain("recipe", zoo) << "\ngtrain explain NAME knows:";
+      for (const std::string& name : train::explained_names(zoo)) std::cout << " " << name;
       std::cout << "\n";
     }
   });
@@ -169,10 +171,10 @@ void add_recipe(CLI::App& program) {
 
 }  // namespace
 
-void add_recipe_commands(CLI::App& program, Session&) {
-  add_validate(program);
-  add_plan(program);
-  add_explain(program);
+void add_recipe_commands(CLI::App& program, Session& session) {
+  add_validate(program, session);
+  add_plan(program, session);
+  add_explain(program, session);
   add_recipe(program);
 }
 

@@ -43,8 +43,9 @@ void add_text(CLI::App* command, const char* flag, std::string& value, const cha
   command->add_option(flag, value, doc)->check(CLI::Validator(filled, ""))->type_name(type);
 }
 
-train::RunOptions run_options(const RunArguments& a) {
+train::RunOptions run_options(const RunArguments& a, const models::Zoo& zoo) {
   train::RunOptions options;
+  options.zoo = &zoo;
   options.directory = a.run;
   options.device = a.device;
   options.resume = a.resume;
@@ -55,22 +56,22 @@ train::RunOptions run_options(const RunArguments& a) {
   return options;
 }
 
-int train_recipe(const RunArguments& a) {
+int train_recipe(const RunArguments& a, const models::Zoo& zoo) {
   std::vector<std::string> overrides = a.overrides;
   if (!a.seeds.empty()) {
     const bool range = a.seeds.find("..") != std::string::npos || a.seeds.front() == '[';
     overrides.push_back("repeat.seeds=" + (range ? a.seeds : "[" + a.seeds + "]"));
   }
   const std::filesystem::path path = train::find_recipe(a.recipe);
-  const train::Recipe recipe = train::load_recipe(path, overrides);
-  train::RunOptions options = run_options(a);
+  const train::Recipe recipe = train::load_recipe(path, overrides, zoo);
+  train::RunOptions options = run_options(a, zoo);
   options.recipe_name = train::recipe_name(path);
   const ThreadPool pool(a.threads);
   return static_cast<int>(train::run(recipe, options).code);
 }
 
 // The data set of a run, with other data in its place; nothing where the run's own is meant.
-std::optional<data::DatasetOptions> other_data(const RunArguments& a) {
+std::optional<data::DatasetOptions> other_data(const RunArguments& a, const models::Zoo& zoo) {
   if (a.data.empty() && a.overrides.empty()) return std::nullopt;
   const std::filesystem::path recipe = std::filesystem::path(a.run) / "recipe.yaml";
   std::error_code ignored;
@@ -78,7 +79,7 @@ std::optional<data::DatasetOptions> other_data(const RunArguments& a) {
     throw base::DataError(
         fmt::format("{}: not a run directory; expected recipe.yaml in it", a.run));
   }
-  data::DatasetOptions dataset = train::load_recipe(recipe, a.overrides).dataset;
+  data::DatasetOptions dataset = train::load_recipe(recipe, a.overrides, zoo).dataset;
   if (!a.data.empty()) train::point_dataset(dataset, a.data);
   return dataset;
 }
@@ -110,7 +111,7 @@ void add_train(CLI::App& program, Session& session) {
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000000}).description(""))
       ->type_name("STEPS");
   command->add_flag("--quiet", a->quiet, "no progress on the terminal");
-  command->callback([a, &session] { session.code = train_recipe(*a); });
+  command->callback([a, &session] { session.code = train_recipe(*a, session.zoo); });
 }
 
 void add_resume(CLI::App& program, Session& session) {
@@ -121,34 +122,34 @@ void add_resume(CLI::App& program, Session& session) {
   add_threads(command, *a);
   command->add_flag("--quiet", a->quiet, "no progress on the terminal");
   command->callback([a, &session] {
-    const train::RunOptions options = run_options(*a);
+    const train::RunOptions options = run_options(*a, session.zoo);
     const ThreadPool pool(a->threads);
     session.code = static_cast<int>(train::resume(a->run, options).code);
   });
 }
 
-void add_eval(CLI::App& program) {
+void add_eval(CLI::App& program, const Session& session) {
   CLI::App* command = program.add_subcommand("eval", "metrics of a trained model, as JSON");
   auto a = std::make_shared<RunArguments>();
   add_data_options(command, *a);
-  command->callback([a] {
+  command->callback([a, &session] {
     const ThreadPool pool(a->threads);
-    const auto data = other_data(*a);
-    std::cout << train::evaluate(a->run, a->split, data ? &*data : nullptr) << "\n";
+    const auto data = other_data(*a, session.zoo);
+    std::cout << train::evaluate(a->run, a->split, data ? &*data : nullptr, session.zoo) << "\n";
   });
 }
 
-void add_predict(CLI::App& program) {
+void add_predict(CLI::App& program, const Session& session) {
   CLI::App* command = program.add_subcommand("predict", "raw model outputs, as CSV");
   auto a = std::make_shared<RunArguments>();
   add_data_options(command, *a);
   command->add_option("--out", a->out, "file to write; .gz compresses")
       ->required()
       ->type_name("F.csv[.gz]");
-  command->callback([a] {
+  command->callback([a, &session] {
     const ThreadPool pool(a->threads);
-    const auto data = other_data(*a);
-    train::predict(a->run, data ? &*data : nullptr, a->split, a->out);
+    const auto data = other_data(*a, session.zoo);
+    train::predict(a->run, data ? &*data : nullptr, a->split, a->out, session.zoo);
   });
 }
 
@@ -169,8 +170,8 @@ void add_report(CLI::App& program) {
 void add_run_commands(CLI::App& program, Session& session) {
   add_train(program, session);
   add_resume(program, session);
-  add_eval(program);
-  add_predict(program);
+  add_eval(program, session);
+  add_predict(program, session);
   add_report(program);
 }
 

@@ -20,8 +20,9 @@ struct TableArguments {
   int threads = 0;
 };
 
-int fill(const TableArguments& a) {
+int fill(const TableArguments& a, const models::Zoo& zoo) {
   train::TableOptions options = a.options;
+  options.zoo = &zoo;
   options.runs = a.runs;
   options.interrupt = catch_interrupts();
   const ThreadPool pool(a.threads);
@@ -66,7 +67,7 @@ void add_table_command(CLI::App& program, Session& session) {
       ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
   command->add_flag("--quiet", a->options.quiet, "no progress on the terminal");
-  command->callback([a, &session] { session.code = fill(*a); });
+  command->callback([a, &session] { session.code = fill(*a, session.zoo); });
 }
 
 }  // namespace gtrain::cli

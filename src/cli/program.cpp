@@ -80,9 +80,9 @@ void build(CLI::App& program, Session& session) {
   program.get_formatter()->column_width(34);
   add_run_commands(program, session);
   add_table_command(program, session);
-  add_export_command(program);
+  add_export_command(program, session);
   add_recipe_commands(program, session);
-  add_list_command(program);
+  add_list_command(program, session);
   add_data_commands(program);
   add_doctor_command(program, session);
   add_completion_command(program);
@@ -107,8 +107,9 @@ void flush_output() {
 
 }  // namespace
 
-int run_program(std::vector<std::string> arguments, const std::string& version) {
-  Session session{version, 0};
+int run_program(std::vector<std::string> arguments, const std::string& version,
+                const models::Zoo& zoo) {
+  Session session{version, zoo};
   CLI::App program("gtrain trains graph transformers from recipes.", "gtrain");
   build(program, session);
   spell_out_train(arguments);

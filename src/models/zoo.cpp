@@ -1,6 +1,17 @@
 #include "gtrain/models/zoo.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
 #include "gtrain/base/random.h"
+#include "gtrain/models/gps.h"
+#include "gtrain/models/graphormer.h"
+#include "gtrain/models/gt.h"
+#include "gtrain/models/mpnn.h"
+#include "gtrain/models/san.h"
 
 namespace gtrain::models {
 namespace {
@@ -12,15 +23,10 @@ std::uint64_t path_key(const std::string& path) {
   return h;
 }
 
-template <typename Options>
-Entry entry(std::string_view paper, std::string_view verified) {
-  return {Options::kName, paper, verified};
-}
-
 }  // namespace
 
-const std::vector<Entry>& zoo() {
-  static const std::vector<Entry> table{
+const Zoo& zoo() {
+  static const Zoo table{
       entry<GpsOptions>("Rampasek et al. 2022", "golden"),
       entry<GraphormerOptions>("Ying et al. 2021", "golden"),
       entry<GtOptions>("Dwivedi & Bresson 2021", "golden"),
@@ -30,8 +36,42 @@ const std::vector<Entry>& zoo() {
   return table;
 }
 
+Zoo::Zoo(std::initializer_list<Entry> entries) {
+  for (const Entry& e : entries) add(e);
+}
+
+void Zoo::add(Entry entry) {
+  if (find(entry.name) != nullptr) {
+    throw std::invalid_argument(fmt::format("zoo: {} is in the table already", entry.name));
+  }
+  entries_.push_back(std::move(entry));
+}
+
+const Entry* Zoo::find(std::string_view name) const {
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const Entry& e) { return e.name == name; });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+std::vector<base::ChoiceAccess::Alternative> ModelChoice::alternatives() const {
+  std::vector<Alternative> out;
+  for (const Entry& e : zoo_) out.push_back({e.name, e.defaults.doc()});
+  return out;
+}
+
+bool ModelChoice::select(std::string_view name) {
+  const Entry* entry = zoo_.find(name);
+  if (entry != nullptr) value_ = entry->defaults;
+  return entry != nullptr;
+}
+
+void ModelChoice::describe(std::size_t i, base::FieldVisitor& visitor) {
+  ModelOptions fresh = (zoo_.begin() + static_cast<std::ptrdiff_t>(i))->defaults;
+  fresh.visit(visitor);
+}
+
 std::shared_ptr<Model> build(const ModelOptions& options, const Signature& signature) {
-  return std::visit([&](const auto& o) { return build_model(o, signature); }, options);
+  return options.build(signature);
 }
 
 void initialise(Model& model, std::uint64_t seed) {

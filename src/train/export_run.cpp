@@ -146,9 +146,10 @@ void export_weights(const Selected& selected, const fs::path& out) {
 
 }  // namespace
 
-void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions& options) {
+void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions& options,
+                const models::Zoo& zoo) {
   check(options);
-  const Selected selected = load_selected(run);
+  const Selected selected = load_selected(run, zoo);
   if (options.format == "safetensors") {
     export_weights(selected, out);
   } else {

@@ -33,13 +33,9 @@ at::Tensor climb(const FlagOptions& options, const at::Tensor& perturbation,
 }
 
 std::int64_t node_width(const models::ModelOptions& options) {
-  return std::visit(
-      [](const auto& o) -> std::int64_t {
-        if constexpr (requires { o.width; }) return o.width;
-        throw base::RecipeError(fmt::format("train.flag: {} has no node vectors to perturb",
-                                            std::decay_t<decltype(o)>::kName));
-      },
-      options);
+  if (const std::optional<std::int64_t> width = options.width()) return *width;
+  throw base::RecipeError(
+      fmt::format("train.flag: {} has no node vectors to perturb", options.name()));
 }
 
 }  // namespace gtrain::train

@@ -59,7 +59,7 @@ Recipe recipe_of(const Recipe& recipe, const Member& member) {
 
 void settle_recipe(const fs::path& directory, const Recipe& recipe) {
   const fs::path path = directory / "recipe.yaml";
-  if (fs::exists(path)) check_goes_on(directory, load_recipe(path, {}), recipe);
+  if (fs::exists(path)) check_goes_on(directory, load_recipe(path, {}, *recipe.zoo), recipe);
   const std::string text = dump_recipe(recipe);  // members may have been added
   if (!fs::exists(path) || base::read_file(path) != text) base::write_durable(path, text);
 }

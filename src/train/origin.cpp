@@ -53,14 +53,14 @@ void check_modules(const NamedTensors& own, const char* key,
   }
 }
 
-NamedTensors tensors_at(const fs::path& from) {
+NamedTensors tensors_at(const fs::path& from, const models::Zoo& zoo) {
   std::error_code ignored;
   if (!fs::exists(from, ignored)) {
     throw base::DataError(
         fmt::format("{}: not there; expected a run directory or a .safetensors file (init.from)",
                     from.string()));
   }
-  return fs::is_directory(from, ignored) ? model_tensors(*load_selected(from).model)
+  return fs::is_directory(from, ignored) ? model_tensors(*load_selected(from, zoo).model)
                                          : read_weights(from);
 }
 
@@ -106,7 +106,9 @@ bool origin_exists(const InitOptions& options) {
   return fs::exists(options.from, ignored);
 }
 
-std::string origin_hash(const InitOptions& options) { return hash_of(tensors_at(options.from)); }
+std::string origin_hash(const InitOptions& options, const models::Zoo& zoo) {
+  return hash_of(tensors_at(options.from, zoo));
+}
 
 void freeze(models::Model& model, const InitOptions& options) {
   check_modules(model_tensors(model), "freeze", options.freeze);
@@ -119,10 +121,10 @@ void freeze(models::Model& model, const InitOptions& options) {
   if (!left) throw base::RecipeError("init.freeze: nothing of the model is left to train");
 }
 
-std::string load_origin(models::Model& model, const InitOptions& options) {
+std::string load_origin(models::Model& model, const InitOptions& options, const models::Zoo& zoo) {
   NamedTensors own = model_tensors(model);
   check_modules(own, "fresh", options.fresh);
-  const NamedTensors given = tensors_at(options.from);
+  const NamedTensors given = tensors_at(options.from, zoo);
   const std::vector<std::string> wrong = misfits(own, given, options);
   if (!wrong.empty()) {
     constexpr std::size_t kShown = 20;
@@ -151,11 +153,11 @@ std::string load_origin(models::Model& model, const InitOptions& options) {
   return record.dump();
 }
 
-std::string begin_with(models::Model& model, const std::optional<InitOptions>& options,
-                       bool fresh) {
+std::string begin_with(models::Model& model, const std::optional<InitOptions>& options, bool fresh,
+                       const models::Zoo& zoo) {
   if (!options) return "";
   freeze(model, *options);
-  return fresh ? load_origin(model, *options) : "";
+  return fresh ? load_origin(model, *options, zoo) : "";
 }
 
 }  // namespace gtrain::train

@@ -84,14 +84,14 @@ bool is_virtual(const data::GraphBatch& batch, std::int64_t r) {
 
 }  // namespace
 
-Selected load_selected(const fs::path& directory) {
+Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
   const fs::path recipe_path = directory / "recipe.yaml";
   if (!fs::exists(recipe_path)) {
     throw base::DataError(
         fmt::format("{}: not there; expected a run directory", recipe_path.string()));
   }
   Selected out;
-  out.recipe = load_recipe(recipe_path, {});
+  out.recipe = load_recipe(recipe_path, {}, zoo);
   const fs::path state = selected_state(directory, out.recipe);
   if (!fs::exists(state) && !fs::exists(directory / "last.previous.safetensors")) {
     const std::string below = runs_below(directory);

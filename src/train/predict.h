@@ -19,7 +19,8 @@ struct Selected {
 };
 // Throws base::RecipeError for a directory that holds several runs, base::DataError for one that
 // holds none or no state that verifies.
-Selected load_selected(const std::filesystem::path& directory);
+Selected load_selected(const std::filesystem::path& directory,
+                       const models::Zoo& zoo = models::zoo());
 
 // The recipe with another data set in the place of its own; feature and edge options that `data`
 // leaves open stay the recipe's.

@@ -45,32 +45,27 @@ void require_warmup(base::FieldVisitor& f, const Schedule& schedule, const Train
 }
 
 // Every learned encoder of a model reads an encoding that the recipe computes.
-template <class Options>
-void require_encodings(base::FieldVisitor& f, const Options& options,
+void require_encodings(base::FieldVisitor& f, const std::vector<models::EncoderOptions>& encoders,
                        const std::vector<encode::EncodingOptions>& encodings) {
-  if constexpr (requires { options.encoders; }) {
-    std::string known;
-    for (const auto& encoding : encodings) {
-      known += (known.empty() ? "" : ", ") + std::string(encode::name_of(encoding));
-    }
-    for (std::size_t i = 0; i < options.encoders.size(); ++i) {
-      const std::string& of = models::encoding_of(options.encoders[i]);
-      const bool computed =
-          std::any_of(encodings.begin(), encodings.end(),
-                      [&](const auto& encoding) { return encode::name_of(encoding) == of; });
-      const bool pairs = of == "laplacian" || of == "hop_distance" || of == "shortest_path";
-      const bool rows =
-          std::holds_alternative<models::LinearEncoderOptions>(options.encoders[i]) ||
-          std::holds_alternative<models::MlpEncoderOptions>(options.encoders[i]) ||
-          std::holds_alternative<models::EmbeddingEncoderOptions>(options.encoders[i]);
-      f.require(!(rows && pairs), fmt::format("model.encoders[{}].of", i),
-                of + " is no row of numbers per node; expected " +
-                    (of == "laplacian" ? "kind: deepset with it" : "random_walk or degree"));
-      f.require(computed, fmt::format("model.encoders[{}].of", i),
-                known.empty()
-                    ? fmt::format("{} is not computed; add encode: [{{name: {}}}]", of, of)
-                    : fmt::format("{} is not among those under encode ({})", of, known));
-    }
+  std::string known;
+  for (const auto& encoding : encodings) {
+    known += (known.empty() ? "" : ", ") + std::string(encode::name_of(encoding));
+  }
+  for (std::size_t i = 0; i < encoders.size(); ++i) {
+    const std::string& of = models::encoding_of(encoders[i]);
+    const bool computed =
+        std::any_of(encodings.begin(), encodings.end(),
+                    [&](const auto& encoding) { return encode::name_of(encoding) == of; });
+    const bool pairs = of == "laplacian" || of == "hop_distance" || of == "shortest_path";
+    const bool rows = std::holds_alternative<models::LinearEncoderOptions>(encoders[i]) ||
+                      std::holds_alternative<models::MlpEncoderOptions>(encoders[i]) ||
+                      std::holds_alternative<models::EmbeddingEncoderOptions>(encoders[i]);
+    f.require(!(rows && pairs), fmt::format("model.encoders[{}].of", i),
+              of + " is no row of numbers per node; expected " +
+                  (of == "laplacian" ? "kind: deepset with it" : "random_walk or degree"));
+    f.require(computed, fmt::format("model.encoders[{}].of", i),
+              known.empty() ? fmt::format("{} is not computed; add encode: [{{name: {}}}]", of, of)
+                            : fmt::format("{} is not among those under encode ({})", of, known));
   }
 }
 
@@ -238,7 +233,8 @@ void PublishedOptions::fields(base::FieldVisitor& f) {
 void Recipe::fields(base::FieldVisitor& f) {
   f({.key = "dataset", .doc = "what to train on", .required = true}, dataset);
   f({.key = "encode", .doc = "encodings computed once per data set and cached"}, encode);
-  f({.key = "model", .doc = "what to train", .required = true}, model);
+  models::ModelChoice choice(model, *zoo);
+  f.choice({.key = "model", .doc = "what to train", .required = true}, choice);
   f({.key = "init", .doc = "weights to start from, instead of random ones"}, init);
   f({.key = "train", .doc = "how to train"}, train);
   f({.key = "select",
@@ -248,7 +244,7 @@ void Recipe::fields(base::FieldVisitor& f) {
   f({.key = "repeat", .doc = "runs that are averaged"}, repeat);
   f({.key = "published", .doc = "published result this recipe reproduces"}, published);
   require_unique_names(f, encode);
-  std::visit([&](const auto& m) { require_encodings(f, m, encode); }, model);
+  if (const auto* encoders = model.encoders()) require_encodings(f, *encoders, encode);
   f.require(repeat.folds.empty() || dataset.fold < 0, "repeat.folds",
             "cannot stand beside dataset.fold; say one of them");
 }

@@ -157,8 +157,9 @@ std::string type_text(const FieldDescription& field) {
   return out.empty() ? "text" : out;
 }
 
-Section describe_recipe() {
+Section describe_recipe(const models::Zoo& zoo) {
   Recipe recipe;
+  recipe.zoo = &zoo;
   return describe([&](base::FieldVisitor& f) { recipe.fields(f); });
 }
 

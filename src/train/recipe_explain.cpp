@@ -86,8 +86,8 @@ std::string escaped(std::string text) {
 
 }  // namespace
 
-std::vector<std::string> explained_names() {
-  const Section root = describe_recipe();
+std::vector<std::string> explained_names(const models::Zoo& zoo) {
+  const Section root = describe_recipe(zoo);
   std::set<std::string> names{"recipe"};
   for (const Found& found : all_sections(root)) {
     if (!found.path.empty()) names.insert(last_step(found.path));
@@ -96,8 +96,8 @@ std::vector<std::string> explained_names() {
   return {names.begin(), names.end()};
 }
 
-std::string explain(std::string_view name) {
-  const Section root = describe_recipe();
+std::string explain(std::string_view name, const models::Zoo& zoo) {
+  const Section root = describe_recipe(zoo);
   std::string out;
   for (const Found& found : all_sections(root)) {
     const bool root_asked = found.path.empty() && name == "recipe";
@@ -117,14 +117,14 @@ std::string explain(std::string_view name) {
     }
   }
   if (!out.empty()) return out;
-  const std::vector<std::string> names = explained_names();
+  const std::vector<std::string> names = explained_names(zoo);
   const std::vector<std::string_view> views(names.begin(), names.end());
   throw base::RecipeError(fmt::format("nothing is called {}{}; known: {}", name,
                                       did_you_mean(name, views), joined(views)));
 }
 
-std::string recipe_markdown() {
-  const Section root = describe_recipe();
+std::string recipe_markdown(const models::Zoo& zoo) {
+  const Section root = describe_recipe(zoo);
   std::string out =
       "# Recipe keys\n\nMade by `gtrain explain --markdown`; do not edit. A recipe is one YAML map "
       "with the keys of the first table.\nA *choice* is a map whose tag key (`name`, `kind`) "

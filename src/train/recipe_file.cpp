@@ -93,18 +93,20 @@ std::string recipe_name(const fs::path& path) {
   return out.empty() ? "recipe" : out;
 }
 
-Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrides) {
-  return parse_recipe(read_recipe(path), path.string(), overrides);
+Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrides,
+                   const models::Zoo& zoo) {
+  return parse_recipe(read_recipe(path), path.string(), overrides, zoo);
 }
 
 Recipe parse_recipe(const std::string& yaml, const std::string& origin,
-                    const std::vector<std::string>& overrides) {
+                    const std::vector<std::string>& overrides, const models::Zoo& zoo) {
   Problems problems(origin, overrides);
   RecipeNode root = parse_tree(yaml, -1, problems);
   for (std::size_t i = 0; i < overrides.size(); ++i) {
     apply_override(root, overrides[i], static_cast<int>(i), problems);
   }
   Recipe recipe;
+  recipe.zoo = &zoo;
   decode(
       root, [&](base::FieldVisitor& f) { recipe.fields(f); }, problems);
   problems.raise_if_any();

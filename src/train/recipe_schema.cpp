@@ -97,11 +97,11 @@ Json value_schema(const FieldDescription& field) {
 
 }  // namespace
 
-std::string recipe_schema() {
+std::string recipe_schema(const models::Zoo& zoo) {
   Json schema = Json::object();
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "gtrain recipe";
-  const Json root = section_schema(describe_recipe(), {});
+  const Json root = section_schema(describe_recipe(zoo), {});
   for (const auto& [key, value] : root.items()) schema[key] = value;
   return schema.dump(2) + "\n";
 }

@@ -87,7 +87,7 @@ Ending train_member(const Recipe& recipe, const Member& member, const Material& 
       recipe_hash(recipe),
       member.seed,
       options.interrupt,
-      begin_with(*model, recipe.init, !options.resume || !holds_state(directory))};
+      begin_with(*model, recipe.init, !options.resume || !holds_state(directory), *recipe.zoo)};
   base::note(fmt::format("{}{} parameters, {} train / {} valid / {} test", settings.label,
                          models::parameter_count(*model), material.split.train.size(),
                          material.split.valid.size(), material.split.test.size()));
@@ -144,7 +144,8 @@ Start start_of(const Recipe& recipe, bool begins) {
   Start start{data::open_dataset(recipe.dataset), {}};
   start.material = prepare(first, start.opened);
   judge_of(first, start.material.dataset().info, start.material.scale);
-  begin_with(*models::build(first.model, start.material.signature), first.init, begins);
+  begin_with(*models::build(first.model, start.material.signature), first.init, begins,
+             *recipe.zoo);
   const data::Dataset& dataset = start.material.dataset();
   const std::vector<std::int64_t>& train = start.material.split.train;
   if (!has_label(dataset, train)) {
@@ -210,7 +211,7 @@ std::string look(const Recipe& recipe, Extent extent, F f) {
     base::warn(fmt::format("init.from: {}: not there; looking at the model with random weights",
                            own.init->from));
   }
-  begin_with(*model, own.init, there);
+  begin_with(*model, own.init, there, *own.zoo);
   return f(own, material, *model, likeness.graphs);
 }
 
@@ -273,13 +274,13 @@ RunOutcome resume(const fs::path& directory, const RunOptions& options) {
   RunOptions again = options;
   again.directory = directory;
   again.resume = true;
-  return run(load_recipe(path, {}), again);
+  return run(load_recipe(path, {}, *options.zoo), again);
 }
 
 std::string evaluate(const fs::path& directory, const std::string& split,
-                     const data::DatasetOptions* other_data) {
+                     const data::DatasetOptions* other_data, const models::Zoo& zoo) {
   const SerialAten serial;
-  const Selected selected = load_selected(directory);
+  const Selected selected = load_selected(directory, zoo);
   const Material material = opened_for(selected.recipe, other_data, selected);
   data::Loader loader(material.dataset(), material.encodings, ids_of(material, split),
                       plain_loading(selected.recipe));
@@ -291,9 +292,9 @@ std::string evaluate(const fs::path& directory, const std::string& split,
 }
 
 void predict(const fs::path& directory, const data::DatasetOptions* data, const std::string& split,
-             const fs::path& out) {
+             const fs::path& out, const models::Zoo& zoo) {
   const SerialAten serial;
-  const Selected selected = load_selected(directory);
+  const Selected selected = load_selected(directory, zoo);
   const Material material = opened_for(selected.recipe, data, selected);
   const std::string rows = prediction_rows(*selected.model, material, selected.facts.scale,
                                            ids_of(material, split), plain_loading(selected.recipe));
@@ -305,8 +306,8 @@ std::string plan(const Recipe& recipe) {
   return look(recipe, Extent::kFullBatches, plan_text);
 }
 
-LoadedRun load_run(const fs::path& directory) {
-  Selected selected = load_selected(directory);
+LoadedRun load_run(const fs::path& directory, const models::Zoo& zoo) {
+  Selected selected = load_selected(directory, zoo);
   LoadedRun out;
   out.opened = data::open_dataset(selected.recipe.dataset);
   out.encodings = encode_all(selected.recipe, out.opened);

@@ -120,7 +120,7 @@ fs::path find_table(const std::string& name_or_path) {
 TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
   const SerialAten serial;
   base::set_quiet(options.quiet);
-  const Table table = read_table(file, options.overrides);
+  const Table table = read_table(file, options.overrides, *options.zoo);
   const std::vector<const TableRow*> chosen = choose(table, options.only);
   const fs::path root =
       options.runs.empty() ? fs::path("runs") / "tables" / file.stem() : options.runs;
@@ -145,6 +145,11 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
   FilledTable filled{table.title, table.split, {}, {}};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     filled.rows.push_back(figures_of(table, *chosen[i], rows[i]));
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto other = std::find_if(filled.rows.begin(), filled.rows.end(),
+                                    [&](const auto& r) { return r.label == chosen[i]->against; });
+    if (other != filled.rows.end()) filled.rows[i].paired = paired_of(filled.rows[i], *other);
   }
   for (const TableRuns::Stale& s : old()) filled.stale.push_back(figures_of(table, s));
   outcome.text = table_text(filled, options.format);

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr double kCount = 1e9;
 
 struct RowOptions {
-  std::string label, recipe;
+  std::string label, recipe, against;
   std::vector<std::string> set;
   std::vector<std::int64_t> seeds, folds;
   std::optional<BudgetOptions> budget;
@@ -41,6 +41,7 @@ struct RowOptions {
     f({.key = "folds", .doc = "the recipe's when absent", .min = 0, .max = 1e4}, folds);
     f({.key = "budget", .doc = "the table's when absent"}, budget);
     f({.key = "published", .doc = "the recipe's when absent"}, published);
+    f({.key = "against", .doc = "label of the row to pair with, by seed and fold"}, against);
     const auto distinct = [](const std::vector<std::int64_t>& values) {
       return std::set<std::int64_t>(values.begin(), values.end()).size() == values.size();
     };
@@ -68,6 +69,11 @@ struct FileOptions {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       f.require(seen.insert(rows[i].name()).second, fmt::format("rows[{}].label", i),
                 fmt::format("{}: the label of another one before it", rows[i].name()));
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::string& other = rows[i].against;
+      f.require(other.empty() || (seen.count(other) == 1 && other != rows[i].name()),
+                fmt::format("rows[{}].against", i), fmt::format("{}: no other row", other));
     }
   }
 };
@@ -108,8 +114,8 @@ std::string subject(Recipe recipe) {
 
 class Reader {
  public:
-  Reader(const fs::path& path, const std::vector<std::string>& overrides)
-      : path_(path), overrides_(overrides), problems_(path.string(), overrides) {}
+  Reader(const fs::path& path, const std::vector<std::string>& overrides, const models::Zoo& zoo)
+      : path_(path), overrides_(overrides), zoo_(zoo), problems_(path.string(), overrides) {}
 
   Table read() {
     RecipeNode root = parse_tree(base::read_file(path_), -1, problems_);
@@ -151,8 +157,9 @@ class Reader {
       const fs::path beside = path_.parent_path() / row.recipe;
       std::error_code ignored;
       found = fs::is_regular_file(beside, ignored) ? beside : find_recipe(row.recipe);
-      const Recipe before = load_recipe(found, {});
-      TableRow out{row.name(), recipe_name(found), load_recipe(found, texts(changes)), {}, false};
+      const Recipe before = load_recipe(found, {}, zoo_);
+      TableRow out{row.name(), recipe_name(found), load_recipe(found, texts(changes), zoo_),
+                   {},         row.against,        false};
       const BudgetOptions budget = row.budget.value_or(options.budget);
       if (out.recipe.train.steps > 0 && budget.epochs > 0 && budget.steps == 0) {
         problems_.add(spot.place, spot.key,
@@ -217,6 +224,7 @@ class Reader {
 
   fs::path path_;
   std::vector<std::string> overrides_;
+  const models::Zoo& zoo_;
   Problems problems_;
   std::vector<std::string> others_;  // whole lines of the recipes' own
 };
@@ -255,8 +263,9 @@ void shorten(Recipe& recipe, const BudgetOptions& budget) {
   if (budget.hours > 0.0) hours = hours > 0.0 ? std::min(hours, budget.hours) : budget.hours;
 }
 
-Table read_table(const fs::path& path, const std::vector<std::string>& overrides) {
-  return Reader(path, overrides).read();
+Table read_table(const fs::path& path, const std::vector<std::string>& overrides,
+                 const models::Zoo& zoo) {
+  return Reader(path, overrides, zoo).read();
 }
 
 }  // namespace gtrain::train

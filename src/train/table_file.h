@@ -25,6 +25,7 @@ struct TableRow {
   Recipe recipe;     // with the row's changes, seeds and folds
   // Of the row, else of its recipe where the row leaves model, encodings and data as they are.
   std::optional<PublishedOptions> published;
+  std::string against;     // label of the row that this one is paired with; empty: none
   bool retrained = false;  // trained otherwise than what was published
 };
 
@@ -37,7 +38,8 @@ struct Table {
 
 // `overrides`: KEY=VALUE of the table itself. Throws base::RecipeError with all problems of the
 // table and of its rows' recipes.
-Table read_table(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+Table read_table(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                 const models::Zoo& zoo = models::zoo());
 
 // Cuts the recipe down; a limit above what it asks for changes nothing.
 void shorten(Recipe& recipe, const BudgetOptions& budget);

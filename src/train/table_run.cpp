@@ -141,7 +141,7 @@ RowRuns TableRuns::runs_of(const TableRow& row, const std::string& metric) {
     const data::DatasetInfo& info = info_of(out.recipe);
     require_reported(metric, out.recipe, info);
     out.key.data_hash = info.hash;
-    if (out.recipe.init) out.key.init_hash = origin_hash(*out.recipe.init);
+    if (out.recipe.init) out.key.init_hash = origin_hash(*out.recipe.init, *out.recipe.zoo);
     out.directory = root_ / fmt::format("{}-{}", row.name, out.key.name());
   } catch (const base::Error& e) {  // the other rows can still be filled
     fail(out, "", e.code(), e.what());

@@ -14,6 +14,11 @@
 #include "gtrain/data/batch.h"
 #include "gtrain/deploy/script_module.h"
 #include "gtrain/encode/encoding.h"
+#include "gtrain/models/gps.h"
+#include "gtrain/models/graphormer.h"
+#include "gtrain/models/gt.h"
+#include "gtrain/models/mpnn.h"
+#include "gtrain/models/san.h"
 #include "gtrain/models/zoo.h"
 #include "support/odd_graph.h"
 

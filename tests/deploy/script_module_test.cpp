@@ -187,7 +187,7 @@ std::vector<Case> gt_cases() {
   degrees.of = "degree";
   degrees.dim = 16;
   degrees.count = 3;
-  std::get<GtOptions>(out[0].options).encoders.push_back(degrees);
+  out[0].options.get_if<GtOptions>()->encoders.push_back(degrees);
   return out;
 }
 

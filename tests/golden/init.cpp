@@ -8,6 +8,9 @@
 #include "golden/graphormer.h"
 #include "golden/gt.h"
 #include "golden/mpnn.h"
+#include "gtrain/models/gps.h"
+#include "gtrain/models/graphormer.h"
+#include "gtrain/models/gt.h"
 #include "gtrain/models/zoo.h"
 
 namespace gtrain::golden {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gtrain/data/batch.h"
+#include "gtrain/models/gps.h"
 #include "gtrain/models/zoo.h"
 #include "support/layer_case.h"
 

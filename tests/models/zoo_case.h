@@ -14,6 +14,11 @@
 #include "gtrain/graph/csr.h"
 #include "gtrain/graph/hop_distance.h"
 #include "gtrain/graph/shortest_path.h"
+#include "gtrain/models/gps.h"
+#include "gtrain/models/graphormer.h"
+#include "gtrain/models/gt.h"
+#include "gtrain/models/mpnn.h"
+#include "gtrain/models/san.h"
 #include "gtrain/models/zoo.h"
 #include "support/layer_case.h"
 

@@ -12,8 +12,33 @@ namespace gtrain::models {
 namespace {
 
 TEST(Zoo, ListsEveryModelOnce) {
-  ASSERT_EQ(zoo().size(), std::variant_size_v<ModelOptions>);
-  EXPECT_EQ(zoo()[0].name, "gps");
+  std::set<std::string_view> names;
+  for (const Entry& e : zoo()) {
+    EXPECT_EQ(e.name, e.defaults.name());
+    names.insert(e.name);
+  }
+  EXPECT_EQ(names.size(), zoo().size());
+  EXPECT_EQ(zoo().begin()->name, "gps");
+  EXPECT_EQ(zoo().find("gps")->name, "gps");
+  EXPECT_EQ(zoo().find("nosuch"), nullptr);
+}
+
+TEST(Zoo, RefusesAModelWhoseNameIsTaken) {
+  Zoo own = zoo();
+  EXPECT_THROW(own.add(entry<GpsOptions>("again", "not yet")), std::invalid_argument);
+}
+
+TEST(ModelChoice, SelectsAmongTheModelsOfItsZooAlone) {
+  const Zoo small{entry<GpsOptions>("one", "not yet")};
+  GpsOptions wide;
+  wide.width = 128;
+  ModelOptions options(wide);
+  ModelChoice choice(options, small);
+  EXPECT_EQ(choice.alternatives().size(), 1u);
+  EXPECT_FALSE(choice.select("graphormer"));
+  EXPECT_EQ(options.width(), 128);
+  EXPECT_TRUE(choice.select("gps"));  // anew, with its defaults
+  EXPECT_EQ(options.width(), GpsOptions().width);
 }
 
 TEST(Initialise, IsAFunctionOfTheSeed) {
@@ -138,9 +163,9 @@ TEST_P(EveryModel, TrainsWithTheSameBitsOnAnyNumberOfThreads) {
 }
 
 TEST(Zoo, HasTheseProperties) {
-  std::set<std::size_t> seen;
-  for (const ZooCase& c : zoo_case::cases()) seen.insert(c.options.index());
-  EXPECT_EQ(seen.size(), std::variant_size_v<ModelOptions>);
+  std::set<std::string_view> seen;
+  for (const ZooCase& c : zoo_case::cases()) seen.insert(c.options.name());
+  EXPECT_EQ(seen.size(), zoo().size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo_case::cases()),

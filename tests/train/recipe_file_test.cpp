@@ -10,6 +10,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
 #include "gtrain/data/stand_in.h"
+#include "gtrain/models/gps.h"
 #include "gtrain/train/loss.h"
 #include "gtrain/train/metric.h"
 #include "support/temporary_directory.h"
@@ -124,7 +125,7 @@ TEST(Recipe, EveryShippedRecipeIsGoodAndShort) {
 
 TEST(Recipe, PublishedGpsSettingsAreThosePublished) {
   const Recipe zinc = load_recipe(find_recipe("zinc/gps"), {});
-  const auto& gps = std::get<models::GpsOptions>(zinc.model);
+  const auto& gps = *zinc.model.get_if<models::GpsOptions>();
   EXPECT_EQ(gps.layers, 10);
   EXPECT_EQ(gps.attention_dropout, 0.5);
   EXPECT_EQ(zinc.train.epochs, 2000);

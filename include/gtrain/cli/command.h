@@ -8,19 +8,23 @@
 namespace CLI {
 class App;
 }
+namespace gtrain::models {
+class Zoo;
+}
 
 namespace gtrain::cli {
 
 struct Session {
   std::string version;
+  const models::Zoo& zoo;  // the models that recipes may name
   int code = 0;
 };
 
 void add_run_commands(CLI::App& program, Session& session);  // train resume eval predict
 void add_table_command(CLI::App& program, Session& session);
-void add_export_command(CLI::App& program);
+void add_export_command(CLI::App& program, const Session& session);
 void add_recipe_commands(CLI::App& program, Session& session);  // validate plan explain recipe
-void add_list_command(CLI::App& program);
+void add_list_command(CLI::App& program, const Session& session);
 void add_data_commands(CLI::App& program);
 void add_doctor_command(CLI::App& program, const Session& session);
 void add_completion_command(CLI::App& program);

@@ -6,9 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "gtrain/models/zoo.h"
+
 namespace gtrain::cli {
 
-// `arguments`: argv without the program's name. Results go to stdout, notes to stderr.
-int run_program(std::vector<std::string> arguments, const std::string& version);
+// `arguments`: argv without the program's name. Results go to stdout, notes to stderr. `zoo`: the
+// models that recipes may name.
+int run_program(std::vector<std::string> arguments, const std::string& version,
+                const models::Zoo& zoo = models::zoo());
 
 }  // namespace gtrain::cli

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <string>
 
+#include "gtrain/models/zoo.h"
+
 namespace gtrain::train {
 
 struct ExportRunOptions {
@@ -17,6 +19,6 @@ struct ExportRunOptions {
 // Notes what was written and how well it agrees. Throws base::RecipeError for options and models
 // that cannot be exported so, base::DataError for a run that cannot be loaded.
 void export_run(const std::filesystem::path& run, const std::filesystem::path& out,
-                const ExportRunOptions& options);
+                const ExportRunOptions& options, const models::Zoo& zoo = models::zoo());
 
 }  // namespace gtrain::train

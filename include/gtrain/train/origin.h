@@ -6,6 +6,8 @@
 // head.0.bias. Tensors of `init.fresh` keep their random start. Weights of `init.freeze` get no
 // gradient and no update, weight decay included; running statistics of batch norms in frozen
 // modules still follow the data, as they do in the authors' code.
+//
+// `zoo`: the models that the other run's recipe may name.
 #pragma once
 
 #include <optional>
@@ -20,7 +22,7 @@ namespace gtrain::train {
 bool origin_exists(const InitOptions& options);
 
 // Hash of names and values of the weights, as load_origin records it. Throws as it does.
-std::string origin_hash(const InitOptions& options);
+std::string origin_hash(const InitOptions& options, const models::Zoo& zoo = models::zoo());
 
 // Switches gradients of the frozen modules off. Throws base::RecipeError for a module the model
 // does not have, and where nothing is left to train.
@@ -30,9 +32,11 @@ void freeze(models::Model& model, const InitOptions& options);
 // hash (of names and values), tensors (copied), fresh, freeze. Throws base::DataError for what
 // cannot be read or is not finite, base::RecipeError naming every tensor that does not fit, with
 // both shapes.
-std::string load_origin(models::Model& model, const InitOptions& options);
+std::string load_origin(models::Model& model, const InitOptions& options,
+                        const models::Zoo& zoo = models::zoo());
 
 // Both of them, where a recipe has `init`; `fresh`: the run begins now. Returns the record, or "".
-std::string begin_with(models::Model& model, const std::optional<InitOptions>& options, bool fresh);
+std::string begin_with(models::Model& model, const std::optional<InitOptions>& options, bool fresh,
+                       const models::Zoo& zoo = models::zoo());
 
 }  // namespace gtrain::train

@@ -159,6 +159,7 @@ struct Recipe {
   std::string select = "best";
   RepeatOptions repeat;
   std::optional<PublishedOptions> published;
+  const models::Zoo* zoo = &models::zoo();  // what `model` may name; not part of the file
   void fields(base::FieldVisitor& f);
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gtrain/base/option.h"
+#include "gtrain/models/zoo.h"
 
 namespace gtrain::train {
 
@@ -53,17 +54,17 @@ Section describe(const base::FieldVisitor::Body& fields);
 // "integer, 1 to 256", "one of best, last", "list of numbers", …
 std::string type_text(const FieldDescription& field);
 
-// The whole recipe.
-Section describe_recipe();
+// The whole recipe. `zoo`: the models it may name, here and below.
+Section describe_recipe(const models::Zoo& zoo = models::zoo());
 
 // What `name` is: a section ("train"), a dotted path ("train.schedule", "model.width"), or the name
 // of alternatives ("gps", "adamw"; every place that offers one). Throws base::RecipeError with near
 // names.
-std::string explain(std::string_view name);
+std::string explain(std::string_view name, const models::Zoo& zoo = models::zoo());
 // The topics explain knows besides dotted paths, sorted.
-std::vector<std::string> explained_names();
+std::vector<std::string> explained_names(const models::Zoo& zoo = models::zoo());
 
-std::string recipe_markdown();
-std::string recipe_schema();
+std::string recipe_markdown(const models::Zoo& zoo = models::zoo());
+std::string recipe_schema(const models::Zoo& zoo = models::zoo());
 
 }  // namespace gtrain::train

@@ -22,9 +22,12 @@ std::string recipe_name(const std::filesystem::path& path);
 
 // Decodes, applies `KEY=VALUE` overrides (dotted paths, list indices, YAML values), checks.
 // Throws base::RecipeError carrying every problem.
-Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+// `zoo`: the models that it may name.
+Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                   const models::Zoo& zoo = models::zoo());
 Recipe parse_recipe(const std::string& yaml, const std::string& origin,
-                    const std::vector<std::string>& overrides);
+                    const std::vector<std::string>& overrides,
+                    const models::Zoo& zoo = models::zoo());
 
 // The `dataset:` section that overrides alone describe ("dataset.task=graph_binary"); for commands
 // that take a data set and no recipe. `path_or_name`: a path where one exists or it

@@ -23,6 +23,7 @@ struct RunOptions {
   std::int64_t profile_steps = 0;
   bool quiet = false;
   const std::atomic<int>* interrupt = nullptr;  // signal number once received, else 0
+  const models::Zoo* zoo = &models::zoo();      // of resume; run() has the recipe's
 };
 
 struct RunOutcome {
@@ -39,11 +40,13 @@ RunOutcome resume(const std::filesystem::path& directory, const RunOptions& opti
 // Metrics of the selected state on a split ("train" | "valid" | "test" | "all"), as one JSON
 // object.
 std::string evaluate(const std::filesystem::path& directory, const std::string& split,
-                     const data::DatasetOptions* other_data = nullptr);
+                     const data::DatasetOptions* other_data = nullptr,
+                     const models::Zoo& zoo = models::zoo());
 
 // Raw model outputs in data set order as CSV (gzip when the name ends in .gz).
 void predict(const std::filesystem::path& directory, const data::DatasetOptions* data,
-             const std::string& split, const std::filesystem::path& out);
+             const std::string& split, const std::filesystem::path& out,
+             const models::Zoo& zoo = models::zoo());
 
 // Parameters, FLOPs, memory and time per epoch before starting, as text.
 std::string plan(const Recipe& recipe);
@@ -56,6 +59,6 @@ struct LoadedRun {
   std::shared_ptr<models::Model> model;
   double target_mean = 0.0, target_std = 1.0;
 };
-LoadedRun load_run(const std::filesystem::path& directory);
+LoadedRun load_run(const std::filesystem::path& directory, const models::Zoo& zoo = models::zoo());
 
 }  // namespace gtrain::train

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gtrain/base/error.h"
+#include "gtrain/models/zoo.h"
 
 namespace gtrain::train {
 
@@ -25,6 +26,7 @@ struct TableOptions {
   bool as_is = false;                  // the table of what is there, run nothing
   bool quiet = false;
   const std::atomic<int>* interrupt = nullptr;  // as RunOptions::interrupt
+  const models::Zoo* zoo = &models::zoo();      // the models that its recipes may name
 };
 
 struct TableOutcome {
