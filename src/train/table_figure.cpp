@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 
 #include "gtrain/base/durable.h"
@@ -82,6 +84,7 @@ void add_run(const Table& table, const RowRuns& runs, const Member& member, RowF
   costs.add(directory, result);
   const std::optional<double> value = value_in(result, table, out.metric);
   if (value) {
+    out.runs.push_back(member.directory);
     out.values.push_back(*value);
   } else {
     out.failed.push_back(fmt::format("{}: {} is not known on {}", member.directory,
@@ -116,6 +119,31 @@ double distance(const Spread& own, const Spread& published) {
   }
   if (std::isnan(variance) || difference == 0.0) return std::isnan(variance) ? kUnknown : 0.0;
   return difference / std::sqrt(variance);  // infinite where nothing ever spreads
+}
+
+PairedFigure paired_of(const std::vector<double>& differences) {
+  const Spread spread = spread_of(differences);
+  PairedFigure out{{}, spread.mean, kUnknown, kUnknown, spread.n};
+  if (spread.n < 2) return out;
+  const auto n = static_cast<double>(spread.n);
+  const boost::math::students_t student(n - 1.0);
+  const double half = boost::math::quantile(student, 0.975) * spread.deviation / std::sqrt(n);
+  out.low = out.mean - half;
+  out.high = out.mean + half;
+  return out;
+}
+
+PairedFigure paired_of(const RowFigures& own, const RowFigures& other) {
+  std::vector<double> differences;
+  for (std::size_t i = 0; i < own.runs.size(); ++i) {
+    const auto it = std::find(other.runs.begin(), other.runs.end(), own.runs[i]);
+    if (it == other.runs.end()) continue;
+    differences.push_back(own.values[i] -
+                          other.values[static_cast<std::size_t>(it - other.runs.begin())]);
+  }
+  PairedFigure out = paired_of(differences);
+  out.against = other.label;
+  return out;
 }
 
 RowFigures figures_of(const Table& table, const TableRow& row, const RowRuns& runs) {

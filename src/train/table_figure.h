@@ -34,9 +34,19 @@ struct PublishedFigure {
 // NaN where no spread is known.
 double distance(const Spread& own, const Spread& published);
 
+// Mean of n paired differences and its 95 % interval of Student's t with n - 1 degrees of freedom;
+// the interval is NaN for fewer than two pairs.
+struct PairedFigure {
+  std::string against;  // label of the other row
+  double mean = kUnknown, low = kUnknown, high = kUnknown;
+  std::int64_t n = 0;
+};
+PairedFigure paired_of(const std::vector<double>& differences);
+
 struct RowFigures {
   std::string label, data, metric;
-  std::vector<double> values;  // of the finished runs, in the order of members
+  std::vector<std::string> runs;  // the finished ones, by fold and seed
+  std::vector<double> values;     // theirs
   Spread spread;
   std::int64_t wanted = 0;  // runs
   std::vector<std::string> failed, pending;
@@ -44,6 +54,7 @@ struct RowFigures {
   double seconds = kUnknown;  // of a run, evaluation included; the mean, as epoch_seconds
   std::optional<PublishedFigure> published;
   double distance = kUnknown;
+  std::optional<PairedFigure> paired;  // TableRow::against
   std::string directory;
 };
 
@@ -54,5 +65,8 @@ struct StaleFigures {
 
 RowFigures figures_of(const Table& table, const TableRow& row, const RowRuns& runs);
 StaleFigures figures_of(const Table& table, const TableRuns::Stale& stale);
+
+// The differences own - other over the folds and seeds that both have finished.
+PairedFigure paired_of(const RowFigures& own, const RowFigures& other);
 
 }  // namespace gtrain::train

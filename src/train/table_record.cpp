@@ -45,6 +45,13 @@ Json json_of(const RowFigures& row, const std::string& split) {
     out["distance_se"] = json_number(row.distance);
     out["differs"] = std::isnan(row.distance) ? Json(nullptr) : Json(std::abs(row.distance) > 2.0);
   }
+  if (row.paired) {
+    out["paired"] = {{"against", row.paired->against},
+                     {"mean", json_number(row.paired->mean)},
+                     {"low", json_number(row.paired->low)},
+                     {"high", json_number(row.paired->high)},
+                     {"n", row.paired->n}};
+  }
   out["parameters"] = json_number(row.parameters);
   out["seconds_per_epoch"] = json_number(row.epoch_seconds);
   out["seconds"] = json_number(row.seconds);
@@ -59,10 +66,12 @@ std::string table_csv(const FilledTable& table) {
   const auto digits = [](double v) { return std::isnan(v) ? std::string() : print_number(v); };
   std::string out = fmt::format(
       "row,data,metric,{}_mean,std,runs,wanted,failed,published,published_std,published_runs,"
-      "source,distance_se,parameters,published_parameters,seconds_per_epoch,seconds,peak_bytes\n",
+      "source,distance_se,parameters,published_parameters,seconds_per_epoch,seconds,peak_bytes,"
+      "against,difference,low,high,pairs\n",
       table.split);
   for (const RowFigures& row : table.rows) {
     const PublishedFigure p = row.published.value_or(PublishedFigure{});
+    const PairedFigure pair = row.paired.value_or(PairedFigure{});
     const Cells cells{row.label,
                       row.data,
                       row.metric,
@@ -80,7 +89,12 @@ std::string table_csv(const FilledTable& table) {
                       digits(p.parameters),
                       digits(row.epoch_seconds),
                       digits(row.seconds),
-                      digits(row.peak_bytes)};
+                      digits(row.peak_bytes),
+                      pair.against,
+                      digits(pair.mean),
+                      digits(pair.low),
+                      digits(pair.high),
+                      row.paired ? std::to_string(pair.n) : ""};
     for (std::size_t i = 0; i < cells.size(); ++i) out += (i == 0 ? "" : ",") + csv_cell(cells[i]);
     out += "\n";
   }

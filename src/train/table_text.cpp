@@ -69,6 +69,13 @@ std::size_t cite(Cells& sources, const std::string& source) {
   return static_cast<std::size_t>(it - sources.begin()) + 1;
 }
 
+std::string paired_text(const PairedFigure& p) {
+  const std::string mean = std::isnan(p.mean) ? kNone : fmt::format("{:+.4g}", p.mean);
+  if (std::isnan(p.low)) return fmt::format("{} ({} pairs)", mean, p.n);
+  return fmt::format("{}, 95 % interval [{:+.4g}, {:+.4g}] ({} pairs, Student's t)", mean, p.low,
+                     p.high, p.n);
+}
+
 Grid grid_of(const FilledTable& table) {
   Grid grid{{"row", "data", "metric", table.split, "runs", "published", "differs", "parameters",
              "s/epoch", "peak MiB"},
@@ -97,6 +104,11 @@ Grid grid_of(const FilledTable& table) {
       "± is the unbiased standard deviation over runs; differs: by more than two standard errors "
       "of "
       "the difference (SE).");
+  for (const RowFigures& row : table.rows) {
+    if (!row.paired) continue;
+    grid.notes.push_back(fmt::format("{} minus {}, by seed and fold: {}", row.label,
+                                     row.paired->against, paired_text(*row.paired)));
+  }
   if (retrained) {
     grid.notes.push_back(
         "† published for a training other than this row's (budget, changed keys).");

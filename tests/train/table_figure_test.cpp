@@ -33,5 +33,27 @@ TEST(Distance, OfEqualValuesThatNeverSpreadIsNone) {
   EXPECT_TRUE(std::isinf(distance({1.0, 0.0, 5}, {0.9, 0.0, 5})));
 }
 
+TEST(PairedFigure, HasStudentsInterval) {
+  const PairedFigure p = paired_of(std::vector<double>{1.0, 2.0, 3.0, 6.0});
+  EXPECT_DOUBLE_EQ(p.mean, 3.0);
+  // t(0.975; 3) = 3.182446, s = sqrt(14/3)
+  EXPECT_NEAR(p.high - p.mean, 3.182446305 * std::sqrt(14.0 / 3.0) / 2.0, 1e-8);
+  EXPECT_NEAR(p.mean - p.low, p.high - p.mean, 1e-12);
+  EXPECT_TRUE(std::isnan(paired_of(std::vector<double>{1.0}).low));
+}
+
+TEST(PairedFigure, PairsRunsOfOneSeed) {
+  RowFigures a, b;
+  b.label = "b";
+  a.runs = {"seed-0", "seed-1", "seed-3"};
+  a.values = {1.0, 2.0, 9.0};
+  b.runs = {"seed-1", "seed-0", "seed-2"};
+  b.values = {1.5, 0.0, 7.0};
+  const PairedFigure p = paired_of(a, b);
+  EXPECT_EQ(p.against, "b");
+  EXPECT_EQ(p.n, 2);
+  EXPECT_DOUBLE_EQ(p.mean, 0.75);
+}
+
 }  // namespace
 }  // namespace gtrain::train
