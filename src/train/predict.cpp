@@ -184,9 +184,16 @@ std::vector<std::int64_t> ids_of(const Material& material, const std::string& sp
   return ids;
 }
 
-std::string prediction_rows(models::Model& model, const Material& material,
-                            const TargetScale& scale, std::vector<std::int64_t> ids,
-                            const data::LoaderOptions& options) {
+Forward forward_of(models::Model& model, const TargetScale& scale) {
+  model.eval();
+  return [&model, scale](const data::GraphBatch& batch) {
+    nn::Context context;
+    return scale.undo(model.forward(batch, context));
+  };
+}
+
+std::string prediction_rows(const Forward& forward, const Material& material,
+                            std::vector<std::int64_t> ids, const data::LoaderOptions& options) {
   const data::Dataset& d = material.dataset();
   const data::Level level = data::level_of(d.info.task);
   std::string out = level == data::Level::kGraph  ? "graph"
@@ -199,13 +206,17 @@ std::string prediction_rows(models::Model& model, const Material& material,
   }
   out += '\n';
   data::Loader loader(d, material.encodings, std::move(ids), options);
-  for_each_output(model, loader, [&](const data::GraphBatch& batch, const at::Tensor& all) {
-    at::Tensor output = labelled_rows(all, batch);
-    output = positions > 0 ? decided_tokens(output.unflatten(1, {positions, -1}))
-                           : scale.undo(output).to(at::kFloat).contiguous();
+  const at::NoGradGuard no_grad;
+  loader.start_epoch(1);
+  while (const auto batch = loader.next()) {
+    const at::Tensor rows = labelled_rows(forward(*batch), *batch);
+    const at::Tensor output =
+        (positions > 0 ? decided_tokens(rows.unflatten(1, {positions, -1})) : rows)
+            .to(at::kFloat)
+            .contiguous();
     for (std::int64_t r = 0; r < output.size(0); ++r) {
-      if (level == data::Level::kNode && d.info.virtual_node && is_virtual(batch, r)) continue;
-      append_place(out, batch, level, r);
+      if (level == data::Level::kNode && d.info.virtual_node && is_virtual(*batch, r)) continue;
+      append_place(out, *batch, level, r);
       const auto* row = output.const_data_ptr<float>() + r * width;
       if (positions > 0) {
         append_words(out, row, width, d.info.vocabulary);
@@ -213,7 +224,7 @@ std::string prediction_rows(models::Model& model, const Material& material,
         append_values(out, row, width);
       }
     }
-  });
+  }
   return out;
 }
 

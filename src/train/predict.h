@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,11 +34,16 @@ void check_signature(const models::Signature& of_data, const models::Signature& 
 // Ids of a split ("train", "valid", "test" or "all") in ascending order.
 std::vector<std::int64_t> ids_of(const Material& material, const std::string& split);
 
+// Outputs of a batch in the units of the targets.
+using Forward = std::function<at::Tensor(const data::GraphBatch&)>;
+
+// The model in evaluation mode.
+Forward forward_of(models::Model& model, const TargetScale& scale);
+
 // Rows `graph,token0,…` of words (subtoken tasks), `graph,task0,…`, `graph,node,task0,…` or
 // `graph,source,target,task0,…`, with a header line.
-std::string prediction_rows(models::Model& model, const Material& material,
-                            const TargetScale& scale, std::vector<std::int64_t> ids,
-                            const data::LoaderOptions& options);
+std::string prediction_rows(const Forward& forward, const Material& material,
+                            std::vector<std::int64_t> ids, const data::LoaderOptions& options);
 
 std::string gzip(const std::string& bytes);
 

@@ -296,8 +296,9 @@ void predict(const fs::path& directory, const data::DatasetOptions* data, const 
   const SerialAten serial;
   const Selected selected = load_selected(directory, zoo);
   const Material material = opened_for(selected.recipe, data, selected);
-  const std::string rows = prediction_rows(*selected.model, material, selected.facts.scale,
-                                           ids_of(material, split), plain_loading(selected.recipe));
+  const std::string rows =
+      prediction_rows(forward_of(*selected.model, selected.facts.scale), material,
+                      ids_of(material, split), plain_loading(selected.recipe));
   base::write_durable(out, out.extension() == ".gz" ? gzip(rows) : rows);
 }
 
