@@ -18,8 +18,10 @@ Attention::Attention(std::int64_t width, std::int64_t heads, double dropout, boo
 }
 
 at::Tensor Attention::forward(const GlobalInput& input, Context& context) {
-  const at::Tensor qkv = ops::linear(input.x, in_weight, in_bias);
-  return ops::linear(mix(qkv, input, context), out_weight, out_bias);
+  return through_gates(input, context, [&](const GlobalInput& in) {
+    const at::Tensor mixed = mix(ops::linear(in.x, in_weight, in_bias), in, context);
+    return ops::linear(gate_heads(mixed, in.graph_start, context), out_weight, out_bias);
+  });
 }
 
 at::Tensor Attention::mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const {

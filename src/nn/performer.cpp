@@ -79,12 +79,15 @@ Performer::Performer(std::int64_t width, std::int64_t heads, double dropout,
 }
 
 at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
-  const at::Tensor weight = at::cat({q_->weight, k_->weight, v_->weight});
-  ops::LinearAttentionOptions linear;
-  if (options_.padded) linear.padded_length = largest_graph(input.graph_start);
-  const at::Tensor mixed = ops::linear_attention(ops::linear(input.x, weight, {}), projection,
-                                                 input.graph_start, heads_, linear);
-  return drop(out_->forward(mixed), dropout_, context);
+  return through_gates(input, context, [&](const GlobalInput& in) {
+    const at::Tensor weight = at::cat({q_->weight, k_->weight, v_->weight});
+    ops::LinearAttentionOptions linear;
+    if (options_.padded) linear.padded_length = largest_graph(in.graph_start);
+    const at::Tensor mixed = ops::linear_attention(ops::linear(in.x, weight, {}), projection,
+                                                   in.graph_start, heads_, linear);
+    const at::Tensor gated = gate_heads(mixed, in.graph_start, context);
+    return drop(out_->forward(gated), dropout_, context);
+  });
 }
 
 std::string Performer::script() const {

@@ -6,10 +6,11 @@
 #pragma once
 
 #include "gtrain/nn/global.h"
+#include "gtrain/nn/sparsity_gate.h"
 
 namespace gtrain::nn {
 
-class Attention : public Global {
+class Attention : public Global, public Gated {
  public:
   // biased: forward takes an additive bias, and the script reads it.
   Attention(std::int64_t width, std::int64_t heads, double dropout, bool biased = false);
@@ -17,6 +18,7 @@ class Attention : public Global {
   std::string script() const override;
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double pairs) const override;
+  Parts parts() const override { return {out_weight.size(0), heads_, true}; }
 
   at::Tensor in_weight, in_bias, out_weight, out_bias;
 

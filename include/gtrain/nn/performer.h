@@ -10,10 +10,11 @@
 
 #include "gtrain/nn/global.h"
 #include "gtrain/nn/linear.h"
+#include "gtrain/nn/sparsity_gate.h"
 
 namespace gtrain::nn {
 
-class Performer final : public Global {
+class Performer final : public Global, public Gated {
  public:
   Performer(std::int64_t width, std::int64_t heads, double dropout,
             const PerformerOptions& options);
@@ -21,6 +22,7 @@ class Performer final : public Global {
   std::string script() const override;
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double pairs) const override;
+  Parts parts() const override { return {out_->weight.size(0), heads_, true}; }
 
   at::Tensor projection;
 

@@ -1,0 +1,89 @@
+// Where a network can be made sparser: gates that layers carry and sparsify/ attaches. A layer
+// without gates computes what it always did, to the bit; a layer knows nothing of schedules, scores
+// or masks, only what an interface below hands it. No model mentions them.
+//   tokens  which rows of a packed batch take part in an attention: q, k, v of the others are not
+//           computed, their update is 0
+//   heads   what becomes of the heads of an attention before its output projection
+//   branch  what becomes of the update of a residual branch, before it is added
+// Attached gates are registered as children ("token_gate", "head_gate", "branch_gate"), so that
+// their parameters train and their buffers are saved with the model.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "gtrain/nn/global.h"
+#include "gtrain/ops/gather.h"
+
+namespace gtrain::nn {
+
+// K of N rows, graph by graph.
+struct KeptRows {
+  ops::RowIndex rows = {};      // ascending; undefined: all of them
+  at::Tensor graph_start = {};  // int64 [G+1], CPU, of the K rows; undefined with `rows`
+  at::Tensor scale = {};        // [K, 1], multiplied in: ones that carry a gradient; or undefined
+  at::Tensor added = {};        // [K, D], added to the rows: what others left behind; or undefined
+};
+
+class TokenGate {
+ public:
+  virtual ~TokenGate() = default;
+  // nullopt: every row takes part.
+  virtual std::optional<KeptRows> choose(const GlobalInput& input, Context& context) = 0;
+};
+
+class HeadGate {
+ public:
+  virtual ~HeadGate() = default;
+  // attended [K, D], H heads of D/H contiguous channels; graph_start of those rows -> [K, D].
+  virtual at::Tensor apply(const at::Tensor& attended, const at::Tensor& graph_start,
+                           Context& context) = 0;
+  // Sees the output of the attention as a whole, [N, D]: an importance by output channels.
+  virtual void observe(const at::Tensor& /*out*/, const at::Tensor& /*graph_start*/,
+                       Context& /*context*/) {}
+};
+
+class BranchGate {
+ public:
+  virtual ~BranchGate() = default;
+  // True: the branch adds nothing and need not be computed.
+  virtual bool closed(const Context& context) const = 0;
+  // update [N, D]; graph_start int64 [G+1], undefined where the layer has none -> [N, D].
+  virtual at::Tensor apply(const at::Tensor& update, const at::Tensor& graph_start,
+                           Context& context) = 0;
+};
+
+// An attention that carries gates.
+class Gated {
+ public:
+  struct Parts {
+    std::int64_t width = 0;  // D of its input and output
+    std::int64_t heads = 0;  // H it can do without one by one; 0: none
+    bool tokens = false;     // whether rows can be left out
+  };
+  virtual ~Gated() = default;
+  virtual Parts parts() const = 0;
+
+  std::shared_ptr<TokenGate> token_gate;
+  std::shared_ptr<HeadGate> head_gate;
+  std::shared_ptr<BranchGate> branch_gate;
+
+ protected:
+  // `attend`, on the rows that take part and with the gates of heads and branch around it.
+  at::Tensor through_gates(const GlobalInput& input, Context& context,
+                           const std::function<at::Tensor(const GlobalInput&)>& attend) const;
+  at::Tensor gate_heads(const at::Tensor& attended, const at::Tensor& graph_start,
+                        Context& context) const {
+    return head_gate ? head_gate->apply(attended, graph_start, context) : attended;
+  }
+};
+
+// The input with the kept rows alone: x, graph_start and the pairs of the bias. A pattern is
+// refused (c10::Error).
+GlobalInput restricted(const GlobalInput& input, const KeptRows& kept);
+
+}  // namespace gtrain::nn

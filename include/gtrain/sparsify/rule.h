@@ -1,0 +1,94 @@
+// The rules of a recipe's `sparsify:` section, as values: what becomes sparser, how far, and when.
+// "Exploring Sparsity in Graph Transformers" (Liu et al. 2024, GTSP) prunes these four. Nothing
+// here acts; sparsify/plan.h lists what each rule finds in a model.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "gtrain/base/option.h"
+
+namespace gtrain::sparsify {
+
+// When a rule acts. keep(t), the share that is left, falls from 1 to `keep`:
+//   keep(t) = keep + (1 - keep) (1 - (t - start) / (end - start))³     start <= t < end
+// before `start` it is 1, from `end` on `keep` (Zhu & Gupta 2017). It moves every `every` units.
+struct Timing {
+  std::optional<double> keep;  // in (0, 1]; absent: the budget sets it
+  std::int64_t start = 0;
+  std::int64_t end = 0;  // not after start: all at once, at start
+  std::int64_t every = 1;
+  std::string unit = "update";  // or epoch, of start, end and every
+
+  void fields(base::FieldVisitor& f);
+};
+
+struct TokenRule {
+  static constexpr std::string_view kName = "tokens";
+  static constexpr std::string_view kDoc =
+      "nodes leave the attention of a layer: max(1, ceil(keep n)) of a graph's n nodes stay";
+  Timing timing;
+  std::string scorer = "learned";
+  double temperature = 1.0;     // of learned
+  double propagate = 0.0;       // share of what left that its neighbours in attention get
+  std::int64_t iterations = 4;  // of pagerank
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
+
+struct HeadRule {
+  static constexpr std::string_view kName = "heads";
+  static constexpr std::string_view kDoc =
+      "attention heads: max(1, round(keep H)) of each layer's H stay";
+  Timing timing;
+  std::string method = "gradual";
+  double exchange = 0.0;  // share of the living heads that die and are replaced at each change
+  double penalty = 1.0;   // of l0
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
+
+struct LayerRule {
+  static constexpr std::string_view kName = "layers";
+  static constexpr std::string_view kDoc = "the attention branches of layers";
+  Timing timing;
+  std::string method = "drop_path";
+  double penalty = 1.0;  // of learned
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
+
+struct WeightRule {
+  static constexpr std::string_view kName = "weights";
+  static constexpr std::string_view kDoc =
+      "entries of weight matrices (tables of embeddings excluded): round(keep n) of n stay";
+  Timing timing;
+  std::string method = "granet";
+  std::string structure = "none";
+  std::string scope = "layer";
+  std::string distribution = "uniform";
+  double regrow = 0.5;          // at the start; falls to 0.005 at the end along a cosine
+  std::vector<std::string> of;  // modules; empty: all
+  std::vector<std::string> quirks;
+  void fields(base::FieldVisitor& f);
+};
+
+using Rule = std::variant<TokenRule, HeadRule, LayerRule, WeightRule>;
+
+struct Options {
+  std::optional<double> flops;  // share of the dense model's, in (0, 1]
+  std::vector<Rule> rules;
+  void fields(base::FieldVisitor& f);
+};
+
+bool has_quirk(const std::vector<std::string>& quirks, std::string_view name);
+
+const Timing& timing_of(const Rule& rule);
+Timing& timing_of(Rule& rule);
+std::string_view name_of(const Rule& rule);
+
+}  // namespace gtrain::sparsify
