@@ -44,9 +44,9 @@ const std::vector<Kind>& kinds() {
          return std::make_shared<Pna>(o.width, edge_vector_width("pna", o.width));
        }},
       {"ogb_gin", true, false,
-       [](const O& o) -> Made { return std::make_shared<OgbGin>(o.width); }},
+       [](const O& o) -> Made { return std::make_shared<OgbGin>(o.width, o.edges); }},
       {"ogb_gcn", true, false,
-       [](const O& o) -> Made { return std::make_shared<OgbGcn>(o.width); }},
+       [](const O& o) -> Made { return std::make_shared<OgbGcn>(o.width, o.edges); }},
   };
   return table;
 }
@@ -79,6 +79,10 @@ const std::vector<std::string_view>& local_names() {
 bool reads_edge_vectors(std::string_view name) {
   const Kind* kind = find_kind(name);
   return kind != nullptr && kind->edges;
+}
+
+bool needs_edge_vectors(std::string_view name) {
+  return reads_edge_vectors(name) && !name.starts_with("ogb_");
 }
 
 bool supports_gates(std::string_view name) {

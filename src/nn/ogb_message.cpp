@@ -1,6 +1,7 @@
 #include "gtrain/nn/ogb_message.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include "gtrain/ops/gather.h"
 #include "gtrain/ops/message.h"
@@ -13,9 +14,21 @@ constexpr const char* kForward =
     "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: Tensor) -> "
     "Tuple[Tensor, Tensor]:\n";
 
+// sum_j w_ji relu(h_j)
+at::Tensor rectified_sum(const at::Tensor& h, const at::Tensor& weight, const Edges& edges) {
+  const at::Tensor none = at::zeros({edges.nodes()}, weight.options());
+  return ops::weighted_aggregate(at::relu(h), none, weight, edges);
+}
+
+// TorchScript of relu(h_j + e_ji).
+std::string message_script(const char* h, bool edges) {
+  return fmt::format("    message = torch.relu({}.index_select(0, source){})\n", h,
+                     edges ? " + e" : "");
+}
+
 }  // namespace
 
-OgbGin::OgbGin(std::int64_t width) {
+OgbGin::OgbGin(std::int64_t width, bool edges) : edges_(edges) {
   eps = parameter("eps", {1});
   first_ = register_module("mlp_0", std::make_shared<Linear>(width, 2 * width));
   norm_ = register_module("mlp_norm", std::make_shared<BatchNorm>(2 * width));
@@ -23,14 +36,17 @@ OgbGin::OgbGin(std::int64_t width) {
 }
 
 std::pair<at::Tensor, at::Tensor> OgbGin::forward(const LocalInput& input, Context& context) {
-  const at::Tensor sum = ops::gine_aggregate(input.x, input.e, input.edges) + eps * input.x;
+  const at::Tensor& x = input.x;
+  const at::Tensor sum =
+      edges_ ? ops::gine_aggregate(x, input.e, input.edges) + eps * x
+             : rectified_sum(x, at::ones({input.edges.count()}, x.options()), input.edges) +
+                   (1 + eps) * x;
   const at::Tensor hidden = at::relu(norm_->forward(first_->forward(sum), context));
   return {second_->forward(hidden), input.e};
 }
 
 std::string OgbGin::script() const {
-  return std::string(kForward) +
-         "    message = torch.relu(x.index_select(0, source) + e)\n"
+  return kForward + message_script("x", edges_) +
          "    sum = torch.index_add((1 + self.eps) * x, 0, target, message)\n"
          "    h = torch.relu(self.mlp_norm.forward(self.mlp_0.forward(sum), target))\n"
          "    return self.mlp_1.forward(h), e\n";
@@ -46,7 +62,7 @@ double OgbGin::forward_flops(double nodes, double edges) const {
   return 8 * nodes * d * d + 3 * edges * d;
 }
 
-OgbGcn::OgbGcn(std::int64_t width) {
+OgbGcn::OgbGcn(std::int64_t width, bool edges) : edges_(edges) {
   root = parameter("root", {1, width});
   linear_ = register_module("linear", std::make_shared<Linear>(width, width));
 }
@@ -59,9 +75,10 @@ std::pair<at::Tensor, at::Tensor> OgbGcn::forward(const LocalInput& input, Conte
   const at::Tensor scale = count.rsqrt(), degree = count.to(h.device());
   const at::Tensor weight =
       (scale.index_select(0, edges.source) * scale.index_select(0, edges.target)).to(h.device());
+  const at::Tensor own = at::relu(h + root) / degree.unsqueeze(1);
+  if (!edges_) return {rectified_sum(h, weight, edges) + own, input.e};
   const at::Tensor message =
       at::relu(ops::gather(h, by_source(edges)) + input.e) * weight.unsqueeze(1);
-  const at::Tensor own = at::relu(h + root) / degree.unsqueeze(1);
   return {ops::segment_sum(message, edges.in_start) + own, input.e};
 }
 
@@ -71,8 +88,9 @@ std::string OgbGcn::script() const {
          "    degree = torch.bincount(source, minlength=x.size(0)).to(x.dtype) + 1\n"
          "    scale = torch.rsqrt(degree)\n"
          "    weight = scale.index_select(0, source) * scale.index_select(0, target)\n"
-         "    message = torch.relu(h.index_select(0, source) + e) * weight.unsqueeze(1)\n"
-         "    own = torch.relu(h + self.root) / degree.unsqueeze(1)\n"
+         "    own = torch.relu(h + self.root) / degree.unsqueeze(1)\n" +
+         message_script("h", edges_) +
+         "    message = message * weight.unsqueeze(1)\n"
          "    return torch.index_add(own, 0, target, message), e\n";
 }
 

@@ -56,6 +56,21 @@ TEST(OgbGcn, CountsTheEdgesThatLeaveANode) {
   EXPECT_LT(support::distance(layer->forward(in.local(), c).first, want), 1e-12);
 }
 
+TEST(OgbMessage, WithoutEdgeVectorsIsThatOfZeros) {
+  Input in;
+  in.e = at::zeros_like(in.e);
+  for (const char* name : {"ogb_gin", "ogb_gcn"}) {
+    const auto with = support::ready(nn::make_local(name, {.width = 4}));
+    const auto without = support::ready(nn::make_local(name, {.width = 4, .edges = false}));
+    nn::Context a = support::context(true), b = support::context(true);
+    const nn::LocalInput none{in.x, {}, in.batch.edges, {}};
+    const at::Tensor want = with->forward(in.local(), a).first;
+    EXPECT_LT(support::distance(without->forward(none, b).first, want), 1e-12) << name;
+    EXPECT_FALSE(nn::needs_edge_vectors(name)) << name;
+  }
+  EXPECT_TRUE(nn::needs_edge_vectors("gine"));
+}
+
 TEST(OgbMessage, IsChosenByName) {
   for (const char* name : {"ogb_gin", "ogb_gcn"}) {
     EXPECT_TRUE(nn::reads_edge_vectors(name)) << name;

@@ -44,6 +44,7 @@ struct LocalOptions {
   std::int64_t heads = 4;  // of gat; divides width
   bool bias = true;        // of gcn, after its sum; false where a batch norm follows
   bool gates = false;      // scale messages by a function of |p_i - p_j|^2; see supports_gates
+  bool edges = true;       // false: of layers that can do without edge vectors, one without
 };
 
 // name: one of local_names(). Throws c10::Error for another one, and for gates it does not support.
@@ -52,6 +53,7 @@ std::shared_ptr<Local> make_local(const std::string& name, const LocalOptions& o
 const std::vector<std::string_view>& local_names();
 // Of names that are none: false.
 bool reads_edge_vectors(std::string_view name);
+bool needs_edge_vectors(std::string_view name);  // and cannot do without
 bool supports_gates(std::string_view name);
 // Channels of the edge vectors that a layer of `width` reads: as many, for pna at most 128.
 std::int64_t edge_vector_width(std::string_view name, std::int64_t width);

@@ -1,5 +1,7 @@
 // The convolutions of the example networks of the Open Graph Benchmark (Hu et al. 2020), local
-// branches (nn/local.h) that differ from the papers' GIN and GCN. Edge j -> i is written ji.
+// branches (nn/local.h) that differ from the papers' GIN and GCN. Edge j -> i is written ji;
+// without edge vectors e is 0, as in GraphTrans's networks for sets that have none (Wu et al.
+// 2021).
 #pragma once
 
 #include <memory>
@@ -15,7 +17,7 @@ namespace gtrain::nn {
 // D; eps [1] is learned and begins at 0.
 class OgbGin final : public Local {
  public:
-  explicit OgbGin(std::int64_t width);
+  explicit OgbGin(std::int64_t width, bool edges = true);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   void initialise(base::Random& random) override;
@@ -24,6 +26,7 @@ class OgbGin final : public Local {
   at::Tensor eps;
 
  private:
+  bool edges_;
   std::shared_ptr<Linear> first_, second_;  // mlp_0, mlp_1
   std::shared_ptr<BatchNorm> norm_;         // mlp_norm
 };
@@ -33,7 +36,7 @@ class OgbGin final : public Local {
 // r [1, D] is learned, N(0, 1) at first.
 class OgbGcn final : public Local {
  public:
-  explicit OgbGcn(std::int64_t width);
+  explicit OgbGcn(std::int64_t width, bool edges = true);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   void initialise(base::Random& random) override;
@@ -42,6 +45,7 @@ class OgbGcn final : public Local {
   at::Tensor root;
 
  private:
+  bool edges_;
   std::shared_ptr<Linear> linear_;
 };
 
