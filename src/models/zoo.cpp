@@ -9,6 +9,7 @@
 #include "gtrain/base/random.h"
 #include "gtrain/models/gps.h"
 #include "gtrain/models/graphormer.h"
+#include "gtrain/models/graphtrans.h"
 #include "gtrain/models/gt.h"
 #include "gtrain/models/mpnn.h"
 #include "gtrain/models/san.h"
@@ -29,6 +30,7 @@ const Zoo& zoo() {
   static const Zoo table{
       entry<GpsOptions>("Rampasek et al. 2022", "golden"),
       entry<GraphormerOptions>("Ying et al. 2021", "golden"),
+      entry<GraphTransOptions>("Wu et al. 2021", "equations"),
       entry<GtOptions>("Dwivedi & Bresson 2021", "golden"),
       entry<MpnnOptions>("Gilmer et al. 2017, Cai et al. 2023", "golden"),
       entry<SanOptions>("Kreuzer et al. 2021", "equations"),

@@ -16,6 +16,7 @@
 #include "gtrain/encode/encoding.h"
 #include "gtrain/models/gps.h"
 #include "gtrain/models/graphormer.h"
+#include "gtrain/models/graphtrans.h"
 #include "gtrain/models/gt.h"
 #include "gtrain/models/mpnn.h"
 #include "gtrain/models/san.h"
@@ -163,6 +164,39 @@ inline std::map<std::string, models::MpnnOptions> small_mpnns() {
   for (const char* local : {"gcn", "gcnii"}) {
     o.local = local;
     out[local] = o;
+  }
+  return out;
+}
+
+// GraphTrans with each form of token, norm, cut and edge vectors.
+inline std::map<std::string, models::GraphTransOptions> small_graphtrans() {
+  models::GraphTransOptions o;
+  o.width = 16;
+  o.layers = 2;
+  o.heads = 2;
+  o.hidden = 12;
+  o.gnn.width = 8;
+  o.gnn.layers = 2;
+  o.gnn.jump = "concat";
+  o.gnn.virtual_node = models::ClassicVirtualNodeOptions{};
+  o.node = models::CategoricalOptions{};
+  o.edge = models::CategoricalOptions{};
+  std::map<std::string, models::GraphTransOptions> out{{"token", o}};
+  o.max_nodes = 3;
+  out["last_nodes"] = o;
+  o.token = false;
+  o.norm = "before";
+  o.activation = "gelu";
+  o.head = models::HalvingHeadOptions{1, "mean"};
+  out["mean_of_last_nodes"] = o;
+  o.max_nodes = 0;
+  o.token = true;
+  o.gnn.edge_vectors = "shared";
+  o.edge = models::NoneOptions{};
+  o.head = models::HalvingHeadOptions{1, "none"};
+  for (const char* local : {"ogb_gin", "ogb_gcn"}) {
+    o.gnn.local = local;
+    out[std::string("nodes_") + local] = o;
   }
   return out;
 }

@@ -232,6 +232,16 @@ std::vector<Case> graphormer_cases() {
   return out;
 }
 
+std::vector<Case> graphtrans_cases() {
+  std::vector<Case> out;
+  for (const auto& [name, options] : small_graphtrans()) {
+    const bool nodes = name.starts_with("nodes");
+    out.push_back(
+        {name, options, nodes ? data::Task::kNodeRegression : data::Task::kGraphRegression});
+  }
+  return out;
+}
+
 class ScriptModule : public ::testing::TestWithParam<Case> {};
 
 TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
@@ -264,6 +274,8 @@ TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Graphormer, ScriptModule, ::testing::ValuesIn(graphormer_cases()),
+                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(GraphTrans, ScriptModule, ::testing::ValuesIn(graphtrans_cases()),
                          [](const auto& test) { return test.param.name; });
 INSTANTIATE_TEST_SUITE_P(Gt, ScriptModule, ::testing::ValuesIn(gt_cases()),
                          [](const auto& test) { return test.param.name; });

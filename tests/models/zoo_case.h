@@ -16,6 +16,7 @@
 #include "gtrain/graph/shortest_path.h"
 #include "gtrain/models/gps.h"
 #include "gtrain/models/graphormer.h"
+#include "gtrain/models/graphtrans.h"
 #include "gtrain/models/gt.h"
 #include "gtrain/models/mpnn.h"
 #include "gtrain/models/san.h"
@@ -281,6 +282,26 @@ inline std::vector<ZooCase> cases() {
                          }),
       entry<MpnnOptions>("mpnn_attention",
                          [&](MpnnOptions& o) { o.virtual_node = AttentionVirtualNodeOptions{}; }),
+      entry<GraphTransOptions>("graphtrans",
+                               [&](GraphTransOptions& o) {
+                                 o.gnn.width = 12;
+                                 o.gnn.layers = 2;
+                                 o.gnn.jump = "concat";
+                                 o.gnn.virtual_node = ClassicVirtualNodeOptions{};
+                                 o.gnn.dropout = 0.2;
+                                 o.encoders = {walk};
+                                 o.head = HalvingHeadOptions{0, "graph_token"};
+                               }),
+      entry<GraphTransOptions>("graphtrans_nodes",
+                               [&](GraphTransOptions& o) {
+                                 o.gnn.width = 16;
+                                 o.gnn.layers = 2;
+                                 o.gnn.local = "ogb_gcn";
+                                 o.gnn.edge_vectors = "shared";
+                                 o.edge = NoneOptions{};
+                                 o.norm = "before";
+                                 o.head = nodes;
+                               }),
       entry<SanOptions>("san", [&](SanOptions& o) { o.encoders = {walk}; }),
       entry<SanOptions>("san_edges", [&](SanOptions& o) { o.gamma = 0; }),
   };
