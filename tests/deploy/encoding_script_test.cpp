@@ -8,7 +8,6 @@
 
 #include "deploy/script_case.h"
 #include "gtrain/base/error.h"
-#include "gtrain/nn/attention.h"
 
 namespace gtrain::deploy {
 namespace {
@@ -16,7 +15,7 @@ namespace {
 torch::jit::Module scripted_encodings(const std::vector<encode::EncodingOptions>& options,
                                       const std::vector<std::string>& columns) {
   torch::jit::Module module("encodings");
-  module.define(nn::graph_groups_script() + encoding_script(options, columns));
+  module.define(encoding_script(options, columns));
   return module;
 }
 
@@ -94,12 +93,27 @@ TEST(EncodingScript, DegreesAreThoseOfEncode) {
 TEST(EncodingScript, DistancesAndPathsAreThoseOfEncode) {
   EXPECT_EQ(worst(encode::HopDistanceOptions{}, {"hop_distance"}), 0.0);
   EXPECT_EQ(worst(encode::HopDistanceOptions{.max_distance = 2}, {"hop_distance"}), 0.0);
-  for (const std::string ties : {"smallest", "relaxation"}) {
+  for (const std::string ties : {"smallest", "search", "relaxation"}) {
     encode::ShortestPathOptions options;
     options.ties = ties;
     EXPECT_EQ(worst(options, {"shortest_path"}), 0.0);
     options.quirks = {"v1_node0_path"};
     EXPECT_EQ(worst(options, {"shortest_path"}), 0.0);
+  }
+}
+
+TEST(EncodingScript, EigenpairsOfTheLowerTriangleAreThoseOfEncode) {
+  const encode::LaplacianOptions options{
+      .count = 6, .normalization = "rw", .quirks = {"rw_lower_triangle"}};
+  EXPECT_LT(worst(options, {"laplacian.values", "laplacian.vectors"}), 1e-6);
+}
+
+TEST(EncodingScript, RolesAreThoseOfEncodeHashedOnesToo) {
+  for (const std::int64_t rounds : {1, 2, 5}) {
+    encode::WeisfeilerLehmanOptions options{.rounds = rounds, .quirks = {}};
+    EXPECT_EQ(worst(options, {"weisfeiler_lehman"}), 0.0) << rounds;
+    options.quirks = {"md5_rank"};
+    EXPECT_EQ(worst(options, {"weisfeiler_lehman"}), 0.0) << rounds;
   }
 }
 
@@ -122,11 +136,6 @@ TEST(EncodingScript, RefusesWhatItCannotCompute) {
   EXPECT_THAT([] { encoding_script({encode::DegreeOptions{}}, {"random_walk"}); },
               ::testing::ThrowsMessage<base::RecipeError>(
                   ::testing::HasSubstr("random_walk is not computed")));
-  encode::ShortestPathOptions search;
-  search.ties = "search";
-  EXPECT_THAT([&] { encoding_script({search}, {"shortest_path"}); },
-              ::testing::ThrowsMessage<base::RecipeError>(
-                  ::testing::HasSubstr("not computed inside an exported module")));
 }
 
 TEST(EncodingScript, ArgumentsAreIdentifiers) {
