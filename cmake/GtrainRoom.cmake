@@ -1,5 +1,7 @@
-# gtrain_room(NAME [SHARED] DEPENDS rooms… USES third parties…): src/NAME/*.cpp -> library
-# gtrain_NAME; remembers the row of the architecture table for the layer test.
+# gtrain_room(NAME [SHARED | INTO room] DEPENDS rooms… USES third parties…): src/NAME/*.cpp ->
+# library gtrain_NAME; remembers the row of the architecture table for the layer test. INTO: they
+# become a part of that room's shared library, with copies of the rooms below that no other library
+# or program sees.
 
 set(GTRAIN_ROOMS "" CACHE INTERNAL "")
 
@@ -18,7 +20,7 @@ function(gtrain_use_pch target)
 endfunction()
 
 function(gtrain_room name)
-  cmake_parse_arguments(R "SHARED" "" "DEPENDS;USES" ${ARGN})
+  cmake_parse_arguments(R "SHARED" "INTO" "DEPENDS;USES" ${ARGN})
   set(GTRAIN_ROOMS "${GTRAIN_ROOMS};${name}" CACHE INTERNAL "")
   set(GTRAIN_ROOM_${name}_DEPENDS "${R_DEPENDS}" CACHE INTERNAL "")
   set(GTRAIN_ROOM_${name}_USES "${R_USES}" CACHE INTERNAL "")
@@ -26,6 +28,11 @@ function(gtrain_room name)
   list(FILTER sources EXCLUDE REGEX "src/cli/main.cpp$")
   list(FILTER sources EXCLUDE REGEX "src/ops/(cpu|cuda)/")
   if(NOT sources)
+    return()
+  endif()
+  set(GTRAIN_ROOM_${name}_INTO "${R_INTO}" CACHE INTERNAL "")
+  if(R_INTO)
+    gtrain_room_into(${name} ${R_INTO} "${sources}")
     return()
   endif()
   if(R_SHARED)
@@ -56,6 +63,28 @@ function(gtrain_room name)
     endif()
   endif()
   add_library(gtrain::${name} ALIAS gtrain_${name})
+endfunction()
+
+function(gtrain_room_into name into sources)
+  add_library(gtrain_${name}_objects OBJECT ${sources})
+  target_include_directories(gtrain_${name}_objects PRIVATE ${PROJECT_SOURCE_DIR}/include
+                                                            ${PROJECT_SOURCE_DIR}/src)
+  # Their archives by file name, users first: what they need to compile is none of that room's.
+  set(below ${GTRAIN_ROOM_${name}_DEPENDS})
+  list(REMOVE_ITEM below ${into})
+  list(REVERSE below)
+  foreach(room IN LISTS below)
+    add_dependencies(gtrain_${into} gtrain_${room})
+    target_link_libraries(gtrain_${into} PRIVATE $<TARGET_FILE:gtrain_${room}>)
+  endforeach()
+  target_link_options(gtrain_${into} PRIVATE LINKER:--exclude-libs,ALL)
+  foreach(use IN LISTS GTRAIN_ROOM_${name}_USES)
+    target_link_libraries(gtrain_${name}_objects PRIVATE gtrain_use_${use})
+  endforeach()
+  if("torch" IN_LIST GTRAIN_ROOM_${name}_USES)
+    gtrain_use_pch(gtrain_${name}_objects)
+  endif()
+  target_sources(gtrain_${into} PRIVATE $<TARGET_OBJECTS:gtrain_${name}_objects>)
 endfunction()
 
 # src/ops/cpu/*.cpp, compiled once per instruction set; GTRAIN_CPU names the namespace and
@@ -94,9 +123,13 @@ function(gtrain_tests)
   find_package(GTest REQUIRED)
   foreach(room IN LISTS GTRAIN_ROOMS)
     file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${room}/*_test.cpp)
-    if(tests AND TARGET gtrain_${room})
+    set(libraries gtrain_${room})
+    if(GTRAIN_ROOM_${room}_INTO)
+      list(TRANSFORM GTRAIN_ROOM_${room}_DEPENDS PREPEND gtrain_ OUTPUT_VARIABLE libraries)
+    endif()
+    if(tests AND TARGET gtrain_base)
       add_executable(gtrain_${room}_test ${tests})
-      target_link_libraries(gtrain_${room}_test PRIVATE gtrain_${room} GTest::gtest GTest::gmock
+      target_link_libraries(gtrain_${room}_test PRIVATE ${libraries} GTest::gtest GTest::gmock
                             GTest::gtest_main)
       target_include_directories(gtrain_${room}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests
                                  ${PROJECT_SOURCE_DIR}/src)

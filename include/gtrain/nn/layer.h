@@ -46,6 +46,10 @@ class Layer : public torch::nn::Module {
   // Children and parameters are reached as self.<registered name>.
   virtual std::string script() const = 0;
 
+  // The same methods with the same signatures, with calls of libgtrain_ops (torch.ops.gtrain.…)
+  // where those are faster: for files that are loaded beside that library.
+  virtual std::string fused_script() const { return script(); }
+
   // Draws the layer's own parameters (children excluded) from the reference's distribution.
   virtual void initialise(base::Random&) {}
 

@@ -1,0 +1,127 @@
+#include "gtrain/script/library.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Version.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/library.h>
+#include <torch/version.h>
+
+#include <optional>
+#include <utility>
+
+#include "gtrain/script/encoding.h"
+#include "gtrain/script/layer.h"
+#include "gtrain/script/packed.h"
+#include "gtrain/script/thread.h"
+
+namespace gtrain::script {
+namespace {
+
+// Empty: this process has the libtorch of the build.
+const std::string& version_problem() {
+  static const std::string problem = [] {
+    const std::string found = version_in(at::show_config());
+    if (found.empty() || found == TORCH_VERSION) return std::string();
+    return "libgtrain_ops was built with torch " TORCH_VERSION "; this process has torch " + found +
+           " (install that version, build gtrain with this one, or export without --fused)";
+  }();
+  return problem;
+}
+
+// An operator's kernel: `function` on the library's threads, without recording a derivative.
+template <auto function>
+struct Kernel;
+template <class Result, class... Arguments, Result (*function)(Arguments...)>
+struct Kernel<function> {
+  static Result call(Arguments... arguments) {
+    TORCH_CHECK(version_problem().empty(), version_problem());
+    const at::NoGradGuard guard;
+    std::optional<Result> out;
+    run([&] { out.emplace(function(std::forward<Arguments>(arguments)...)); });
+    return std::move(*out);
+  }
+};
+
+struct Operator {
+  std::string schema;
+  torch::CppFunction (*kernel)();
+};
+
+template <auto function>
+Operator entry(const char* schema) {
+  return {schema, [] { return torch::CppFunction(&Kernel<function>::call); }};
+}
+
+const std::vector<Operator>& operators() {
+  static const std::vector<Operator> table{
+      entry<&graph_start>("graph_start(Tensor batch) -> Tensor"),
+      entry<&sort_edges>(
+          "sort_edges(Tensor edge_index, Tensor edge_attr, int nodes) -> (Tensor, Tensor)"),
+      entry<&encoding>("encoding(Tensor edge_index, Tensor batch, str options) -> Tensor[]"),
+      entry<&embed>("embed(Tensor ids, Tensor[] tables, bool clamp) -> Tensor"),
+      entry<&linear>(
+          "linear(Tensor x, Tensor weight, Tensor? bias, str activation=\"none\") -> Tensor"),
+      entry<&activate>("activate(Tensor x, str activation, Tensor? after=None) -> Tensor"),
+      entry<&batch_norm>("batch_norm(Tensor x, Tensor? residual, Tensor weight, Tensor bias, "
+                         "Tensor mean, Tensor variance) -> Tensor"),
+      entry<&layer_norm>(
+          "layer_norm(Tensor x, Tensor? residual, Tensor weight, Tensor bias) -> Tensor"),
+      entry<&graph_norm>("graph_norm(Tensor x, Tensor? residual, Tensor weight, Tensor bias, "
+                         "Tensor batch) -> Tensor"),
+      entry<&varlen_attention>("varlen_attention(Tensor qkv, Tensor graph_start, int heads, "
+                               "Tensor? bias=None) -> Tensor"),
+      entry<&linear_attention>("linear_attention(Tensor qkv, Tensor projection, Tensor "
+                               "graph_start, int heads, bool padded=False) -> Tensor"),
+      entry<&edge_attention>("edge_attention(Tensor q, Tensor k, Tensor v, Tensor? edge, Tensor "
+                             "source, Tensor target, int heads, float clamp, float epsilon, bool "
+                             "edge_output) -> (Tensor, Tensor)"),
+      entry<&bigbird_attention>("bigbird_attention(Tensor qkv, Tensor graph_start, int heads, int "
+                                "window, int random, int global_nodes, int seed) -> Tensor"),
+      entry<&gine>("gine(Tensor x, Tensor edge, Tensor source, Tensor target) -> Tensor"),
+      entry<&gated_gcn>(
+          "gated_gcn(Tensor abde, Tensor c, Tensor source, Tensor target) -> (Tensor, Tensor)"),
+      entry<&aggregate>("aggregate(Tensor x, Tensor self_weight, Tensor weight, Tensor source, "
+                        "Tensor target) -> Tensor"),
+      entry<&reduce>("reduce(Tensor x, Tensor index, int count, str kind) -> Tensor"),
+      entry<&softmax>("softmax(Tensor x, Tensor index, int count) -> Tensor"),
+  };
+  return table;
+}
+
+std::string name_in(const std::string& schema) { return schema.substr(0, schema.find('(')); }
+
+}  // namespace
+
+const std::vector<std::string>& schemas() {
+  static const std::vector<std::string> out = [] {
+    std::vector<std::string> texts;
+    for (const Operator& op : operators()) texts.push_back("gtrain::" + op.schema);
+    return texts;
+  }();
+  return out;
+}
+
+std::string version_in(const std::string& config) {
+  const std::string key = "TORCH_VERSION=";
+  const std::size_t begin = config.find(key);
+  if (begin == std::string::npos) return "";
+  const std::size_t from = begin + key.size();
+  return config.substr(from, config.find_first_of(", \n", from) - from);
+}
+
+TORCH_LIBRARY(gtrain, library) {
+  if (!version_problem().empty()) TORCH_WARN(version_problem());
+  for (const Operator& op : operators()) library.def(op.schema.c_str());
+}
+
+TORCH_LIBRARY_IMPL(gtrain, CPU, library) {
+  for (const Operator& op : operators()) library.impl(name_in(op.schema).c_str(), op.kernel());
+}
+
+TORCH_LIBRARY_IMPL(gtrain, Autograd, library) {
+  for (const Operator& op : operators()) {
+    library.impl(name_in(op.schema).c_str(), torch::autograd::autogradNotImplementedFallback());
+  }
+}
+
+}  // namespace gtrain::script
