@@ -10,3 +10,11 @@ if(TARGET gtrain_deploy_test AND NOT GTRAIN_SANITIZE)
     set_tests_properties(export.python PROPERTIES DISABLED ON)
   endif()
 endif()
+
+# Damaged files, each in a run of the program.
+if(TARGET gtrain AND gtrain_python)
+  add_test(NAME export.flips
+    COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/flip_test.py
+            --gtrain $<TARGET_FILE:gtrain> --count 36 --seed 1)
+  set_tests_properties(export.flips PROPERTIES LABELS slow TIMEOUT 600)
+endif()

@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // A trained-like model, its batch of odd graphs and what the file has to say of it.
-struct Exported {
+struct Built {
   data::Dataset dataset = categorical_dataset(support::odd_graphs());
   std::vector<encode::EncodingOptions> encodings = all_encodings();
   std::vector<data::Column> columns = compute_all(dataset, encodings);
@@ -29,7 +29,7 @@ struct Exported {
   std::shared_ptr<models::Model> model = random_model(small_gps(), signature);
   ExportSpec spec = spec_of(signature, encodings);
 
-  Exported() {
+  Built() {
     spec.recipe = "model: {name: gps}\n";
     spec.metric = "mae";
     spec.task = "graph_regression";
@@ -47,6 +47,10 @@ struct Exported {
   }
 };
 
+std::vector<Sample> samples_of(const Built& e) {
+  return {sample_of(e.batch(), *e.model, e.spec.encodings)};
+}
+
 nlohmann::json list_of(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.to(at::kDouble).contiguous();
   const double* p = flat.const_data_ptr<double>();
@@ -55,10 +59,10 @@ nlohmann::json list_of(const at::Tensor& tensor) {
 
 TEST(Export, FileLoadsAndGivesTheModelsOutputs) {
   const test::TemporaryDirectory directory;
-  const Exported e;
+  const Built e;
   const data::GraphBatch batch = e.batch();
   const fs::path path = directory.path() / "model.pt";
-  const Verified verified = export_torchscript(*e.model, e.spec, {batch}, path);
+  const Verified verified = export_torchscript(*e.model, e.spec, samples_of(e), path);
   EXPECT_EQ(verified.graphs, batch.graphs);
   EXPECT_LT(verified.difference, 1e-6);
 
@@ -90,10 +94,10 @@ TEST(Export, FileLoadsAndGivesTheModelsOutputs) {
 
 TEST(Export, EncodingsThatAreInputsAreNamed) {
   const test::TemporaryDirectory directory;
-  Exported e;
+  Built e;
   e.spec.encodings = Encodings::kInput;
   const fs::path path = directory.path() / "model.pt";
-  EXPECT_LT(export_torchscript(*e.model, e.spec, {e.batch()}, path).difference, 1e-6);
+  EXPECT_LT(export_torchscript(*e.model, e.spec, samples_of(e), path).difference, 1e-6);
   torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
   torch::jit::load(path.string(), at::kCPU, extra);
   EXPECT_THAT(nlohmann::json::parse(extra.at("gtrain.json"))["inputs"],
@@ -103,20 +107,68 @@ TEST(Export, EncodingsThatAreInputsAreNamed) {
 
 TEST(Export, AModelThatDiffersIsRefusedAndNothingIsWritten) {
   const test::TemporaryDirectory directory;
-  const Exported e;
+  const Built e;
   data::GraphBatch batch = e.batch();
   batch.encoding.at("random_walk") = batch.encoding.at("random_walk") + 0.1;
   EXPECT_THAT(
-      [&] { export_torchscript(*e.model, e.spec, {batch}, directory.path() / "model.pt"); },
+      [&] {
+        export_torchscript(*e.model, e.spec, {sample_of(batch, *e.model, e.spec.encodings)},
+                           directory.path() / "model.pt");
+      },
       ::testing::ThrowsMessage<std::runtime_error>(::testing::HasSubstr("was not written")));
   EXPECT_TRUE(fs::is_empty(directory.path()));
 }
 
+TEST(Export, AFileOfThatNameStaysWhereTheModelDiffers) {
+  const test::TemporaryDirectory directory;
+  const Built e;
+  const fs::path path = directory.path() / "model.pt";
+  std::ofstream(path) << "what was there";
+  data::GraphBatch batch = e.batch();
+  batch.encoding.at("degree") = batch.encoding.at("degree") + 1;
+  EXPECT_THROW(
+      export_torchscript(*e.model, e.spec, {sample_of(batch, *e.model, e.spec.encodings)}, path),
+      std::runtime_error);
+  EXPECT_EQ(base::read_file(path), "what was there");
+}
+
+TEST(Export, AFrozenModuleHasNoStateAndGivesTheSame) {
+  const test::TemporaryDirectory directory;
+  Built e;
+  e.spec.frozen = true;
+  const fs::path path = directory.path() / "model.pt";
+  EXPECT_LT(export_torchscript(*e.model, e.spec, samples_of(e), path).difference, 1e-5);
+  torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
+  const torch::jit::Module module = torch::jit::load(path.string(), at::kCPU, extra);
+  EXPECT_EQ(module.named_parameters().size() + module.named_buffers().size(), 0u);
+  EXPECT_EQ(nlohmann::json::parse(extra.at("gtrain.json"))["frozen"], true);
+}
+
+TEST(Export, Bfloat16HalvesTheWeightsAndLeavesTheModelAsItIs) {
+  for (const bool freeze : {false, true}) {
+    const test::TemporaryDirectory directory;
+    Built e;
+    e.spec.dtype = "bfloat16";
+    e.spec.frozen = freeze;
+    const fs::path path = directory.path() / "model.pt";
+    const at::Tensor before = run_model(*e.model, e.batch());
+    const Verified verified = export_torchscript(*e.model, e.spec, samples_of(e), path);
+    EXPECT_GT(verified.difference, 1e-5);  // or nothing was rounded
+    EXPECT_LT(verified.difference, verified.bound);
+    EXPECT_TRUE(run_model(*e.model, e.batch()).equal(before));
+    torch::jit::Module module = torch::jit::load(path.string());
+    for (const auto& p : module.named_parameters()) {
+      EXPECT_EQ(p.value.scalar_type(), at::kBFloat16);
+    }
+    EXPECT_EQ(run_script(module, inputs_of(e.batch())).scalar_type(), at::kFloat);
+  }
+}
+
 TEST(Export, AFlippedBitAnywhereInTheFileIsFound) {
   const test::TemporaryDirectory directory;
-  const Exported e;
+  const Built e;
   const fs::path path = directory.path() / "model.pt";
-  export_torchscript(*e.model, e.spec, {e.batch()}, path);
+  export_torchscript(*e.model, e.spec, samples_of(e), path);
   const std::string bytes = base::read_file(path);
   for (std::size_t i = 0; i + 100 < bytes.size(); i += bytes.size() / 50) {
     std::string damaged = bytes;
@@ -127,10 +179,10 @@ TEST(Export, AFlippedBitAnywhereInTheFileIsFound) {
 
 TEST(Export, APathThatIsNoUtf8InTheRecipeIsNoObstacle) {
   const test::TemporaryDirectory directory;
-  Exported e;
+  Built e;
   e.spec.recipe = "dataset: {path: /data/\xff}";
   const fs::path path = directory.path() / "model.pt";
-  export_torchscript(*e.model, e.spec, {e.batch()}, path);
+  export_torchscript(*e.model, e.spec, samples_of(e), path);
   torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
   torch::jit::load(path.string(), at::kCPU, extra);
   EXPECT_THAT(nlohmann::json::parse(extra.at("gtrain.json"))["recipe"].get<std::string>(),
@@ -138,9 +190,10 @@ TEST(Export, APathThatIsNoUtf8InTheRecipeIsNoObstacle) {
 }
 
 TEST(Export, AnUnwritableDirectoryIsAResourceError) {
-  const Exported e;
-  EXPECT_THROW(export_torchscript(*e.model, e.spec, {e.batch()}, "/nowhere/at/all/model.pt"),
+  const Built e;
+  EXPECT_THROW(export_torchscript(*e.model, e.spec, samples_of(e), "/nowhere/at/all/model.pt"),
                base::ResourceError);
+  EXPECT_THROW(export_torchscript(*e.model, e.spec, samples_of(e), "/"), base::ResourceError);
 }
 
 }  // namespace
