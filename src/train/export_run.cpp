@@ -1,21 +1,22 @@
 #include "gtrain/train/export_run.h"
 
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <numeric>
+#include <optional>
 #include <vector>
 
+#include "export_sample.h"
+#include "export_weights.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
-#include "gtrain/base/safetensors.h"
+#include "gtrain/data/catalog.h"
+#include "gtrain/deploy/description.h"
 #include "gtrain/deploy/encoding_script.h"
 #include "gtrain/deploy/export.h"
-#include "gtrain/train/checkpoint.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/serial_aten.h"
 #include "material.h"
-#include "predict.h"
+#include "module_data.h"
 #include "result.h"
 
 namespace gtrain::train {
@@ -30,11 +31,16 @@ void check(const ExportRunOptions& options) {
   };
   one_of("--format", options.format, "torchscript", "safetensors");
   one_of("--encodings", options.encodings, "inside", "input");
-  if (options.fused) {
+  one_of("--dtype", options.dtype, "float32", "bf16");
+  if (options.format != "safetensors") return;
+  const auto script_only = [](const char* flag, bool given) {
+    if (!given) return;
     throw base::RecipeError(
-        "--fused: this build has no fused export, because libgtrain_ops registers no operators; "
-        "leave --fused out for a module that needs torch alone");
-  }
+        fmt::format("{}: is of modules; --format safetensors holds weights alone", flag));
+  };
+  script_only("--fused", options.fused);
+  script_only("--freeze", options.freeze);
+  script_only("--encodings", options.encodings != "inside");
 }
 
 std::map<std::string, std::string> version_texts() {
@@ -46,102 +52,114 @@ std::map<std::string, std::string> version_texts() {
   return out;
 }
 
-deploy::ExportSpec spec_of(const Selected& selected, const data::DatasetInfo& info,
+// What the run came to, where it says so.
+std::string scores_of(const fs::path& run) {
+  const fs::path path = run / "result.json";
+  std::error_code error;
+  if (!fs::exists(path, error)) return "";
+  const Json result = read_json(path);
+  Json out;
+  for (const char* key : {"select", "best_epoch", "train", "valid", "test"}) {
+    if (result.contains(key)) out[key] = result[key];
+  }
+  return out.dump();
+}
+
+std::optional<data::Card> card_of(const data::DatasetOptions& dataset) {
+  if (dataset.name.empty()) return std::nullopt;
+  return data::find_card(dataset.name, data::Shipped::kWelcome);
+}
+
+std::string licence_note(const data::DatasetOptions& dataset) {
+  std::string out =
+      "The code in this file is gtrain's (Apache-2.0); the weights belong to whoever trained them.";
+  const auto card = card_of(dataset);
+  if (card && !card->licence.empty()) {
+    out += fmt::format(" Trained on {}, licence as stated by its source: {}.", card->name,
+                       card->licence);
+  }
+  return out;
+}
+
+// Of the data set: from the recipe or the card where the data are not opened.
+struct Purpose {
+  std::string task, metric;
+};
+
+Purpose purpose_of(const data::DatasetOptions& dataset) {
+  const auto card = card_of(dataset);
+  return {dataset.task.empty() && card ? card->task : dataset.task,
+          dataset.metric.empty() && card ? card->metric : dataset.metric};
+}
+
+deploy::ExportSpec spec_of(const Selected& selected, const Purpose& purpose,
                            const ExportRunOptions& options) {
   deploy::ExportSpec spec;
   spec.signature = selected.facts.signature;
   spec.encode = selected.recipe.encode;
   spec.encodings =
       options.encodings == "input" ? deploy::Encodings::kInput : deploy::Encodings::kInside;
+  spec.transform = selected.recipe.dataset.transform;
+  spec.fused = options.fused;
+  spec.frozen = options.freeze;
+  spec.dtype = options.dtype == "bf16" ? "bfloat16" : "float32";
   spec.target_mean = selected.facts.scale.mean;
   spec.target_deviation = selected.facts.scale.deviation;
   spec.recipe = dump_recipe(selected.recipe);
-  spec.metric = info.metric;
-  spec.task = data::name_of(info.task);
+  spec.metric = purpose.metric;
+  spec.task = purpose.task;
   for (std::int64_t c = 0; c < spec.signature.outputs; ++c) {
     spec.output_names.push_back(fmt::format("task{}", c));
   }
+  spec.licence = licence_note(selected.recipe.dataset);
   spec.versions = version_texts();
   return spec;
 }
 
-// Graphs that the module takes, and how many are too large for it.
-struct Usable {
-  std::vector<std::int64_t> ids;
-  std::int64_t too_large = 0;
-};
-
-Usable usable_graphs(const data::Dataset& dataset, const models::Model& model,
-                     deploy::Encodings encodings) {
-  const std::vector<std::string> columns = model.encoding_inputs();
-  const bool dense =
-      encodings == deploy::Encodings::kInside &&
-      std::any_of(columns.begin(), columns.end(), [](const auto& c) { return c != "degree"; });
-  Usable out;
-  for (std::int64_t g = 0; g < dataset.graphs(); ++g) {
-    const std::int64_t n = dataset.nodes_of(g);
-    if (dense && n > deploy::kDenseNodes) {
-      ++out.too_large;
-    } else if (n > 0) {  // a module knows graphs by their nodes
-      out.ids.push_back(g);
-    }
+// The data as the module takes them, where that is otherwise than the model does.
+std::optional<Material> other_view(const Recipe& recipe, const deploy::ExportSpec& spec) {
+  if (spec.transform.empty() && spec.features.name.empty()) return std::nullopt;
+  Recipe own = recipe;
+  own.dataset = module_data(recipe.dataset);
+  if (spec.encodings == deploy::Encodings::kInside || encodes_transformed(recipe.dataset)) {
+    own.encode.clear();
   }
-  return out;
+  return prepare(own);
 }
 
-// Batches of 1, 7 and 256 graphs, or as many as there are, spread over the data set.
-std::vector<data::GraphBatch> sample_batches(const Material& material,
-                                             const std::vector<std::int64_t>& ids) {
-  std::vector<data::GraphBatch> out;
-  for (const std::size_t wanted : {std::size_t{1}, std::size_t{7}, std::size_t{256}}) {
-    const std::size_t count = std::min(wanted, ids.size());
-    if (!out.empty() && out.back().graphs == static_cast<std::int64_t>(count)) break;
-    std::vector<std::int64_t> chosen;
-    for (std::size_t i = 0; i < count; ++i) chosen.push_back(ids[i * ids.size() / count]);
-    out.push_back(data::collate(material.dataset(), material.encodings, chosen));
-  }
-  return out;
-}
-
-void export_script(const Selected& selected, const fs::path& out, const ExportRunOptions& options) {
-  if (!selected.recipe.dataset.transform.empty()) {
-    throw base::RecipeError(
-        "dataset.transform: virtual_node is not applied inside an exported module; export the "
-        "weights with --format safetensors");
-  }
-  const Material material = prepare(selected.recipe);
-  const deploy::ExportSpec spec = spec_of(selected, material.dataset().info, options);
-  const Usable usable = usable_graphs(material.dataset(), *selected.model, spec.encodings);
-  const std::string limit = fmt::format(
+SampleChoice choose(const TwoViews& views, const models::Model& model,
+                    const deploy::ExportSpec& spec) {
+  const std::int64_t limit = deploy::computes_densely(model, spec) ? deploy::kDenseNodes : 0;
+  SampleChoice out = choose_samples(views, limit);
+  const std::string name = views.model.dataset().info.name;
+  const std::string refused = fmt::format(
       "more than {} nodes; a module with encodings inside refuses those, and one exported with "
       "--encodings input takes them",
-      deploy::kDenseNodes);
-  if (usable.ids.empty()) {
-    throw base::RecipeError(
-        fmt::format("{}: all graphs have {}", material.dataset().info.name, limit));
+      limit);
+  if (out.too_large > 0 && out.ids.empty()) {
+    throw base::RecipeError(fmt::format("{}: all graphs have {}", name, refused));
   }
-  if (usable.too_large > 0) {
-    base::warn(fmt::format("{} graphs have {}", usable.too_large, limit));
-  }
-  const deploy::Verified verified =
-      deploy::export_torchscript(*selected.model, spec, sample_batches(material, usable.ids), out);
-  base::note(fmt::format("{}: TorchScript, compared on {} graphs: largest difference {:.1e}",
-                         out.string(), verified.graphs, verified.difference));
+  if (out.ids.empty()) throw base::DataError(fmt::format("{}: has no graph with nodes", name));
+  if (out.too_large > 0) base::warn(fmt::format("{} graphs have {}", out.too_large, refused));
+  return out;
 }
 
-void export_weights(const Selected& selected, const fs::path& out) {
-  base::Safetensors content;
-  for (const auto& [name, tensor] : model_tensors(*selected.model)) {
-    const at::Tensor values = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
-    content.tensors[name] = {"F32", values.sizes().vec(),
-                             std::string(static_cast<const char*>(values.const_data_ptr()),
-                                         static_cast<std::size_t>(values.nbytes()))};
-  }
-  content.metadata = to_strings(selected.facts);
-  content.metadata["recipe"] = dump_recipe(selected.recipe);
-  base::write_safetensors(out, content);
-  base::note(fmt::format("{}: {} tensors, {} parameters", out.string(), content.tensors.size(),
-                         models::parameter_count(*selected.model)));
+void export_script(const Selected& selected, const Material& material,
+                   const deploy::ExportSpec& spec, const fs::path& out,
+                   const ExportRunOptions& options) {
+  const std::optional<Material> other = other_view(selected.recipe, spec);
+  const TwoViews views{material, other ? *other : material,
+                       encodes_transformed(selected.recipe.dataset)};
+  const SampleChoice chosen = choose(views, *selected.model, spec);
+  const deploy::Verified verified = deploy::export_torchscript(
+      *selected.model, spec, export_samples(views, *selected.model, spec.encodings, chosen.ids),
+      out, options.fresh);
+  base::note(fmt::format(
+      "{}: TorchScript, loaded again {} and compared on {} graphs in {} batches: largest "
+      "difference {:.1e} of at most {:.1e} (outputs up to {:.3g}; the model's own gap {:.1e})",
+      out.string(), options.fresh.empty() ? "in this process" : "in a fresh process",
+      chosen.ids.size(), verified.calls, verified.difference, verified.bound, verified.size,
+      verified.gap));
 }
 
 }  // namespace
@@ -149,12 +167,18 @@ void export_weights(const Selected& selected, const fs::path& out) {
 void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions& options,
                 const models::Zoo& zoo) {
   check(options);
+  const SerialAten serial;
   const Selected selected = load_selected(run, zoo);
   if (options.format == "safetensors") {
-    export_weights(selected, out);
-  } else {
-    export_script(selected, out, options);
+    deploy::ExportSpec spec = spec_of(selected, purpose_of(selected.recipe.dataset), options);
+    spec.scores = scores_of(run);
+    return export_weights(selected, spec, out);
   }
+  const Material material = prepare(selected.recipe);
+  const data::DatasetInfo& info = material.dataset().info;
+  deploy::ExportSpec spec = spec_of(selected, {data::name_of(info.task), info.metric}, options);
+  spec.scores = scores_of(run);
+  export_script(selected, material, spec, out, options);
 }
 
 }  // namespace gtrain::train

@@ -92,16 +92,83 @@ TEST_F(ExportRun, WeightsStandUnderTheNamesOfTheBestState) {
   EXPECT_THAT(weights.metadata.at("recipe"), ::testing::HasSubstr("name: gps"));
 }
 
-TEST_F(ExportRun, RefusesWhatThisBuildCannotExport) {
+TEST_F(ExportRun, ConfigSaysWhatTheWeightsBelongTo) {
+  run(recipe(overrides_), options("a"));
+  fs::create_directory(root() / "out");
+  export_run(root() / "a", root() / "out/a.safetensors", with("safetensors", "inside"));
+  const auto config = nlohmann::json::parse(text_of(root() / "out/config.json"));
+  EXPECT_EQ(config["weights"], "a.safetensors");
+  EXPECT_EQ(config["model"]["name"], "gps");
+  EXPECT_EQ(config["model"]["width"], 8);
+  EXPECT_EQ(config["model"]["dropout"], 0.1);
+  EXPECT_EQ(config["encode"][1]["count"], 4);
+  EXPECT_EQ(config["encoding_widths"]["random_walk"], 5);
+  EXPECT_EQ(config["scores"]["best_epoch"], result("a")["best_epoch"]);
+  EXPECT_EQ(config["target_mean"].size(), 1u);
+  const base::Safetensors weights = base::read_safetensors(root() / "out/a.safetensors", true);
+  EXPECT_EQ(config["tensors"].size(), weights.tensors.size());
+  for (const auto& [name, tensor] : weights.tensors) {
+    EXPECT_EQ(config["tensors"][name]["shape"], tensor.shape) << name;
+  }
+  // Again: ours is replaced, another's is not.
+  export_run(root() / "a", root() / "out/a.safetensors", with("safetensors", "inside"));
+  EXPECT_THAT(
+      [&] {
+        export_run(root() / "a", root() / "out/b.safetensors", with("safetensors", "inside"));
+      },
+      ::testing::ThrowsMessage<base::RecipeError>(
+          ::testing::HasSubstr("belongs to a.safetensors")));
+  EXPECT_FALSE(fs::exists(root() / "out/b.safetensors"));
+  write_text(root() / "out/config.json", "[1, 2]");
+  EXPECT_THAT(
+      [&] {
+        export_run(root() / "a", root() / "out/a.safetensors", with("safetensors", "inside"));
+      },
+      ::testing::ThrowsMessage<base::RecipeError>(
+          ::testing::HasSubstr("belongs to something else")));
+  EXPECT_EQ(text_of(root() / "out/config.json"), "[1, 2]");
+}
+
+TEST_F(ExportRun, WeightsMayBeBfloat16) {
+  run(recipe(overrides_), options("a"));
+  ExportRunOptions o = with("safetensors", "inside");
+  o.dtype = "bf16";
+  export_run(root() / "a", root() / "a.safetensors", o);
+  for (const auto& [name, tensor] : base::read_safetensors(root() / "a.safetensors").tensors) {
+    EXPECT_EQ(tensor.dtype, "BF16") << name;
+  }
+}
+
+TEST_F(ExportRun, TheFileTellsScoresAndFlags) {
+  run(recipe(overrides_), options("a"));
+  ExportRunOptions o;
+  o.freeze = true;
+  o.dtype = "bf16";
+  export_run(root() / "a", root() / "a.pt", o);
+  torch::jit::ExtraFilesMap extra{{"gtrain.json", ""}};
+  torch::jit::load((root() / "a.pt").string(), at::kCPU, extra);
+  const auto json = nlohmann::json::parse(extra.at("gtrain.json"));
+  EXPECT_EQ(json["scores"]["test"], result("a")["test"]);
+  EXPECT_EQ(json["metric"], "mae");
+  EXPECT_EQ(json["frozen"], true);
+  EXPECT_EQ(json["dtype"], "bfloat16");
+  EXPECT_THAT(json["licence"].get<std::string>(), ::testing::HasSubstr("Apache-2.0"));
+}
+
+TEST_F(ExportRun, RefusesWhatCannotBeExportedSo) {
   const auto refused = [&](ExportRunOptions o, const std::string& says) {
     EXPECT_THAT([&] { export_run(root() / "a", root() / "a.pt", o); },
                 ::testing::ThrowsMessage<base::RecipeError>(::testing::HasSubstr(says)));
   };
-  ExportRunOptions fused;
-  fused.fused = true;
-  refused(fused, "no fused export");
   refused(with("onnx", "inside"), "--format onnx: unknown; known: torchscript, safetensors");
   refused(with("torchscript", "none"), "--encodings none: unknown; known: inside, input");
+  ExportRunOptions half;
+  half.dtype = "half";
+  refused(half, "--dtype half: unknown; known: float32, bf16");
+  ExportRunOptions frozen = with("safetensors", "inside");
+  frozen.freeze = true;
+  refused(frozen, "--freeze: is of modules");
+  refused(with("safetensors", "input"), "--encodings: is of modules");
   EXPECT_THROW(export_run(root() / "a", root() / "a.pt", {}), base::DataError);  // no such run
 }
 
