@@ -12,6 +12,7 @@
 #include "gtrain/cli/command.h"
 #include "gtrain/cli/interrupt.h"
 #include "gtrain/cli/thread_pool.h"
+#include "gtrain/train/predict_file.h"
 #include "gtrain/train/recipe_file.h"
 #include "gtrain/train/report.h"
 #include "gtrain/train/run.h"
@@ -139,15 +140,29 @@ void add_eval(CLI::App& program, const Session& session) {
   });
 }
 
+// A file, or the name of one that is missing; else a run directory.
+bool is_exported(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const auto status = std::filesystem::status(path, ignored);
+  return std::filesystem::exists(status) ? !std::filesystem::is_directory(status)
+                                         : path.extension() == ".pt";
+}
+
 void add_predict(CLI::App& program, const Session& session) {
-  CLI::App* command = program.add_subcommand("predict", "raw model outputs, as CSV");
+  CLI::App* command =
+      program.add_subcommand("predict", "raw outputs of a run or an exported file, as CSV");
   auto a = std::make_shared<RunArguments>();
   add_data_options(command, *a);
+  command->get_option("RUN")->description("run directory, or a file that gtrain export wrote");
   command->add_option("--out", a->out, "file to write; .gz compresses")
       ->required()
       ->type_name("F.csv[.gz]");
   command->callback([a, &session] {
     const ThreadPool pool(a->threads);
+    if (is_exported(a->run)) {
+      train::predict_file(a->run, {a->data, a->overrides, a->split}, a->out, session.zoo);
+      return;
+    }
     const auto data = other_data(*a, session.zoo);
     train::predict(a->run, data ? &*data : nullptr, a->split, a->out, session.zoo);
   });

@@ -48,13 +48,19 @@ int fail_file_system(const std::filesystem::filesystem_error& e) {
   return fail(full ? ExitCode::kResource : ExitCode::kData, message);
 }
 
+// Empty where the system does not say.
+std::string own_file() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).string();
+}
+
 }  // namespace
 
 int run_main(int argc, char** argv, const models::Zoo& zoo) {
   try {
     ignore_broken_pipes();
     limit_memory(memory_of_machine());
-    return run_program({argv + 1, argv + argc}, GTRAIN_VERSION, zoo);
+    return run_program({argv + 1, argv + argc}, GTRAIN_VERSION, zoo, own_file());
   } catch (const base::Error& e) {
     return fail(e.code(), e.what());
   } catch (const CLI::ParseError& e) {

@@ -108,8 +108,8 @@ void flush_output() {
 }  // namespace
 
 int run_program(std::vector<std::string> arguments, const std::string& version,
-                const models::Zoo& zoo) {
-  Session session{version, zoo};
+                const models::Zoo& zoo, const std::string& file) {
+  Session session{version, zoo, file};
   CLI::App program("gtrain trains graph transformers from recipes.", "gtrain");
   build(program, session);
   spell_out_train(arguments);
@@ -118,7 +118,9 @@ int run_program(std::vector<std::string> arguments, const std::string& version,
     const auto end = std::find(arguments.begin(), arguments.end(), "--");
     return std::find_first_of(arguments.begin(), end, flags.begin(), flags.end()) != end;
   };
-  if (asked({"--version", "-V"})) {
+  if (is_reload(arguments)) {
+    reload(arguments);
+  } else if (asked({"--version", "-V"})) {
     std::cout << "gtrain " << version << "\n";
   } else if (!arguments.empty() && arguments[0] == "help") {
     print_help(program, {arguments.begin() + 1, arguments.end()});

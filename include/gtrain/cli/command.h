@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -17,6 +18,7 @@ namespace gtrain::cli {
 struct Session {
   std::string version;
   const models::Zoo& zoo;  // the models that recipes may name
+  std::string program;     // file to start this program again with; empty: it cannot be
   int code = 0;
 };
 
@@ -31,6 +33,12 @@ void add_completion_command(CLI::App& program);
 
 // What doctor prints: versions, processor, memory, folders.
 std::string doctor_text(const std::string& version);
+
+// What `export` starts this program again with, to load a file in a process of its own: the word
+// and a number of threads. No command: it talks to its parent over standard input.
+inline constexpr const char* kReloadWord = "--reload-exported";
+bool is_reload(const std::vector<std::string>& arguments);
+void reload(const std::vector<std::string>& arguments);
 
 // A completion script for "bash", "zsh" or "fish", made from the program's own commands and flags.
 std::string completion_script(const CLI::App& program, const std::string& shell);

@@ -11,8 +11,9 @@
 namespace gtrain::cli {
 
 // `arguments`: argv without the program's name. Results go to stdout, notes to stderr. `zoo`: the
-// models that recipes may name.
+// models that recipes may name. `file`: the program's own, which `export` starts again to load what
+// it wrote in a fresh process; empty: it loads it in this one.
 int run_program(std::vector<std::string> arguments, const std::string& version,
-                const models::Zoo& zoo = models::zoo());
+                const models::Zoo& zoo = models::zoo(), const std::string& file = {});
 
 }  // namespace gtrain::cli
