@@ -1,6 +1,7 @@
 #include "gtrain/models/raw_encoder.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <limits>
 
@@ -130,14 +131,17 @@ std::string raw_call(const nn::Layer& layer, const std::string& name, const std:
 }
 
 std::string raw_check(const nn::Layer& layer, const std::string& argument) {
-  const auto* table = dynamic_cast<const nn::Embedding*>(&layer);
-  if (table == nullptr) return "";
-  std::string counts;
-  for (const at::Tensor& t : table->tables) {
-    counts += fmt::format("{}{}", counts.empty() ? "" : ", ",
-                          table->clamps() ? std::numeric_limits<std::int64_t>::max() : t.size(0));
+  std::vector<std::int64_t> counts;
+  if (const auto* table = dynamic_cast<const nn::Embedding*>(&layer)) {
+    for (const at::Tensor& t : table->tables) {
+      counts.push_back(table->clamps() ? std::numeric_limits<std::int64_t>::max() : t.size(0));
+    }
+  } else if (const auto* merged = dynamic_cast<const nn::MergedEmbedding*>(&layer)) {
+    counts = merged->categories();
   }
-  return fmt::format("    self.check_categories({0}, [{1}], \"{0}\")\n", argument, counts);
+  if (counts.empty()) return "";
+  return fmt::format("    self.check_categories({0}, [{1}], \"{0}\")\n", argument,
+                     fmt::join(counts, ", "));
 }
 
 std::string check_categories_script() {

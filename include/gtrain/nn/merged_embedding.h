@@ -20,6 +20,8 @@ class MergedEmbedding final : public Layer {
   std::string script() const override;
   void initialise(base::Random& random) override;
 
+  const std::vector<std::int64_t>& categories() const { return categories_; }  // of each column
+
   at::Tensor table;
 
  private:
