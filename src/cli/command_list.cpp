@@ -16,6 +16,7 @@
 #include "gtrain/encode/encoding.h"
 #include "gtrain/models/zoo.h"
 #include "gtrain/ops/attention_pattern.h"
+#include "gtrain/sparsify/plan.h"
 #include "gtrain/train/metric.h"
 #include "gtrain/train/recipe_file.h"
 #include "gtrain/train/table.h"
@@ -87,6 +88,14 @@ std::vector<Row> pattern_rows() {
   return rows;
 }
 
+std::vector<Row> sparsity_rows() {
+  std::vector<Row> rows;
+  for (const sparsify::Entry& rule : sparsify::catalog()) {
+    rows.emplace_back(rule.name, fmt::format("{} ({})", rule.doc, rule.paper));
+  }
+  return rows;
+}
+
 std::vector<Row> dataset_rows() {
   std::vector<Row> rows;
   for (const data::Listing& listing : data::list_datasets()) {
@@ -102,6 +111,7 @@ std::vector<Row> rows_of(const std::string& what, const models::Zoo& zoo) {
   if (what == "tables") return table_rows();
   if (what == "metrics") return metric_rows();
   if (what == "patterns") return pattern_rows();
+  if (what == "sparsity") return sparsity_rows();
   return dataset_rows();
 }
 
@@ -117,9 +127,9 @@ void print(const std::vector<Row>& rows, bool names) {
 }  // namespace
 
 void add_list_command(CLI::App& program, const Session& session) {
-  CLI::App* command = program.add_subcommand(
-      "list",
-      "models, encodings, datasets, recipes, tables, metrics or attention patterns there are");
+  CLI::App* command = program.add_subcommand("list",
+                                             "models, encodings, datasets, recipes, tables, "
+                                             "metrics, attention patterns or sparsity rules");
   struct Arguments {
     std::string what;
     bool names = false;
@@ -127,10 +137,10 @@ void add_list_command(CLI::App& program, const Session& session) {
   auto a = std::make_shared<Arguments>();
   command
       ->add_option("WHAT", a->what,
-                   "models, encodings, datasets, recipes, tables, metrics or patterns")
+                   "models, encodings, datasets, recipes, tables, metrics, patterns or sparsity")
       ->required()
-      ->check(CLI::IsMember(
-                  {"models", "encodings", "datasets", "recipes", "tables", "metrics", "patterns"})
+      ->check(CLI::IsMember({"models", "encodings", "datasets", "recipes", "tables", "metrics",
+                             "patterns", "sparsity"})
                   .description(""));
   command->add_flag("--names", a->names, "names only");
   command->callback([a, &session] {

@@ -13,6 +13,7 @@
 #include "gtrain/cli/thread_pool.h"
 #include "gtrain/data/open.h"
 #include "gtrain/models/zoo.h"
+#include "gtrain/train/build.h"
 #include "gtrain/train/likeness.h"
 #include "gtrain/train/loss.h"
 #include "gtrain/train/recipe_describe.h"
@@ -41,7 +42,7 @@ std::string fit(const train::Recipe& recipe) {
     encodings[std::string(encode::name_of(encoding))] = encode::width_of(encoding);
   }
   const auto model =
-      models::build(recipe.model, models::signature_of(opened.dataset, std::move(encodings)));
+      train::build_model(recipe, models::signature_of(opened.dataset, std::move(encodings)));
   const std::int64_t parameters = models::parameter_count(*model);
   if (likeness.generated) {
     return fmt::format(

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::string_view kOptimizer = "optimizer.";
+constexpr std::string_view kSparsify = "sparsify.";
 constexpr std::string_view kPartial = "trainer.";
 constexpr const char* kProgress = "progress";
 constexpr const char* kFacts = "facts";
@@ -130,6 +131,9 @@ void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
   for (const auto& [name, t] : checkpoint.optimizer) {
     file.tensors[std::string(kOptimizer) + name] = pack(name, t);
   }
+  for (const auto& [name, t] : checkpoint.sparsify) {
+    file.tensors[std::string(kSparsify) + name] = pack(name, t);
+  }
   for (const auto& [name, t] : checkpoint.partial) {
     file.tensors[std::string(kPartial) + name] = pack(name, t);
   }
@@ -145,6 +149,8 @@ Checkpoint read_checkpoint(const fs::path& path) {
   for (const auto& [name, raw] : file.tensors) {
     if (name.starts_with(kOptimizer)) {
       out.optimizer[name.substr(kOptimizer.size())] = unpack(name, raw);
+    } else if (name.starts_with(kSparsify)) {
+      out.sparsify[name.substr(kSparsify.size())] = unpack(name, raw);
     } else if (name.starts_with(kPartial)) {
       out.partial[name.substr(kPartial.size())] = unpack(name, raw);
     } else {
@@ -165,7 +171,9 @@ Checkpoint read_checkpoint(const fs::path& path) {
 NamedTensors read_weights(const fs::path& path) {
   NamedTensors out;
   for (const auto& [name, raw] : base::read_safetensors(path).tensors) {
-    if (name.starts_with(kOptimizer) || name.starts_with(kPartial)) continue;
+    if (name.starts_with(kOptimizer) || name.starts_with(kSparsify) || name.starts_with(kPartial)) {
+      continue;
+    }
     out[name] = unpack(fmt::format("{} of {}", name, path.string()), raw);
   }
   return out;

@@ -85,6 +85,12 @@ EpochLoop::EpochLoop(const Recipe& recipe, const Material& material, models::Mod
            : recipe.train.steps > 0           ? recipe.train.steps
                                               : epochs_ * updates;
   check_schedule(recipe, material, total_);
+  if (recipe.sparsify) {
+    const bool real = !material.opened.store.empty();
+    const std::int64_t all = recipe.train.steps > 0 ? recipe.train.steps : epochs_ * updates;
+    sparsity_.emplace(model, *recipe.sparsify,
+                      sparsify::Clock{updates, real ? all : 0, static_cast<std::uint64_t>(seed)});
+  }
   if (const auto* options = std::get_if<PlateauSchedule>(&recipe.train.schedule)) {
     plateau_.emplace(*options, base_rate(recipe.train.optimizer),
                      maximises(judge_, options->metric));
@@ -174,7 +180,9 @@ double EpochLoop::pass(const data::GraphBatch& batch, nn::Context& context, std:
   const auto forward = Clock::now();
   phases_.forward += between(start, forward);
   if (!std::isfinite(value)) return value;
-  (passes == 1 ? loss : loss / static_cast<double>(passes)).backward();
+  const at::Tensor extra = sparsity_ ? sparsity_->penalty() : at::Tensor();
+  const at::Tensor total = extra.defined() ? loss + extra : loss;
+  (passes == 1 ? total : total / static_cast<double>(passes)).backward();
   phases_.backward += between(forward, Clock::now());
   return value;
 }
@@ -184,6 +192,7 @@ double EpochLoop::pass(const data::GraphBatch& batch, nn::Context& context, std:
 double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
   const std::optional<FlagOptions>& flag = recipe_.train.flag;
   const std::int64_t passes = flag ? flag->steps : 1;
+  if (sparsity_) sparsity_->begin(updates_);
   const auto key = [&](auto... more) {
     return base::key(static_cast<std::uint64_t>(seed_), base::Purpose::kDropout, epoch, batch_,
                      more...);
@@ -212,6 +221,26 @@ double EpochLoop::step(const data::GraphBatch& batch, std::int64_t epoch) {
   const double loss = sum / static_cast<double>(passes);
   tally_->add(loss, output, batch.label);
   return loss;
+}
+
+double EpochLoop::update_weights(double rate) {
+  if (sparsity_) sparsity_->before_update(updates_);
+  const double norm = optimizer_.step(rate, recipe_.train.clip_norm);
+  if (!std::isfinite(norm)) return norm;  // the gradients stay, to be named
+  if (sparsity_) {
+    const NamedTensors all = optimizer_.state();
+    sparsity_->after_update(updates_ + 1, [&](const std::string& parameter) {
+      std::vector<at::Tensor> slots;
+      const std::string prefix = parameter + ".";
+      for (auto it = all.lower_bound(prefix); it != all.end() && it->first.starts_with(prefix);
+           ++it) {
+        if (it->second.dim() > 0) slots.push_back(it->second);  // not the count of steps
+      }
+      return slots;
+    });
+  }
+  optimizer_.zero_grad();
+  return norm;
 }
 
 std::string EpochLoop::where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
@@ -268,12 +297,11 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
     const bool update = (batch_ + 1) % recipe_.train.accumulate == 0 || batch_ + 1 == batches;
     if (update) {
       const auto start = Clock::now();
-      const double norm = optimizer_.step(rate(epoch, updates_), recipe_.train.clip_norm);
+      const double norm = update_weights(rate(epoch, updates_));
       if (!std::isfinite(norm)) {
         out.problem = where(*batch, epoch, "gradient norm", norm);
         return StepEnd::kDiverged;
       }
-      optimizer_.zero_grad();
       phases_.update += between(start, Clock::now());
       ++updates_;
     }
@@ -311,8 +339,7 @@ Phases EpochLoop::measure(std::int64_t steps) {
       const double loss = step(*batch, epoch);
       if (!std::isfinite(loss)) throw base::DivergedError(where(*batch, epoch, "loss", loss));
       before = Clock::now();
-      optimizer_.step(rate(epoch, 0), recipe_.train.clip_norm);
-      optimizer_.zero_grad();
+      update_weights(rate(epoch, 0));
       const auto now = Clock::now();
       phases_.update += between(before, now);
       before = now;
@@ -333,6 +360,7 @@ void EpochLoop::keep_partial(Checkpoint& checkpoint) const {
 void EpochLoop::restore(const Checkpoint& checkpoint) {
   const Progress& p = checkpoint.progress;
   optimizer_.load_state(checkpoint.optimizer);
+  if (sparsity_) sparsity_->load_state(checkpoint.sparsify);
   updates_ = p.updates;
   batch_ = p.batch;
   if (plateau_ && p.plateau) plateau_->restore(*p.plateau);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "evaluation.h"
+#include "gtrain/sparsify/sparsity.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/optimizer.h"
 #include "gtrain/train/schedule.h"
@@ -62,6 +63,9 @@ class EpochLoop {
   std::optional<Plateau::State> plateau_state() const;
 
   const Optimizer& optimizer() const { return optimizer_; }
+  // The model is as sparse as the recipe wants it, from the updates made so far on.
+  bool settled() const { return !sparsity_ || sparsity_->settled(updates_); }
+  NamedTensors sparsity_state() const { return sparsity_ ? sparsity_->state() : NamedTensors(); }
   void keep_partial(Checkpoint& checkpoint) const;
   void restore(const Checkpoint& checkpoint);
 
@@ -70,6 +74,7 @@ class EpochLoop {
   std::optional<data::GraphBatch> next_batch();  // nullopt at the epoch's end
   double rate(std::int64_t epoch, std::int64_t update) const;
   double step(const data::GraphBatch& batch, std::int64_t epoch);
+  double update_weights(double rate);  // returns the gradient norm
   double pass(const data::GraphBatch& batch, nn::Context& context, std::int64_t passes,
               at::Tensor& output);
   std::string where(const data::GraphBatch& batch, std::int64_t epoch, const char* what,
@@ -85,6 +90,7 @@ class EpochLoop {
   std::optional<data::GraphBatch> whole_;  // the only batch, where the data set is one graph
   Optimizer optimizer_;
   std::optional<Plateau> plateau_;
+  std::optional<sparsify::Sparsity> sparsity_;
   std::int64_t batches_ = 0;
   std::int64_t epochs_ = 0, total_ = 0;  // of the run; in the schedule's unit
   std::int64_t epoch_ = 0;               // started last

@@ -10,6 +10,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
+#include "gtrain/train/build.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/recipe_file.h"
 
@@ -116,7 +117,7 @@ Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
     checkpoint = std::move(*newest);
   }
   out.facts = facts_of(checkpoint.facts, state.string());
-  out.model = models::build(out.recipe.model, out.facts.signature);
+  out.model = build_model(out.recipe, out.facts.signature);
   load_model_tensors(*out.model, checkpoint.model, state.string());
   out.model->eval();
   return out;

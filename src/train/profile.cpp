@@ -19,6 +19,7 @@
 #include "gtrain/base/log.h"
 #include "gtrain/models/zoo.h"
 #include "gtrain/ops/meta.h"
+#include "gtrain/train/build.h"
 #include "meta_run.h"
 
 C10_DECLARE_int(caffe2_log_level);
@@ -185,7 +186,7 @@ struct Cost {
 Cost cost_of(const Recipe& recipe, const Material& material, EpochLoop& loop) {
   if (!ops::has_meta()) return {loop.flops_per_graph(), "", ""};
   const data::GraphBatch batch = loop.first_batch();
-  const auto model = models::build(recipe.model, material.signature);
+  const auto model = build_model(recipe, material.signature);
   MetaRun run;
   try {
     run = run_on_meta(*model, batch);

@@ -79,6 +79,29 @@ void require_unique_names(base::FieldVisitor& f,
   }
 }
 
+// What a rule asks of the run and of the model's width, as far as that needs no data.
+void require_sparsity(base::FieldVisitor& f, const Recipe& recipe) {
+  const std::vector<sparsify::Rule>& rules = recipe.sparsify->rules;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const sparsify::Timing& timing = sparsify::timing_of(rules[i]);
+    const std::string at = fmt::format("sparsify.rules[{}]", i);
+    const std::int64_t last = std::max(timing.start, timing.end);
+    const TrainOptions& train = recipe.train;
+    const bool epochs = timing.unit == "epoch";
+    f.require(!epochs || train.steps > 0 || last <= train.epochs, at,
+              fmt::format("would reach its keep after {} epochs; train.epochs is {}", last,
+                          train.epochs));
+    f.require(
+        epochs || train.steps == 0 || last <= train.steps, at,
+        fmt::format("would reach its keep after {} updates; train.steps is {}", last, train.steps));
+    const auto* weights = std::get_if<sparsify::WeightRule>(&rules[i]);
+    if (weights == nullptr || weights->structure != "2:4" || !weights->of.empty()) continue;
+    const std::int64_t width = recipe.model.width().value_or(0);
+    f.require(width % 4 == 0, at + ".structure",
+              fmt::format("2:4 needs rows of whole fours; model.width is {}", width));
+  }
+}
+
 }  // namespace
 
 void AdamWOptions::fields(base::FieldVisitor& f) {
@@ -237,6 +260,7 @@ void Recipe::fields(base::FieldVisitor& f) {
   f.choice({.key = "model", .doc = "what to train", .required = true}, choice);
   f({.key = "init", .doc = "weights to start from, instead of random ones"}, init);
   f({.key = "train", .doc = "how to train"}, train);
+  f({.key = "sparsify", .doc = "tokens, heads, layers and weights that become fewer"}, sparsify);
   f({.key = "select",
      .doc = "epoch whose metrics count: best on valid, or the last",
      .one_of = {"best", "last"}},
@@ -244,6 +268,7 @@ void Recipe::fields(base::FieldVisitor& f) {
   f({.key = "repeat", .doc = "runs that are averaged"}, repeat);
   f({.key = "published", .doc = "published result this recipe reproduces"}, published);
   require_unique_names(f, encode);
+  if (sparsify) require_sparsity(f, *this);
   if (const auto* encoders = model.encoders()) require_encodings(f, *encoders, encode);
   f.require(repeat.folds.empty() || dataset.fold < 0, "repeat.folds",
             "cannot stand beside dataset.fold; say one of them");

@@ -10,6 +10,7 @@
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/log.h"
+#include "gtrain/train/build.h"
 #include "gtrain/train/likeness.h"
 #include "gtrain/train/origin.h"
 #include "gtrain/train/recipe_file.h"
@@ -79,7 +80,7 @@ Ending train_member(const Recipe& recipe, const Member& member, const Material& 
   if (options.resume && finished_before(directory, before)) return before;
   settle_recipe(directory, recipe);
   base::set_log_file((directory / "log.txt").c_str());
-  auto model = models::build(recipe.model, material.signature);
+  auto model = build_model(recipe, material.signature);
   models::initialise(*model, static_cast<std::uint64_t>(member.seed));
   TrainerOptions settings{
       directory,
@@ -144,7 +145,7 @@ Start start_of(const Recipe& recipe, bool begins) {
   Start start{data::open_dataset(recipe.dataset), {}};
   start.material = prepare(first, start.opened);
   judge_of(first, start.material.dataset().info, start.material.scale);
-  begin_with(*models::build(first.model, start.material.signature), first.init, begins,
+  begin_with(*build_model(first, start.material.signature), first.init, begins,
              *recipe.zoo);
   const data::Dataset& dataset = start.material.dataset();
   const std::vector<std::int64_t>& train = start.material.split.train;
@@ -204,7 +205,7 @@ std::string look(const Recipe& recipe, Extent extent, F f) {
   const Recipe own = recipe_of(recipe, first);
   Likeness likeness = open_or_generate(own.dataset, extent);
   const Material material = prepare(own, std::move(likeness.opened));
-  const auto model = models::build(own.model, material.signature);
+  const auto model = build_model(own, material.signature);
   models::initialise(*model, static_cast<std::uint64_t>(first.seed));
   const bool there = own.init && origin_exists(*own.init);
   if (own.init && !there) {

@@ -105,6 +105,7 @@ Checkpoint Trainer::State::checkpoint(bool with_optimizer) const {
   c.model = model_tensors(*model);
   if (with_optimizer) {
     c.optimizer = loop.optimizer().state();
+    c.sparsify = loop.sparsity_state();
     c.progress = progress;
   } else {  // what a later resumption cannot change
     c.progress.epoch = progress.epoch;
@@ -144,6 +145,8 @@ bool Trainer::State::evaluate_epoch(double rate, std::string& lines) {
                     "which it is, or another dataset.metric",
                     metric().name, metric().undefined));
   }
+  loop.observe(figure(valid, loop.watched_metric()));
+  if (!loop.settled()) return true;  // a larger model was measured than the one asked for
   ++progress.since_best;
   if (progress.best_epoch == 0 || better(now, progress.best, metric().maximise)) {
     progress.best = now;
@@ -153,7 +156,6 @@ bool Trainer::State::evaluate_epoch(double rate, std::string& lines) {
       write_checkpoint(options.directory / "best.safetensors", checkpoint(false));
     }
   }
-  loop.observe(figure(valid, loop.watched_metric()));
   return true;
 }
 

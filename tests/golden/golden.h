@@ -96,5 +96,6 @@ void check_metrics(const Case& c, Checker& checker);
 void check_losses(const Case& c, Checker& checker);
 void check_optim(const Case& c, Checker& checker);
 void check_init(const Case& c, Checker& checker);
+void check_gtsp(const Case& c, Checker& checker);
 
 }  // namespace gtrain::golden

@@ -51,6 +51,7 @@ constexpr Family kFamilies[] = {
     {"losses", check_losses},
     {"optim", check_optim},
     {"init_stats", check_init},
+    {"gtsp_", check_gtsp},
 };
 
 std::string run(const fs::path& directory, bool& failed) {

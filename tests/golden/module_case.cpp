@@ -140,6 +140,10 @@ void load(const Case& c, torch::nn::Module& module, const NameMap& names, at::Sc
   const auto known = tensors_of(module);
   std::set<std::string> left;
   for (const auto& [name, tensor] : known) left.insert(name);
+  // The state of sparsify's gates is no weight of anybody's model.
+  for (const auto& b : module.named_buffers()) {
+    if (b.key().find("_gate.") != std::string::npos) left.erase(b.key());
+  }
   const at::NoGradGuard guard;
   for (const char* kind : {"param.", "buffer."}) {
     for (const std::string& key : c.keys(kind)) {

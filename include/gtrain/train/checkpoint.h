@@ -1,6 +1,6 @@
 // Checkpoints: what a run needs to go on, bit for bit, as one safetensors file (base/safetensors.h)
 // with a hash per tensor. Model tensors stand under their plain module names, optimizer state under
-// `optimizer.`, labels and outputs of a partly done epoch under `trainer.`; everything else is JSON
+// `optimizer.`, masks of sparsification under `sparsify.`, labels and outputs of a partly done epoch under `trainer.`; everything else is JSON
 // in the metadata. Randomness is counter-based, so there is none to keep.
 //
 // A run keeps two generations, last.safetensors and last.previous.safetensors: the old file is
@@ -43,6 +43,7 @@ struct Progress {
 struct Checkpoint {
   NamedTensors model;
   NamedTensors optimizer;  // empty in best.safetensors
+  NamedTensors sparsify;   // empty in best.safetensors, too
   NamedTensors partial;    // "outputs", "labels" of a partly done epoch
   Progress progress;
   std::map<std::string, std::string> facts;  // what the weights belong to: recipe hash, seed, …

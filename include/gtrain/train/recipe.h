@@ -14,6 +14,7 @@
 #include "gtrain/data/open.h"
 #include "gtrain/encode/encoding.h"
 #include "gtrain/models/zoo.h"
+#include "gtrain/sparsify/rule.h"
 
 namespace gtrain::train {
 
@@ -156,6 +157,7 @@ struct Recipe {
   models::ModelOptions model;
   std::optional<InitOptions> init;
   TrainOptions train;
+  std::optional<sparsify::Options> sparsify;
   std::string select = "best";
   RepeatOptions repeat;
   std::optional<PublishedOptions> published;
