@@ -25,7 +25,7 @@ function(gtrain_room name)
   set(GTRAIN_ROOM_${name}_DEPENDS "${R_DEPENDS}" CACHE INTERNAL "")
   set(GTRAIN_ROOM_${name}_USES "${R_USES}" CACHE INTERNAL "")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "src/cli/main.cpp$")
+  list(FILTER sources EXCLUDE REGEX "src/cli/(main|launcher).cpp$")
   list(FILTER sources EXCLUDE REGEX "src/ops/(cpu|cuda)/")
   if(NOT sources)
     return()
@@ -110,12 +110,20 @@ function(gtrain_cpu_kernels target)
   endforeach()
 endfunction()
 
-function(gtrain_program name main room)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/${main} AND TARGET gtrain_${room})
-    add_executable(${name} ${main})
-    target_link_libraries(${name} PRIVATE gtrain_${room})
-    target_compile_definitions(${name} PRIVATE GTRAIN_VERSION="${PROJECT_VERSION}")
-  endif()
+# The program is a library, so that what starts it can look for libtorch first (src/cli/launcher.cpp).
+# Its rooms keep their symbols to themselves: calls among them need no table.
+function(gtrain_program)
+  add_library(gtrain_program SHARED ${PROJECT_SOURCE_DIR}/src/cli/main.cpp)
+  target_link_libraries(gtrain_program PRIVATE gtrain_cli)
+  target_link_options(gtrain_program PRIVATE LINKER:--exclude-libs,ALL)
+  gtrain_use_pch(gtrain_program)
+  add_executable(gtrain ${PROJECT_SOURCE_DIR}/src/cli/launcher.cpp)
+  target_link_libraries(gtrain PRIVATE ${CMAKE_DL_LIBS})
+  target_compile_definitions(gtrain PRIVATE
+    GTRAIN_TORCH_VERSION="${Torch_VERSION}" GTRAIN_TORCH_FOLDER="${TORCH_INSTALL_PREFIX}")
+  set_target_properties(gtrain PROPERTIES
+    BUILD_RPATH "$ORIGIN/../lib;${TORCH_INSTALL_PREFIX}/lib")
+  add_dependencies(gtrain gtrain_program)
 endfunction()
 
 # tests/<room>/*_test.cpp -> one binary and one ctest per room.

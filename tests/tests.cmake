@@ -41,13 +41,7 @@ if(gtrain_bash AND EXISTS ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
   set_tests_properties(tools.setup PROPERTIES LABELS unit TIMEOUT 60)
 endif()
 
-if(TARGET gtrain AND NOT GTRAIN_SANITIZE)
-  add_test(NAME install.consumer
-    COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DGENERATOR=${CMAKE_GENERATOR}
-            -DWORK=${PROJECT_BINARY_DIR}/install-test
-            -P ${PROJECT_SOURCE_DIR}/tests/install/run.cmake)
-  set_tests_properties(install.consumer PROPERTIES LABELS slow TIMEOUT 600)
-endif()
+include(${CMAKE_CURRENT_LIST_DIR}/install/install.cmake)
 
 # Every shipped recipe against its data set's card: needs no data.
 if(TARGET gtrain_train_test)

@@ -62,16 +62,31 @@ std::string memory() {
   return out;
 }
 
-// The libraries in use, by the names of their files, which carry the versions.
-std::string libraries() {
+std::set<fs::path> mapped_files() {
   std::ifstream maps("/proc/self/maps");
-  std::set<std::string> names;
+  std::set<fs::path> files;
   std::string line;
   while (std::getline(maps, line)) {
     const std::size_t slash = line.find('/');
-    if (slash == std::string::npos) continue;
-    const std::string name = fs::path(line.substr(slash)).filename().string();
-    for (const char* wanted : {"libhdf5", "libyaml-cpp", "libtbb.", "libz.", "libtorch_cpu"}) {
+    if (slash != std::string::npos) files.insert(line.substr(slash));
+  }
+  return files;
+}
+
+// Where libtorch came from; empty where it is part of the program.
+std::string torch_folder() {
+  for (const fs::path& file : mapped_files()) {
+    if (file.filename() == "libtorch_cpu.so") return " from " + file.parent_path().string();
+  }
+  return {};
+}
+
+// The libraries in use, by the names of their files, which carry the versions.
+std::string libraries() {
+  std::set<std::string> names;
+  for (const fs::path& file : mapped_files()) {
+    const std::string name = file.filename().string();
+    for (const char* wanted : {"libhdf5", "libyaml-cpp", "libtbb.", "libz."}) {
       if (name.rfind(wanted, 0) == 0) names.insert(name);
     }
   }
@@ -107,7 +122,7 @@ std::string doctor_text(const std::string& version) {
     out << fmt::format("{:<10} {}\n", key, value);
   };
   line("gtrain", version);
-  line("torch", TORCH_VERSION);
+  line("torch", TORCH_VERSION + torch_folder());
   line("tbb", fmt::format("{} (built with {})", TBB_runtime_version(), TBB_VERSION_STRING));
   line("compiler", __VERSION__);
   line("libraries", libraries());

@@ -39,6 +39,17 @@ TEST_F(ResourceRoot, FindsTheNearestAncestorThatHasBothDirectories) {
   EXPECT_EQ(find_resource_root(root_ / "build/release/bin/gtrain", nullptr), root_);
 }
 
+TEST_F(ResourceRoot, ProgramsOfOthersFindThatOfTheKernelsTheyHaveLoaded) {
+  fill(root_ / "prefix/share/gtrain");
+  const fs::path other = root_ / "elsewhere/bin/mine";
+  for (const char* lib : {"prefix/lib/libgtrain_ops.so", "prefix/lib/arch/libgtrain_ops.so"}) {
+    EXPECT_EQ(find_resource_root(other, nullptr, root_ / lib), root_ / "prefix/share/gtrain");
+  }
+  fill(root_ / "elsewhere/share/gtrain");
+  EXPECT_EQ(find_resource_root(other, nullptr, root_ / "prefix/lib/libgtrain_ops.so"),
+            root_ / "elsewhere/share/gtrain");
+}
+
 TEST_F(ResourceRoot, VariableWinsOverEverything) {
   fill(root_ / "mine");
   fill(root_ / "prefix/share/gtrain");
