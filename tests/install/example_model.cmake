@@ -10,7 +10,7 @@ run("diffusion +Chien et al. 2021" ${own} list models)
 run("longest walk" ${own} explain diffusion)
 run("ok, [0-9]+ parameters, 642 graphs" ${own} validate ${recipe})
 set(run_code 2)
-run("model.stps: unknown key .did you mean steps" ${own} validate ${recipe} model.stps=3)
+run("model.stps=3: unknown key .did you mean steps" ${own} validate ${recipe} model.stps=3)
 run("unknown value diffusion.*known: gps" ${gtrain} validate ${recipe})
 unset(run_code)
 

@@ -48,7 +48,7 @@ run("libgtrain_program.so: cannot open shared object file" ${WORK}/bare/bin/gtra
 unset(ENV{GTRAIN_LIBTORCH})
 unset(run_code)
 
-run("" ${gtrain} train quickstart train.epochs=2 model.width=16 model.layers=2
+run("" ${gtrain} train quickstart train.epochs=2 train.schedule.warmup=0 model.width=16 model.layers=2
        "model.encoders[0].dim=4" --run ${WORK}/run --quiet)
 run("" ${gtrain} predict ${WORK}/run --split all --out ${WORK}/predict.csv)
 run("" ${gtrain} export ${WORK}/run --out ${WORK}/model.pt)
