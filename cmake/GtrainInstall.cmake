@@ -23,6 +23,15 @@ foreach(room IN LISTS GTRAIN_ROOMS)
   endif()
 endforeach()
 
+# cpack's stripping leaves archives alone, and debug information is most of them.
+if(CMAKE_STRIP)
+  install(CODE "
+    if(CMAKE_INSTALL_DO_STRIP)
+      file(GLOB archives \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/libgtrain_*.a\")
+      execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug \${archives} COMMAND_ERROR_IS_FATAL ANY)
+    endif()" COMPONENT development)
+endif()
+
 # Third parties that lie where the dynamic linker does not look by itself.
 set(gtrain_foreign_folders ${TORCH_INSTALL_PREFIX}/lib)
 foreach(library IN LISTS HDF5_C_LIBRARIES)

@@ -21,7 +21,7 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME gtrain)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME gtrain-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_COMPONENT_PROGRAM_DESCRIPTION
-  "The program, its kernels, recipes and data set cards.\n Needs libtorch ${Torch_VERSION}, which is no Debian package: see\n /usr/share/doc/gtrain/install.md.")
+  "The program, its kernels, recipes and data set cards.\nNeeds libtorch ${Torch_VERSION}, which is no Debian package: see\n/usr/share/doc/gtrain/install.md.")
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Headers, libraries and the CMake package of gtrain.")
 # libtorch is in no package; dpkg-shlibdeps finds the others.
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)

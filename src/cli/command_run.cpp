@@ -160,7 +160,7 @@ void add_predict(CLI::App& program, const Session& session) {
   command->callback([a, &session] {
     const ThreadPool pool(a->threads);
     if (is_exported(a->run)) {
-      train::predict_file(a->run, {a->data, a->overrides, a->split}, a->out, session.zoo);
+      train::predict_file(a->run, {a->data, a->overrides, a->split}, a->out);
       return;
     }
     const auto data = other_data(*a, session.zoo);

@@ -52,8 +52,7 @@ void check_columns(const deploy::Description& description, Material& material) {
 
 }  // namespace
 
-void predict_file(const fs::path& file, const PredictFileOptions& options, const fs::path& out,
-                  const models::Zoo& zoo) {
+void predict_file(const fs::path& file, const PredictFileOptions& options, const fs::path& out) {
   const SerialAten serial;
   deploy::Exported exported = deploy::load_exported(file);
   base::warn(
@@ -61,7 +60,7 @@ void predict_file(const fs::path& file, const PredictFileOptions& options, const
                   file.string()));
   const deploy::Description& description = exported.description;
   Recipe recipe =
-      parse_recipe(description.recipe, file.string() + ": recipe", options.overrides, zoo);
+      parse_data_recipe(description.recipe, file.string() + ": recipe", options.overrides);
   data::DatasetOptions data = recipe.dataset;
   if (!options.data.empty()) point_dataset(data, options.data);
   ModuleMaterial module = prepare_for(description, std::move(recipe), data);

@@ -42,6 +42,15 @@ bool shippable(const std::string& name) {
   return !name.empty() && plain && name.front() != '/' && name.find("..") == std::string::npos;
 }
 
+RecipeNode changed_tree(const std::string& yaml, const std::vector<std::string>& overrides,
+                        Problems& problems) {
+  RecipeNode root = parse_tree(yaml, -1, problems);
+  for (std::size_t i = 0; i < overrides.size(); ++i) {
+    apply_override(root, overrides[i], static_cast<int>(i), problems);
+  }
+  return root;
+}
+
 }  // namespace
 
 std::vector<std::string> shipped_recipes() {
@@ -101,14 +110,30 @@ Recipe load_recipe(const fs::path& path, const std::vector<std::string>& overrid
 Recipe parse_recipe(const std::string& yaml, const std::string& origin,
                     const std::vector<std::string>& overrides, const models::Zoo& zoo) {
   Problems problems(origin, overrides);
-  RecipeNode root = parse_tree(yaml, -1, problems);
-  for (std::size_t i = 0; i < overrides.size(); ++i) {
-    apply_override(root, overrides[i], static_cast<int>(i), problems);
-  }
+  const RecipeNode root = changed_tree(yaml, overrides, problems);
   Recipe recipe;
   recipe.zoo = &zoo;
   decode(
       root, [&](base::FieldVisitor& f) { recipe.fields(f); }, problems);
+  problems.raise_if_any();
+  return recipe;
+}
+
+Recipe parse_data_recipe(const std::string& yaml, const std::string& origin,
+                         const std::vector<std::string>& overrides) {
+  Problems problems(origin, overrides);
+  RecipeNode root = changed_tree(yaml, overrides, problems);
+  std::erase_if(root.entries, [](const RecipeEntry& entry) {
+    return entry.key != "dataset" && entry.key != "encode";
+  });
+  Recipe recipe;
+  decode(
+      root,
+      [&](base::FieldVisitor& f) {
+        f({.key = "dataset"}, recipe.dataset);
+        f({.key = "encode"}, recipe.encode);
+      },
+      problems);
   problems.raise_if_any();
   return recipe;
 }

@@ -181,6 +181,20 @@ TEST(RecipeName, IsTheShippedNameOrTheFileName) {
   EXPECT_EQ(recipe_name("/somewhere/else/my recipe.yaml"), "my-recipe");
 }
 
+TEST(ParseDataRecipe, ReadsDataAndEncodingsOfARecipeWithAModelOfSomebodyElse) {
+  const std::string text =
+      "dataset: {name: zinc, batch_size: 9}\n"
+      "encode: [{name: random_walk, steps: 5}]\n"
+      "model: {name: elsewhere, depth: 3}\n"
+      "train: {nosuch: 1}\n";
+  EXPECT_THROW(parse_recipe(text, "file", {}), base::RecipeError);
+  const Recipe recipe = parse_data_recipe(text, "file", {"dataset.max_nodes=7"});
+  EXPECT_EQ(recipe.dataset.batch_size, 9);
+  EXPECT_EQ(recipe.dataset.max_nodes, 7);
+  EXPECT_EQ(encode::width_of(recipe.encode.at(0)), 5);
+  EXPECT_THROW(parse_data_recipe(text, "file", {"dataset.nosuch=7"}), base::RecipeError);
+}
+
 TEST(ParseDataset, TakesAPathOrANameAndOverrides) {
   test::TemporaryDirectory directory;
   const data::DatasetOptions at =

@@ -1,13 +1,11 @@
 // `gtrain predict F.pt`: an exported file at work on a data set, with the rows that `predict` of
 // its run would write. The file's own recipe says how data are opened; encodings are computed here
-// only where the module takes them as inputs.
+// only where the module takes them as inputs. Its model may be one that no zoo here has.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include "gtrain/models/zoo.h"
 
 namespace gtrain::train {
 
@@ -20,6 +18,6 @@ struct PredictFileOptions {
 // Warns that TorchScript is code. Throws base::DataError for a file that is damaged or foreign and
 // for data that do not fit it.
 void predict_file(const std::filesystem::path& file, const PredictFileOptions& options,
-                  const std::filesystem::path& out, const models::Zoo& zoo = models::zoo());
+                  const std::filesystem::path& out);
 
 }  // namespace gtrain::train

@@ -29,6 +29,11 @@ Recipe parse_recipe(const std::string& yaml, const std::string& origin,
                     const std::vector<std::string>& overrides,
                     const models::Zoo& zoo = models::zoo());
 
+// Of a recipe the sections `dataset` and `encode` alone, whatever the others say: for files that
+// bring their model along, which need not be one of a zoo.
+Recipe parse_data_recipe(const std::string& yaml, const std::string& origin,
+                         const std::vector<std::string>& overrides);
+
 // The `dataset:` section that overrides alone describe ("dataset.task=graph_binary"); for commands
 // that take a data set and no recipe. `path_or_name`: a path where one exists or it
 // looks like one (a '/', .h5), else a name.
