@@ -70,7 +70,7 @@ at::Tensor Gated::through_gates(const GlobalInput& input, Context& context,
   at::Tensor out = attend(kept ? restricted(input, *kept) : input);
   if (kept && kept->rows.index.defined()) out = ops::scatter_add(out, kept->rows);
   if (head_gate) head_gate->observe(out, input.graph_start, context);
-  return branch_gate ? branch_gate->apply(out, input.graph_start, context) : out;
+  return branch_gate ? branch_gate->through(out, input.graph_start, context) : out;
 }
 
 }  // namespace gtrain::nn

@@ -4,8 +4,8 @@
 
 namespace gtrain::sparsify {
 
-at::Tensor BranchDrop::apply(const at::Tensor& update, const at::Tensor& graph_start,
-                             nn::Context& context) {
+at::Tensor BranchDrop::through(const at::Tensor& update, const at::Tensor& graph_start,
+                               nn::Context& context) {
   if (!context.training || keep_ >= 1 || update.is_meta()) return update;
   at::Tensor factor;  // [N, 1]
   if (bernoulli.defined()) {
@@ -37,8 +37,8 @@ bool BranchConcrete::closed(const nn::Context&) const {
   return settled() && open.item<double>() == 0;
 }
 
-at::Tensor BranchConcrete::apply(const at::Tensor& update, const at::Tensor&,
-                                 nn::Context& context) {
+at::Tensor BranchConcrete::through(const at::Tensor& update, const at::Tensor&,
+                                   nn::Context& context) {
   return awake() ? update * value(context) : update;
 }
 

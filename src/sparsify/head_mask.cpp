@@ -52,8 +52,8 @@ void HeadMask::measure(const at::Tensor& gated, const at::Tensor& values,
   });
 }
 
-at::Tensor HeadMask::apply(const at::Tensor& attended, const at::Tensor& graph_start,
-                           nn::Context& context) {
+at::Tensor HeadMask::through(const at::Tensor& attended, const at::Tensor& graph_start,
+                             nn::Context& context) {
   if (reference_ || attended.is_meta()) return attended;
   const bool dense = mask.min().item<double>() == 1;
   const at::Tensor out = dense ? attended : attended * per_channel(mask, attended);
@@ -121,8 +121,8 @@ void HeadMask::change(double keep, double exchange, std::uint64_t key) {
   growth.zero_();
 }
 
-at::Tensor HeadConcrete::apply(const at::Tensor& attended, const at::Tensor&,
-                               nn::Context& context) {
+at::Tensor HeadConcrete::through(const at::Tensor& attended, const at::Tensor&,
+                                 nn::Context& context) {
   if (!awake() && !settled()) return attended;
   return attended * per_channel(value(context), attended);
 }

@@ -62,7 +62,7 @@ void Timing::fields(base::FieldVisitor& f) {
   f({.key = "every", .doc = "units between changes", .min = 1, .max = kUnits}, every);
   f({.key = "unit",
      .doc = "what start, end and every count: optimizer updates or epochs",
-     .one_of = {"update", "epoch"}},
+     .one_of = {"step", "epoch"}},
     unit);
   f.require(!keep || *keep > 0, "keep", "is 0: nothing would be left; expected more than 0");
   f.require(end == 0 || end >= start, "end", fmt::format("{} comes before start {}", end, start));
@@ -181,12 +181,17 @@ void WeightRule::fields(base::FieldVisitor& f) {
   const bool exact = structure == "none";
   f.require(structure != "2:4" || !timing.keep || *timing.keep == 0.5 || *timing.keep == 1, "keep",
             "structure: 2:4 leaves half; expected 0.5");
-  f.require(exact || method == "gmp", "method",
-            fmt::format("structure: {} is pruned by magnitude; expected gmp", structure));
+  const bool fixed = method == "set" || method == "rigl";
+  f.require(
+      exact || !fixed, "method",
+      fmt::format("structure: {} is pruned along the schedule; expected granet or gmp", structure));
+  f.require(
+      !fixed || timing.end > timing.start, "end",
+      fmt::format("method: {} exchanges between start and end; expected end after start", method));
   f.require(structure != "2:4" || scope == "layer", "scope", "structure: 2:4 holds in each matrix");
   f.require(distribution == "uniform" || (scope == "layer" && exact), "distribution",
             "erk goes with scope: layer and structure: none");
-  f.require(scope == "layer" || method == "granet" || method == "gmp", "scope",
+  f.require(scope == "layer" || !fixed, "scope",
             fmt::format("method: {} keeps a share of each matrix; expected layer", method));
   f.require(quirks.empty() || (method == "granet" && exact), "quirks",
             "belong to method: granet and structure: none");

@@ -40,8 +40,8 @@ class HeadGate {
  public:
   virtual ~HeadGate() = default;
   // attended [K, D], H heads of D/H contiguous channels; graph_start of those rows -> [K, D].
-  virtual at::Tensor apply(const at::Tensor& attended, const at::Tensor& graph_start,
-                           Context& context) = 0;
+  virtual at::Tensor through(const at::Tensor& attended, const at::Tensor& graph_start,
+                             Context& context) = 0;
   // Sees the output of the attention as a whole, [N, D]: an importance by output channels.
   virtual void observe(const at::Tensor& /*out*/, const at::Tensor& /*graph_start*/,
                        Context& /*context*/) {}
@@ -53,8 +53,8 @@ class BranchGate {
   // True: the branch adds nothing and need not be computed.
   virtual bool closed(const Context& context) const = 0;
   // update [N, D]; graph_start int64 [G+1], undefined where the layer has none -> [N, D].
-  virtual at::Tensor apply(const at::Tensor& update, const at::Tensor& graph_start,
-                           Context& context) = 0;
+  virtual at::Tensor through(const at::Tensor& update, const at::Tensor& graph_start,
+                             Context& context) = 0;
 };
 
 // An attention that carries gates.
@@ -78,7 +78,7 @@ class Gated {
                            const std::function<at::Tensor(const GlobalInput&)>& attend) const;
   at::Tensor gate_heads(const at::Tensor& attended, const at::Tensor& graph_start,
                         Context& context) const {
-    return head_gate ? head_gate->apply(attended, graph_start, context) : attended;
+    return head_gate ? head_gate->through(attended, graph_start, context) : attended;
   }
 };
 

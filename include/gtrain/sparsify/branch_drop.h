@@ -15,8 +15,8 @@ class BranchDrop final : public nn::Layer, public nn::BranchGate {
  public:
   explicit BranchDrop(bool per_node) : per_node_(per_node) {}
   bool closed(const nn::Context&) const override { return false; }
-  at::Tensor apply(const at::Tensor& update, const at::Tensor& graph_start,
-                   nn::Context& context) override;
+  at::Tensor through(const at::Tensor& update, const at::Tensor& graph_start,
+                     nn::Context& context) override;
   std::string script() const override;  // forward(update)
 
   void set_keep(double keep) { keep_ = keep; }
@@ -34,8 +34,8 @@ class BranchConcrete final : public HardConcrete, public nn::BranchGate {
  public:
   BranchConcrete() : HardConcrete(1) {}
   bool closed(const nn::Context& context) const override;
-  at::Tensor apply(const at::Tensor& update, const at::Tensor& graph_start,
-                   nn::Context& context) override;
+  at::Tensor through(const at::Tensor& update, const at::Tensor& graph_start,
+                     nn::Context& context) override;
   std::string script() const override;  // value(), forward(update)
 };
 

@@ -23,8 +23,8 @@ std::int64_t kept_heads(double keep, std::int64_t heads);
 class HeadMask final : public nn::Layer, public nn::HeadGate {
  public:
   HeadMask(std::int64_t heads, bool reference);
-  at::Tensor apply(const at::Tensor& attended, const at::Tensor& graph_start,
-                   nn::Context& context) override;
+  at::Tensor through(const at::Tensor& attended, const at::Tensor& graph_start,
+                     nn::Context& context) override;
   void observe(const at::Tensor& out, const at::Tensor& graph_start, nn::Context& context) override;
   std::string script() const override;  // forward(mixed)
 
@@ -49,8 +49,8 @@ class HeadMask final : public nn::Layer, public nn::HeadGate {
 class HeadConcrete final : public HardConcrete, public nn::HeadGate {
  public:
   explicit HeadConcrete(std::int64_t heads) : HardConcrete(heads) {}
-  at::Tensor apply(const at::Tensor& attended, const at::Tensor& graph_start,
-                   nn::Context& context) override;
+  at::Tensor through(const at::Tensor& attended, const at::Tensor& graph_start,
+                     nn::Context& context) override;
   std::string script() const override;  // value(), forward(mixed)
 };
 

@@ -22,7 +22,7 @@ struct Timing {
   std::int64_t start = 0;
   std::int64_t end = 0;  // not after start: all at once, at start
   std::int64_t every = 1;
-  std::string unit = "update";  // or epoch, of start, end and every
+  std::string unit = "step";  // an optimizer update; or epoch: of start, end and every
 
   void fields(base::FieldVisitor& f);
 };

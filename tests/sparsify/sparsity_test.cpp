@@ -1,0 +1,256 @@
+#include "gtrain/sparsify/sparsity.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "gtrain/base/error.h"
+#include "gtrain/sparsify/head_mask.h"
+#include "gtrain/sparsify/plan.h"
+#include "gtrain/sparsify/token_gate.h"
+#include "sparsify/small_net.h"
+
+namespace gtrain::sparsify {
+namespace {
+
+// Plain training with momentum, a step at a time.
+class Training {
+ public:
+  explicit Training(const Options& options, Clock clock = {4, 40, 7}) {
+    attach(net, options);
+    initialise_gates();
+    sparsity = std::make_unique<Sparsity>(net, options, clock);
+    for (const auto& p : net.named_parameters()) {
+      momentum[p.key()] = at::zeros_like(p.value().detach());
+    }
+  }
+
+  void step() {
+    sparsity->begin(updates);
+    nn::Context context = support::context(true, 100 + static_cast<std::uint64_t>(updates));
+    at::Tensor loss = (net.forward(x, start, context) - y).pow(2).mean();
+    const at::Tensor extra = sparsity->penalty();
+    if (extra.defined()) loss = loss + extra;
+    for (auto& p : net.parameters()) p.mutable_grad().reset();
+    loss.backward();
+    sparsity->before_update(updates);
+    {
+      const at::NoGradGuard guard;
+      for (auto& p : net.named_parameters()) {
+        if (!p.value().grad().defined()) continue;
+        at::Tensor& m = momentum[p.key()];
+        m.mul_(0.9).add_(p.value().grad());
+        p.value().add_(m, -0.01);
+      }
+    }
+    ++updates;
+    sparsity->after_update(updates, [this](const std::string& name) {
+      return std::vector<at::Tensor>{momentum.at(name)};
+    });
+  }
+
+  std::map<std::string, at::Tensor> everything() {
+    std::map<std::string, at::Tensor> out;
+    for (const auto& p : net.named_parameters()) out[p.key()] = p.value().detach();
+    for (const auto& b : net.named_buffers()) out[b.key()] = b.value();
+    for (const auto& [name, t] : momentum) out["momentum." + name] = t;
+    return out;
+  }
+
+  SmallNet net;
+  std::unique_ptr<Sparsity> sparsity;
+  std::map<std::string, at::Tensor> momentum;
+  std::int64_t updates = 0;
+
+ private:
+  void initialise_gates() {
+    net.apply([](const std::string& path, torch::nn::Module& m) {
+      if (path.find("_gate") == std::string::npos) return;
+      base::Random random(stream_of(path));
+      if (auto* layer = dynamic_cast<nn::Layer*>(&m)) layer->initialise(random);
+    });
+  }
+  at::Tensor start = at::tensor({0, 5, 6, 12}, at::kLong);
+  at::Tensor x = at::arange(96, at::kFloat).sin().view({12, 8});
+  at::Tensor y = at::tensor({1.0, -1.0, 0.5}, at::kFloat).view({3, 1});
+};
+
+template <class R>
+Options during(R rule, double keep, std::int64_t first, std::int64_t last, std::int64_t every = 2) {
+  rule.timing.start = first;
+  rule.timing.end = last;
+  rule.timing.every = every;
+  return one_rule(rule, keep);
+}
+
+std::vector<Options> every_kind() {
+  std::vector<Options> out{during(TokenRule(), 0.5, 2, 8), during(HeadRule(), 0.5, 2, 8),
+                           during(LayerRule(), 0.5, 2, 8), during(WeightRule(), 0.3, 2, 8)};
+  for (const char* scorer : {"attention", "pagerank"}) {
+    TokenRule rule;
+    rule.scorer = scorer;
+    rule.propagate = 0.5;
+    out.push_back(during(rule, 0.5, 2, 8));
+  }
+  HeadRule heads;
+  heads.exchange = 0.5;
+  heads.method = "static";
+  out.push_back(during(heads, 0.5, 0, 8));
+  heads.quirks = {"reference"};
+  out.push_back(during(heads, 0.5, 0, 8));
+  HeadRule learned_heads;
+  learned_heads.method = "l0";
+  out.push_back(during(learned_heads, 0.5, 2, 8));
+  LayerRule learned;
+  learned.method = "learned";
+  out.push_back(during(learned, 0.5, 2, 8));
+  for (const char* method : {"gmp", "set", "rigl"}) {
+    WeightRule rule;
+    rule.method = method;
+    out.push_back(during(rule, 0.3, 2, 8));
+  }
+  for (const char* structure : {"2:4", "neuron"}) {
+    WeightRule rule;
+    rule.structure = structure;
+    out.push_back(during(rule, 0.5, 2, 8));
+  }
+  WeightRule authors;
+  authors.scope = "global";
+  authors.quirks = {"reference"};
+  out.push_back(during(authors, 0.3, 2, 8));
+  return out;
+}
+
+TEST(Sparsity, ARunThatGoesOnRepeatsTheUninterruptedOneBitForBit) {
+  for (const Options& options : every_kind()) {
+    Training whole(options), first(options), second(options);
+    for (int i = 0; i < 11; ++i) whole.step();
+    for (int i = 0; i < 5; ++i) first.step();
+    const at::NoGradGuard guard;
+    auto own = second.everything();
+    for (const auto& [name, t] : first.everything()) own.at(name).copy_(t);
+    second.sparsity->load_state(first.sparsity->state());
+    second.updates = first.updates;
+    {
+      const at::AutoGradMode on(true);
+      for (int i = 0; i < 6; ++i) second.step();
+    }
+    const auto want = whole.everything();
+    for (const auto& [name, t] : second.everything()) {
+      EXPECT_TRUE(support::same_bits(t, want.at(name))) << name_of(options.rules[0]) << " " << name;
+    }
+  }
+}
+
+TEST(Sparsity, EverythingKeptIsDenseTrainingToTheBit) {
+  Options all;
+  for (const Rule& rule :
+       {Rule(TokenRule()), Rule(HeadRule()), Rule(LayerRule()), Rule(WeightRule())}) {
+    all.rules.push_back(rule);
+    timing_of(all.rules.back()).keep = 1.0;
+  }
+  Training dense((Options())), sparse(all);
+  for (int i = 0; i < 4; ++i) {
+    dense.step();
+    sparse.step();
+  }
+  const auto want = dense.everything();
+  for (const auto& [name, t] : sparse.everything()) {
+    EXPECT_TRUE(support::same_bits(t, want.at(name))) << name;
+  }
+}
+
+TEST(Sparsity, BeforeItsStartARuleChangesNothing) {
+  for (const Options& options : every_kind()) {
+    if (timing_of(options.rules[0]).start == 0) continue;
+    Training dense((Options())), sparse(options);
+    dense.step();
+    sparse.step();
+    for (const auto& [name, t] : dense.everything()) {
+      EXPECT_TRUE(support::same_bits(t, sparse.everything().at(name)))
+          << name_of(options.rules[0]) << " " << name;
+    }
+  }
+}
+
+TEST(Sparsity, DensityFollowsTheScheduleToOneWeightAtEveryStep) {
+  WeightRule rule;
+  rule.timing.start = 3;
+  rule.timing.end = 20;
+  const Options options = one_rule(rule, 0.25);
+  Training run(options);
+  for (int i = 0; i < 24; ++i) {
+    run.step();
+    const double t = std::clamp((run.updates - 3) / 17.0, 0.0, 1.0);
+    const double want = 0.25 + 0.75 * std::pow(1 - t, 3);
+    for (const auto& [name, mask] : run.sparsity->state()) {
+      const auto n = static_cast<double>(mask.numel());
+      EXPECT_LE(std::abs(mask.sum().item<double>() - want * n), 1.0) << name << " " << run.updates;
+    }
+  }
+}
+
+TEST(Sparsity, DeadWeightsAreZeroAndHaveNoMomentum) {
+  WeightRule rule;
+  rule.timing.start = 2;
+  rule.timing.end = 10;
+  Training run(one_rule(rule, 0.3));
+  for (int i = 0; i < 12; ++i) {
+    run.step();
+    const auto all = run.everything();
+    for (const auto& [name, mask] : run.sparsity->state()) {
+      const std::string own = name.substr(2, name.size() - 2 - std::string(".mask").size());
+      const at::Tensor dead = mask == 0;
+      if (dead.sum().item<std::int64_t>() == 0) continue;
+      EXPECT_EQ(all.at(own).masked_select(dead).abs().max().item<double>(), 0) << own;
+      EXPECT_EQ(all.at("momentum." + own).masked_select(dead).abs().max().item<double>(), 0) << own;
+    }
+  }
+}
+
+TEST(Sparsity, HeadsAndBranchesEndAtTheirCount) {
+  Training heads(during(HeadRule(), 0.5, 2, 8));
+  HeadRule l0;
+  l0.method = "l0";
+  Training learned(during(l0, 0.5, 2, 8));
+  LayerRule layers;
+  layers.method = "learned";
+  Training branches(during(layers, 0.5, 2, 8));
+  for (int i = 0; i < 9; ++i) {
+    heads.step();
+    learned.step();
+    branches.step();
+  }
+  double open = 0;
+  for (const auto& b : branches.net.named_buffers()) {
+    if (b.key().ends_with("branch_gate.open")) open += b.value().sum().item<double>();
+  }
+  EXPECT_EQ(open, 1);
+  for (auto* run : {&heads, &learned}) {
+    for (const auto& b : run->net.named_buffers()) {
+      const bool mask = b.key().ends_with("head_gate.mask") || b.key().ends_with("head_gate.open");
+      if (!mask) continue;
+      EXPECT_EQ(b.value().sum().item<double>(), 1) << b.key();
+    }
+  }
+}
+
+TEST(Sparsity, SettlesWhenTheLastRuleHas) {
+  Options options = during(TokenRule(), 0.5, 2, 8);
+  options.rules.push_back(during(HeadRule(), 0.5, 0, 12).rules[0]);
+  const Training run(options);
+  EXPECT_FALSE(run.sparsity->settled(8));
+  EXPECT_TRUE(run.sparsity->settled(12));
+}
+
+TEST(Sparsity, RefusesAScheduleThatOutlivesTheRun) {
+  EXPECT_THROW(Training(during(HeadRule(), 0.5, 0, 41)), base::RecipeError);
+}
+
+TEST(Sparsity, RefusesAnotherRunsState) {
+  Training run(during(WeightRule(), 0.3, 2, 8));
+  EXPECT_THROW(run.sparsity->load_state({}), base::DataError);
+}
+
+}  // namespace
+}  // namespace gtrain::sparsify

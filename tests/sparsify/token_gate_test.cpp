@@ -1,0 +1,123 @@
+#include "gtrain/sparsify/token_gate.h"
+
+#include <cmath>
+#include <limits>
+
+#include "support/layer_case.h"
+
+namespace gtrain::sparsify {
+namespace {
+
+at::Tensor longs(std::vector<std::int64_t> v) { return at::tensor(v, at::kLong); }
+
+std::vector<std::int64_t> listed(const at::Tensor& t) {
+  return {t.const_data_ptr<std::int64_t>(), t.const_data_ptr<std::int64_t>() + t.numel()};
+}
+
+TEST(TokenGate, KeepsTheCeilingAndAtLeastOne) {
+  EXPECT_EQ(kept_tokens(250'000'000, 1), 1);
+  EXPECT_EQ(kept_tokens(250'000'000, 4), 1);
+  EXPECT_EQ(kept_tokens(250'000'000, 5), 2);
+  EXPECT_EQ(kept_tokens(300'000'000, 10), 3);  // 0.3 * 10 is above 3 in some arithmetic
+  EXPECT_EQ(kept_tokens(1, 7), 1);
+  EXPECT_EQ(kept_tokens(500'000'000, 0), 0);
+}
+
+TEST(TokenGate, KeepsTheLargestOfEachGraphAndTheLowerRowOfEquals) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor score = at::tensor({1.0, 3.0, 3.0, 2.0, nan, 5.0, -1.0}, at::kDouble);
+  const nn::KeptRows kept = keep_largest(score, longs({0, 4, 4, 7}), 500'000'000, 0);
+  EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{1, 2, 5, 6}));
+  EXPECT_EQ(listed(kept.graph_start), (std::vector<std::int64_t>{0, 2, 2, 4}));
+}
+
+TEST(TokenGate, LeadingTokensStayAndDoNotCount) {
+  const at::Tensor score = at::tensor({-9.0, 1.0, 2.0, 3.0}, at::kDouble);
+  const nn::KeptRows kept = keep_largest(score, longs({0, 4}), 300'000'000, 1);
+  EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{0, 3}));
+}
+
+class TokenGateOf : public ::testing::Test {
+ protected:
+  TokenGateOf() {
+    layer = support::ready(std::make_shared<nn::Attention>(8, 2, 0.0));
+    gate = support::ready(std::make_shared<LearnedSelection>(8, 0, 1.0, false), 9);
+    layer->register_module("token_gate", gate);
+  }
+  at::Tensor run(bool training, std::uint64_t key = 1) {
+    nn::Context context = support::context(training, key);
+    return layer->forward({.x = x, .graph_start = start}, context);
+  }
+  std::int64_t rows_with_update(const at::Tensor& out) {
+    return (out.abs().sum(1) > 0).sum().item<std::int64_t>();
+  }
+  std::shared_ptr<nn::Attention> layer;
+  std::shared_ptr<LearnedSelection> gate;
+  at::Tensor start = longs({0, 1, 10, 17});
+  at::Tensor x = at::randn({17, 8}, at::kDouble).requires_grad_();
+};
+
+TEST_F(TokenGateOf, EverythingKeptIsTheDenseLayerToTheBit) {
+  const at::Tensor dense = run(true);
+  layer->token_gate = gate;
+  EXPECT_TRUE(support::same_bits(run(true), dense));
+  EXPECT_TRUE(support::same_bits(run(false), dense));
+}
+
+TEST_F(TokenGateOf, UpdatesExactlyTheKeptRowsAtEveryShare) {
+  layer->token_gate = gate;
+  for (const double keep : {0.1, 0.25, 0.5, 0.75, 0.999}) {
+    gate->set_keep(keep);
+    const auto each = [&](double n) { return std::max(1.0, std::ceil(keep * n)); };
+    const auto want = static_cast<std::int64_t>(1 + each(9) + each(7));
+    EXPECT_EQ(rows_with_update(run(true)), want) << keep;
+    EXPECT_EQ(rows_with_update(run(false)), want) << keep;
+  }
+}
+
+TEST_F(TokenGateOf, DrawsInTrainingOnly) {
+  layer->token_gate = gate;
+  gate->set_keep(0.5);
+  EXPECT_TRUE(support::same_bits(run(false, 1), run(false, 2)));
+  EXPECT_TRUE(support::same_bits(run(true, 1), run(true, 1)));
+  bool differs = false;
+  for (std::uint64_t key = 2; key < 8; ++key) {
+    differs = differs || !support::same_bits(run(true, 1), run(true, key));
+  }
+  EXPECT_TRUE(differs);
+}
+
+// What stays is multiplied by exactly one, and yet the scorer learns.
+TEST_F(TokenGateOf, ScorerLearnsStraightThrough) {
+  layer->token_gate = gate;
+  gate->set_keep(0.5);
+  nn::Context context = support::context(true);
+  const auto kept = gate->choose({.x = x, .graph_start = start}, context);
+  EXPECT_EQ(kept->scale.min().item<double>(), 1);
+  EXPECT_EQ(kept->scale.max().item<double>(), 1);
+  run(true).pow(2).sum().backward();
+  EXPECT_GT(gate->weight.grad().abs().max().item<double>(), 0);
+}
+
+TEST_F(TokenGateOf, AttentionDecidesWithoutParameters) {
+  const auto by_attention =
+      std::make_shared<AttentionSelection>(*layer, 0, AttentionSelection::Options{1, 0.5});
+  EXPECT_TRUE(by_attention->parameters().empty());
+  layer->token_gate = by_attention;
+  by_attention->set_keep(0.5);
+  const at::Tensor out = run(true);
+  EXPECT_EQ(rows_with_update(out), 1 + 5 + 4);
+  out.sum().backward();
+  // What left is propagated, so that every row has a gradient.
+  EXPECT_EQ((x.grad().abs().sum(1) > 0).sum().item<std::int64_t>(), 17);
+}
+
+TEST_F(TokenGateOf, KeepIsPartOfTheSavedModel) {
+  gate->set_keep(0.25);
+  const auto other = std::make_shared<LearnedSelection>(8, 0, 1.0, false);
+  other->billionths.copy_(gate->named_buffers()["billionths"]);
+  EXPECT_EQ(other->keep(), 0.25);
+}
+
+}  // namespace
+}  // namespace gtrain::sparsify

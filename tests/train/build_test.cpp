@@ -1,0 +1,92 @@
+#include "gtrain/train/build.h"
+
+#include "gtrain/base/error.h"
+#include "gtrain/train/checkpoint.h"
+#include "train/material.h"
+#include "train/sample_run.h"
+
+namespace gtrain::train {
+namespace {
+
+using BuiltModel = TrainedSample;
+
+std::string rule(const std::string& text) { return "sparsify={rules: [{" + text + "}]}"; }
+
+// Schedules over the 16 updates of the sample's 4 epochs.
+const std::vector<std::string> kRules{
+    "name: tokens, keep: 0.5, start: 2, end: 6",
+    "name: tokens, keep: 0.5, scorer: pagerank, propagate: 0.5",
+    "name: heads, keep: 0.5, start: 2, end: 6, every: 2",
+    "name: heads, keep: 0.5, method: l0, start: 2, end: 6",
+    "name: layers, keep: 0.5, start: 2, end: 6",
+    "name: layers, keep: 0.5, method: learned, start: 2, end: 6",
+    "name: weights, keep: 0.3, start: 2, end: 10, every: 2",
+    "name: weights, keep: 0.3, method: rigl, end: 10, every: 2",
+    "name: weights, keep: 0.5, structure: neuron, start: 2, end: 10, every: 2"};
+
+TEST_F(BuiltModel, HoldsTheGatesOfItsRules) {
+  const Recipe r = recipe({rule("name: tokens, keep: 0.5")});
+  const Material material = prepare(r);
+  EXPECT_TRUE(build_model(r, material.signature)
+                  ->named_parameters()
+                  .contains("layer_0.attention.token_gate.weight"));
+  EXPECT_FALSE(build_model(recipe(), material.signature)
+                   ->named_parameters()
+                   .contains("layer_0.attention.token_gate.weight"));
+}
+
+TEST_F(BuiltModel, RefusesRulesItsModelHasNothingFor) {
+  const Recipe r = recipe({rule("name: heads, keep: 0.5"), "model.global=none"});
+  const Material material = prepare(r);
+  EXPECT_THROW(build_model(r, material.signature), base::RecipeError);
+}
+
+TEST_F(BuiltModel, SparsifiedRunsGoOnBitForBitAndEvaluateAsTheyWereSaved) {
+  for (std::size_t i = 0; i < kRules.size(); ++i) {
+    const std::string whole = "whole" + std::to_string(i), parts = "parts" + std::to_string(i);
+    const std::vector<std::string> keys{rule(kRules[i])};
+    ASSERT_EQ(run(recipe(keys), options(whole)).code, base::ExitCode::kOk) << kRules[i];
+    const std::atomic<int> interrupt{2};  // stops after each update, to the end
+    RunOptions o = options(parts);
+    o.interrupt = &interrupt;
+    RunOutcome outcome = run(recipe(keys), o);
+    for (int n = 0; n < 40 && outcome.code == base::ExitCode::kInterrupted; ++n) {
+      outcome = resume(root() / parts, o);
+    }
+    ASSERT_EQ(outcome.code, base::ExitCode::kOk) << kRules[i];
+    EXPECT_EQ(timeless_lines(parts), timeless_lines(whole)) << kRules[i];
+    EXPECT_EQ(text_of(root() / parts / "last.safetensors"),
+              text_of(root() / whole / "last.safetensors"))
+        << kRules[i];
+    const auto said = nlohmann::json::parse(evaluate(root() / whole, "test"));
+    EXPECT_EQ(said["mae"], result(whole)["test"]["mae"]) << kRules[i];
+  }
+}
+
+TEST_F(BuiltModel, AnEpochCountsOnceTheModelIsSparse) {
+  run(recipe({rule("name: weights, keep: 0.3, start: 1, end: 3, unit: epoch")}), options("a"));
+  EXPECT_GE(result("a")["best_epoch"].get<int>(), 3);
+}
+
+TEST_F(BuiltModel, KeepingEverythingIsTheDenseRun) {
+  run(recipe(), options("dense"));
+  run(recipe({"sparsify={rules: [{name: tokens, keep: 1}, {name: heads, keep: 1}, {name: layers, "
+              "keep: 1}, {name: weights, keep: 1}]}"}),
+      options("sparse"));
+  const Checkpoint want = read_checkpoint(root() / "dense/last.safetensors");
+  const Checkpoint got = read_checkpoint(root() / "sparse/last.safetensors");
+  ASSERT_EQ(got.model.size(), want.model.size());
+  for (const auto& [name, t] : got.model) EXPECT_TRUE(t.equal(want.model.at(name))) << name;
+}
+
+TEST_F(BuiltModel, InfeasibleRulesAreRefusedWithTheRecipe) {
+  for (const char* text :
+       {"name: tokens, keep: 0", "name: heads", "name: weights, keep: 0.5, end: 9, unit: epoch",
+        "name: weights, keep: 0.5, structure: '2:4'", "name: heads, keep: 0.5, start: 9, end: 3",
+        "name: layer, keep: 0.5"}) {
+    EXPECT_THROW(recipe({rule(text), "model.width=6"}), base::RecipeError) << text;
+  }
+}
+
+}  // namespace
+}  // namespace gtrain::train
