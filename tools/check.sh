@@ -25,7 +25,7 @@ check_format() {
   local file
   while IFS= read -r file; do
     offence "$file: not as clang-format-14 writes it; run clang-format-14 -i $file"
-  done < <(files '^(include|src|tests|tools)/.*\.(h|cpp|cu|cuh)$' |
+  done < <(files '^(include|src|tests|tools|docs/examples)/.*\.(h|cpp|cu|cuh)$' |
     xargs -P 2 -n 40 clang-format-14 --dry-run 2>&1 |
     sed -n 's/^\([^ :]*\):[0-9]*:[0-9]*: warning: code should be clang-formatted.*/\1/p' |
     LC_ALL=C sort -u)
@@ -95,7 +95,7 @@ check_sizes() {
     elif ((count > 300)); then
       printf 'warning: %s: %s lines; aim for 300\n' "$file" "$count"
     fi
-  done < <(files '^(include|src|tests|tools)/.*\.(h|cpp|cu|cuh|py|sh|cmake)$' | xargs wc -l)
+  done < <(files '^(include|src|tests|tools|docs/examples)/.*\.(h|cpp|cu|cuh|py|sh|cmake)$' | xargs wc -l)
   while read -r count file; do
     [[ $file == total ]] || ((count < 60)) || offence "$file: $count lines; a recipe has fewer than 60"
   done < <(files '^recipes/.*\.yaml$' | xargs -r wc -l)

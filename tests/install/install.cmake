@@ -12,6 +12,11 @@ if(TARGET gtrain AND NOT GTRAIN_SANITIZE)
       set_tests_properties(install.${name} PROPERTIES FIXTURES_REQUIRED installed)
     endif()
   endforeach()
+  # It runs the other's program, too.
+  set_tests_properties(install.example_model PROPERTIES DEPENDS install.example_cpp)
+  add_test(NAME install.clean
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${PROJECT_BINARY_DIR}/install-test)
+  set_tests_properties(install.clean PROPERTIES LABELS slow FIXTURES_CLEANUP installed)
   # The interpreter of the converters' tests may have ogb and rdkit (GTRAIN_PYTHON).
   find_program(gtrain_python NAMES $ENV{GTRAIN_PYTHON} python3)
   if(gtrain_python)
