@@ -16,8 +16,8 @@ int main(int argc, char** argv) try {
   const std::string name = argc > 1 ? argv[1] : "quickstart";
 
   // A recipe is a value: changes may be made as on the command line, or to its members.
-  train::Recipe recipe = train::load_recipe(
-      train::find_recipe(name), {"train.epochs=2", "train.schedule={name: constant}"});
+  train::Recipe recipe = train::load_recipe(train::find_recipe(name),
+                                            {"train.epochs=2", "train.schedule={name: constant}"});
   recipe.repeat.seeds = {7};
 
   train::RunOptions options;
