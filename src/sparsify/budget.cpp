@@ -1,0 +1,108 @@
+#include "gtrain/sparsify/budget.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "gtrain/base/error.h"
+#include "gtrain/sparsify/head_mask.h"
+#include "gtrain/sparsify/token_gate.h"
+
+namespace gtrain::sparsify {
+namespace {
+
+constexpr double kLeast = 0.05;
+
+struct Shares {
+  double rows = 1, pairs = 1;  // of an attention
+  double heads = 1;            // keep
+  double branches = 1;         // of all attentions
+  double feed = 1, attention_weights = 1, products = 1;
+};
+
+void apply(const TokenRule& rule, double keep, const Costs& costs, Shares& s) {
+  if (rule.quirks.size() > 0) return;  // rows of zeros cost as much
+  double n1 = 0, n2 = 0, k1 = 0, k2 = 0;
+  for (const std::int64_t size : costs.sizes) {
+    const auto n = static_cast<double>(size);
+    const auto k =
+        static_cast<double>(kept_tokens(static_cast<std::int64_t>(std::llround(keep * 1e9)), size));
+    n1 += n;
+    n2 += n * n;
+    k1 += k;
+    k2 += k * k;
+  }
+  if (n1 == 0) return;
+  s.rows = k1 / n1;
+  s.pairs = k2 / n2;
+}
+
+void apply(const HeadRule&, double keep, const Costs&, Shares& s) { s.heads = keep; }
+
+void apply(const LayerRule& rule, double keep, const Costs& costs, Shares& s) {
+  const auto count = static_cast<std::int64_t>(costs.attentions.size());
+  if (rule.method != "learned" || count == 0) return;
+  s.branches = static_cast<double>(kept_heads(keep, count)) / static_cast<double>(count);
+}
+
+void apply(const WeightRule& rule, double keep, const Costs&, Shares& s) {
+  s.feed *= keep;
+  if (rule.structure == "neuron") return;
+  s.attention_weights *= keep;
+  s.products *= keep;
+}
+
+double least(const Rule& rule) { return timing_of(rule).keep.value_or(kLeast); }
+
+std::vector<Rule> at(const std::vector<Rule>& rules, double share) {
+  std::vector<Rule> out = rules;
+  for (Rule& rule : out) {
+    // In steps of 1e-4: a keep that can be read, and the same on every machine.
+    const double keep = 1 - share * (1 - least(rule));
+    timing_of(rule).keep = std::max(1e-4, std::round(keep * 1e4) / 1e4);
+  }
+  return out;
+}
+
+}  // namespace
+
+double Costs::dense() const { return predicted(*this, {}); }
+
+double predicted(const Costs& costs, const std::vector<Rule>& rules) {
+  Shares s;
+  for (const Rule& rule : rules) {
+    const double keep = timing_of(rule).keep.value_or(1.0);
+    std::visit([&](const auto& r) { apply(r, keep, costs, s); }, rule);
+  }
+  double sum = costs.rest + costs.products * s.products + costs.feed * s.feed;
+  for (const AttentionCost& a : costs.attentions) {
+    const double heads =
+        static_cast<double>(kept_heads(s.heads, a.heads)) / static_cast<double>(a.heads);
+    sum += s.branches * heads * (a.product * s.rows * s.attention_weights + a.attention * s.pairs);
+  }
+  return sum;
+}
+
+Options spend(const Options& options, const Costs& costs) {
+  if (!options.flops) return options;
+  const double target = *options.flops * costs.dense();
+  const auto met = [&](double share) {
+    return predicted(costs, at(options.rules, share)) <= target * (1 + 1e-12);
+  };
+  if (!met(1)) {
+    throw base::RecipeError(fmt::format(
+        "sparsify.flops: {} of the dense model's FLOPs is not reachable: these rules, at the least "
+        "they may leave, leave {:.3f}; expected more, or rules with a smaller keep",
+        *options.flops, predicted(costs, at(options.rules, 1)) / costs.dense()));
+  }
+  double low = 0, high = 1;  // not met (or nothing to do), met
+  if (met(0)) high = 0;
+  while (high - low > 1e-6) {
+    const double middle = (low + high) / 2;
+    (met(middle) ? high : low) = middle;
+  }
+  return {.flops = std::nullopt, .rules = at(options.rules, high)};
+}
+
+}  // namespace gtrain::sparsify
