@@ -158,9 +158,12 @@ at::Tensor GpsLayer::feed_forward(const at::Tensor& y, const at::Tensor& graph_s
                                   nn::Context& context) {
   const double dropout = context.training ? dropout_ : 0.0;
   const bool rectified = activation_ == nn::Activation::kRelu && dropout == 0;
-  at::Tensor h = in_->forward(y, rectified);
-  if (!rectified) h = nn::activate(h, activation_, dropout, context);
-  return norm_out_->forward(out_->forward(h), y, graph_start, dropout_, context);
+  const at::Tensor fed = gate_feed(y, graph_start, context, [&](const at::Tensor& rows) {
+    at::Tensor h = in_->forward(rows, rectified);
+    if (!rectified) h = nn::activate(h, activation_, dropout, context);
+    return out_->forward(h);
+  });
+  return norm_out_->forward(fed, y, graph_start, dropout_, context);
 }
 
 std::string GpsLayer::script() const {

@@ -98,12 +98,18 @@ std::pair<at::Tensor, at::Tensor> GtLayer::forward(const at::Tensor& x, const at
   options.clamp = kClamp;
   options.epsilon = p.e ? kEdgeEpsilon : 0.0;
   options.edge_output = p.e && edge_output;
-  const auto [attended, w] =
-      ops::edge_attention(p.q->forward(x), p.k->forward(x), p.v->forward(x),
-                          p.e ? p.e->forward(e) : at::Tensor(), pattern, options);
+  nn::PairRows rows{x, e, {pattern}};
+  const auto kept = keep_rows(rows, pattern.graph_start, context);
+  auto [attended, w] =
+      ops::edge_attention(p.q->forward(rows.x), p.k->forward(rows.x), p.v->forward(rows.x),
+                          p.e ? p.e->forward(rows.edge) : at::Tensor(), rows.patterns[0], options);
+  if (kept && w.defined()) w = ops::scatter_add(w, kept->edges);
+  attended = gate_attended(attended, kept, pattern.graph_start, context);
   const at::Tensor nodes = p.node->forward(x, attended, context);
   return {nodes, options.edge_output ? p.edge->forward(e, w, context) : at::Tensor()};
 }
+
+nn::Gated::Parts GtLayer::parts() const { return {parts_->width, parts_->heads, true}; }
 
 std::string GtLayer::script() const {
   const Parts& p = *parts_;

@@ -156,8 +156,17 @@ at::Tensor SanLayer::attend(const at::Tensor& x, const at::Tensor& e, const at::
 
 at::Tensor SanLayer::forward(const at::Tensor& x, const at::Tensor& e, const at::Tensor& other,
                              const SanPairs& pairs, nn::Context& context) {
-  return parts_->node->forward(x, attend(x, e, other, pairs), context);
+  nn::PairRows rows{x, e, {pairs.edges}};
+  if (parts_->gamma > 0) rows.patterns.push_back(pairs.others);
+  const at::Tensor& start = pairs.edges.graph_start;
+  const auto kept = keep_rows(rows, start, context);
+  const SanPairs inner{rows.patterns[0],
+                       parts_->gamma > 0 ? rows.patterns[1] : ops::AttentionPattern{}};
+  const at::Tensor attended = attend(rows.x, rows.edge, other, inner);
+  return parts_->node->forward(x, gate_attended(attended, kept, start, context), context);
 }
+
+nn::Gated::Parts SanLayer::parts() const { return {parts_->width, parts_->heads, true}; }
 
 std::string SanLayer::script() const {
   const Parts& p = *parts_;

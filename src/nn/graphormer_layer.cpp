@@ -11,9 +11,12 @@ GraphormerLayer::GraphormerLayer(const GraphormerLayerShape& s) : shape_(s) {
   out_ = register_module("feed_1", std::make_shared<Linear>(s.hidden, s.width));
 }
 
-at::Tensor GraphormerLayer::feed(const at::Tensor& x, Context& context) {
-  return out_->forward(
-      activate(in_->forward(x), shape_.activation, shape_.activation_dropout, context));
+at::Tensor GraphormerLayer::feed(const at::Tensor& x, const at::Tensor& graph_start,
+                                 Context& context) {
+  return gate_feed(x, graph_start, context, [&](const at::Tensor& rows) {
+    return out_->forward(
+        activate(in_->forward(rows), shape_.activation, shape_.activation_dropout, context));
+  });
 }
 
 at::Tensor GraphormerLayer::forward(const GlobalInput& input, Context& context) {
@@ -23,11 +26,11 @@ at::Tensor GraphormerLayer::forward(const GlobalInput& input, Context& context) 
   if (!shape_.norm_first) {
     const at::Tensor mixed = attention_->forward(inner, context);
     const at::Tensor h = norm_attention_->forward(mixed, input.x, start, p, context);
-    return norm_feed_->forward(feed(h, context), h, start, p, context);
+    return norm_feed_->forward(feed(h, start, context), h, start, p, context);
   }
   inner.x = norm_attention_->forward(input.x, {}, start, 0.0, context);
   const at::Tensor h = drop(attention_->forward(inner, context), p, context, input.x);
-  const at::Tensor fed = feed(norm_feed_->forward(h, {}, start, 0.0, context), context);
+  const at::Tensor fed = feed(norm_feed_->forward(h, {}, start, 0.0, context), start, context);
   return drop(fed, p, context, h);
 }
 

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+#include <vector>
+
 namespace gtrain::nn {
 namespace {
 
@@ -43,7 +46,6 @@ Pairs kept_pairs(const at::Tensor& graph_start, const KeptRows& kept) {
 GlobalInput restricted(const GlobalInput& input, const KeptRows& kept) {
   GlobalInput out = input;
   if (kept.rows.index.defined()) {
-    TORCH_CHECK(input.pattern == nullptr, "[tokens] rows cannot leave attention over a pattern");
     out.x = ops::gather(input.x, kept.rows);
     out.graph_start = kept.graph_start;
     const ops::AttentionBias& bias = input.bias;
@@ -62,12 +64,85 @@ GlobalInput restricted(const GlobalInput& input, const KeptRows& kept) {
   return out;
 }
 
+KeptPairs restricted(const ops::AttentionPattern& all, const KeptRows& kept) {
+  const ops::AttentionPattern pattern = ops::listed(all);
+  const std::int64_t rows = pattern.rows(), count = kept.rows.count();
+  std::vector<std::int32_t> place(static_cast<std::size_t>(rows), -1);  // among the kept
+  const at::Tensor index = kept.rows.index.contiguous();
+  const auto* row = index.const_data_ptr<std::int64_t>();
+  for (std::int64_t k = 0; k < count; ++k) {
+    place[static_cast<std::size_t>(row[k])] = static_cast<std::int32_t>(k);
+  }
+  const auto* start = pattern.row_start.const_data_ptr<std::int64_t>();
+  const auto* column = pattern.column.const_data_ptr<std::int32_t>();
+  std::vector<std::int64_t> pairs;
+  std::vector<std::int32_t> columns;
+  const at::Tensor row_start = at::zeros({count + 1}, at::kLong);
+  for (std::int64_t k = 0; k < count; ++k) {
+    for (std::int64_t p = start[row[k]]; p < start[row[k] + 1]; ++p) {
+      const std::int32_t to = place[static_cast<std::size_t>(column[p])];
+      if (to < 0) continue;
+      pairs.push_back(p);
+      columns.push_back(to);
+    }
+    row_start.mutable_data_ptr<std::int64_t>()[k + 1] = static_cast<std::int64_t>(pairs.size());
+  }
+  const at::Tensor chosen = at::tensor(pairs, at::kLong);
+  const at::Tensor type =
+      pattern.type.defined() ? pattern.type.index_select(0, chosen) : at::Tensor();
+  return {ops::csr_pattern(kept.graph_start, row_start, at::tensor(columns, at::kInt), count, type,
+                           pattern.types),
+          ops::row_index(chosen, pattern.pairs())};
+}
+
+std::optional<KeptPairRows> Gated::keep_rows(PairRows& rows, const at::Tensor& graph_start,
+                                             Context& context) const {
+  if (!token_gate) return std::nullopt;
+  const GlobalInput input{.x = rows.x, .graph_start = graph_start};
+  const std::optional<KeptRows> kept = token_gate->choose(input, context);
+  if (!kept) return std::nullopt;
+  rows.x = restricted(input, *kept).x;
+  if (!kept->rows.index.defined()) return std::nullopt;
+  KeptPairRows out{*kept, {}};
+  for (std::size_t i = 0; i < rows.patterns.size(); ++i) {
+    KeptPairs pairs = restricted(rows.patterns[i], *kept);
+    rows.patterns[i] = std::move(pairs.pattern);
+    if (i == 0) out.edges = std::move(pairs.pairs);
+  }
+  if (rows.edge.defined()) rows.edge = ops::gather(rows.edge, out.edges);
+  return out;
+}
+
+at::Tensor Gated::gate_attended(const at::Tensor& attended, const std::optional<KeptPairRows>& kept,
+                                const at::Tensor& graph_start, Context& context) const {
+  const at::Tensor& start = kept ? kept->rows.graph_start : graph_start;
+  at::Tensor out = gate_heads(attended, start, context);
+  if (kept) out = ops::scatter_add(out, kept->rows.rows);
+  if (!branch_gate) return out;
+  if (branch_gate->closed(context)) return at::zeros_like(out);
+  return branch_gate->through(out, graph_start, context);
+}
+
+at::Tensor FeedGated::gate_feed(const at::Tensor& x, const at::Tensor& graph_start,
+                                Context& context,
+                                const std::function<at::Tensor(const at::Tensor&)>& feed) const {
+  if (!feed_gate) return feed(x);
+  if (feed_gate->closed(context)) return at::zeros_like(x);
+  return feed_gate->through(feed(x), graph_start, context);
+}
+
 at::Tensor Gated::through_gates(const GlobalInput& input, Context& context,
                                 const std::function<at::Tensor(const GlobalInput&)>& attend) const {
   if (branch_gate && branch_gate->closed(context)) return at::zeros_like(input.x);
   std::optional<KeptRows> kept;
   if (token_gate) kept = token_gate->choose(input, context);
-  at::Tensor out = attend(kept ? restricted(input, *kept) : input);
+  GlobalInput inner = kept ? restricted(input, *kept) : input;
+  std::optional<KeptPairs> pairs;
+  if (kept && kept->rows.index.defined() && input.pattern != nullptr) {
+    pairs = restricted(*input.pattern, *kept);
+    inner.pattern = &pairs->pattern;
+  }
+  at::Tensor out = attend(inner);
   if (kept && kept->rows.index.defined()) out = ops::scatter_add(out, kept->rows);
   if (head_gate) head_gate->observe(out, input.graph_start, context);
   return branch_gate ? branch_gate->through(out, input.graph_start, context) : out;

@@ -41,9 +41,11 @@ void apply(const TokenRule& rule, double keep, const Costs& costs, Shares& s) {
 void apply(const HeadRule&, double keep, const Costs&, Shares& s) { s.heads = keep; }
 
 void apply(const LayerRule& rule, double keep, const Costs& costs, Shares& s) {
-  const auto count = static_cast<std::int64_t>(costs.attentions.size());
+  const bool all = rule.branches == "all";
+  const auto count = static_cast<std::int64_t>(costs.attentions.size()) * (all ? 2 : 1);
   if (rule.method != "learned" || count == 0) return;
   s.branches = static_cast<double>(kept_heads(keep, count)) / static_cast<double>(count);
+  if (all) s.feed *= s.branches;
 }
 
 void apply(const WeightRule& rule, double keep, const Costs&, Shares& s) {

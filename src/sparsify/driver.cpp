@@ -168,8 +168,8 @@ class DropDriver final : public Driver {
  public:
   DropDriver(torch::nn::Module& model, const LayerRule& rule, const Clock& clock)
       : Driver(rule.timing, clock) {
-    for (const Site& site : sites(model)) {
-      gates_.push_back(dynamic_cast<BranchDrop*>(site.gated->branch_gate.get()));
+    for (const Branch& branch : branches(model, rule)) {
+      gates_.push_back(dynamic_cast<BranchDrop*>(branch.gate->get()));
     }
   }
   void begin(std::int64_t updates) override {
@@ -199,8 +199,8 @@ std::unique_ptr<Driver> drive(torch::nn::Module& model, const HeadRule& rule, co
 std::unique_ptr<Driver> drive(torch::nn::Module& model, const LayerRule& rule, const Clock& clock) {
   if (rule.method == "drop_path") return std::make_unique<DropDriver>(model, rule, clock);
   ConcreteDriver::Group group;
-  for (const Site& site : sites(model)) {
-    group.push_back(dynamic_cast<BranchConcrete*>(site.gated->branch_gate.get()));
+  for (const Branch& branch : branches(model, rule)) {
+    group.push_back(dynamic_cast<BranchConcrete*>(branch.gate->get()));
   }
   return std::make_unique<ConcreteDriver>(rule.timing, clock, rule.penalty,
                                           std::vector<ConcreteDriver::Group>{std::move(group)});

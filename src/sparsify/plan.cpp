@@ -95,26 +95,24 @@ void attach_rule(torch::nn::Module& model, const HeadRule& rule, const Place& pl
 }
 
 void attach_rule(torch::nn::Module& model, const LayerRule& rule, const Place& place) {
-  const std::vector<Site> all = sites(model);
-  if (all.empty()) place.refuse(": the model has no attention branches");
+  const std::vector<Branch> all = branches(model, rule);
+  if (all.empty()) place.refuse(": the model has no such branches");
   const auto count = static_cast<std::int64_t>(all.size());
   const bool learned = rule.method == "learned";
   if (learned && rule.timing.keep && kept_heads(*rule.timing.keep, count) == count) {
     place.refuse(fmt::format(".keep: {} of {} branches leaves all of them; expected less",
                              *rule.timing.keep, count));
   }
-  for (const Site& site : all) {
-    const std::uint64_t stream = stream_of(site.path + ".branch_gate");
+  for (const Branch& branch : all) {
+    const auto put = [&](const auto& gate) {
+      gate->set_stream(stream_of(branch.path));
+      branch.module->register_module(branch.path.substr(branch.path.rfind('.') + 1), gate);
+      *branch.gate = gate;
+    };
     if (learned) {
-      auto gate = std::make_shared<BranchConcrete>();
-      gate->set_stream(stream);
-      site.module->register_module("branch_gate", gate);
-      site.gated->branch_gate = gate;
+      put(std::make_shared<BranchConcrete>());
     } else {
-      auto gate = std::make_shared<BranchDrop>(has_quirk(rule.quirks, "reference"));
-      gate->set_stream(stream);
-      site.module->register_module("branch_gate", gate);
-      site.gated->branch_gate = gate;
+      put(std::make_shared<BranchDrop>(has_quirk(rule.quirks, "reference")));
     }
   }
 }
@@ -166,6 +164,19 @@ std::vector<Site> sites(torch::nn::Module& model) {
   std::vector<Site> out;
   model.apply([&](const std::string& path, torch::nn::Module& module) {
     if (auto* gated = dynamic_cast<nn::Gated*>(&module)) out.push_back({path, gated, &module});
+  });
+  return out;
+}
+
+std::vector<Branch> branches(torch::nn::Module& model, const LayerRule& rule) {
+  std::vector<Branch> out;
+  model.apply([&](const std::string& path, torch::nn::Module& module) {
+    const std::string prefix = path.empty() ? "" : path + ".";
+    if (auto* gated = dynamic_cast<nn::Gated*>(&module)) {
+      out.push_back({prefix + "branch_gate", &gated->branch_gate, &module});
+    }
+    auto* feed = rule.branches == "all" ? dynamic_cast<nn::FeedGated*>(&module) : nullptr;
+    if (feed != nullptr) out.push_back({prefix + "feed_gate", &feed->feed_gate, &module});
   });
   return out;
 }

@@ -135,6 +135,10 @@ void LayerRule::fields(base::FieldVisitor& f) {
             "max(1, round(keep L)) stay open from end on",
      .one_of = {"drop_path", "learned"}},
     method);
+  f({.key = "branches",
+     .doc = "attention, or all: feed-forward blocks, too",
+     .one_of = {"attention", "all"}},
+    branches);
   f({.key = "penalty",
      .doc = "learned: weight in the loss of the expected share of open branches above keep",
      .min = 0,

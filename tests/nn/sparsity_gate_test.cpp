@@ -77,18 +77,35 @@ TEST(SparsityGate, AClosedBranchIsZeroAndIsNotComputed) {
   EXPECT_FALSE(out.requires_grad());
 }
 
-TEST(SparsityGate, RowsDoNotLeaveAPattern) {
-  const auto layer =
-      support::ready(std::make_shared<nn::BigBird>(8, 2, 0.0, nn::BigBirdOptions{1, 0, 0, 0}));
-  EXPECT_FALSE(layer->parts().tokens);
-  layer->token_gate = std::make_shared<Chosen>(longs({0, 1}), longs({0, 2}));
-  const at::Tensor start = longs({0, 3});
-  const ops::AttentionPattern pattern = nn::bigbird_pattern(start, {1, 0, 0, 0});
+TEST(SparsityGate, BigBirdKeepsThePairsOfKeptRows) {
+  const nn::BigBirdOptions options{1, 0, 0, 0};
+  const auto layer = support::ready(std::make_shared<nn::BigBird>(8, 2, 0.0, options));
+  const at::Tensor start = longs({0, 5}), kept = longs({0, 1, 3}), part = longs({0, 3});
+  const ops::AttentionPattern pattern = nn::bigbird_pattern(start, options);
+  // A window of one: rows 0 and 1 see each other, row 3 has lost both neighbours.
+  const ops::AttentionPattern small =
+      ops::pair_pattern(part, longs({0, 0, 1, 1, 2}), longs({0, 1, 0, 1, 2}), 3, 3);
+  const at::Tensor x = at::randn({5, 8}, at::kDouble);
   nn::Context context = support::context(false);
-  EXPECT_THROW(layer->forward(
-                   {.x = at::randn({3, 8}, at::kDouble), .graph_start = start, .pattern = &pattern},
-                   context),
-               c10::Error);
+  const at::Tensor want = layer->forward(
+      {.x = x.index_select(0, kept), .graph_start = part, .pattern = &small}, context);
+  layer->token_gate = std::make_shared<Chosen>(kept, part);
+  const at::Tensor got =
+      layer->forward({.x = x, .graph_start = start, .pattern = &pattern}, context);
+  EXPECT_TRUE(support::same_bits(got.index_select(0, kept), want));
+}
+
+TEST(SparsityGate, RestrictedPairsKeepTheirTypesAndNumbers) {
+  const ops::AttentionPattern pattern =
+      ops::pair_pattern(longs({0, 3}), longs({0, 1, 1, 2}), longs({1, 0, 2, 1}), 3, 3,
+                        longs({3, 1, 2, 0}).to(at::kByte));
+  nn::KeptRows kept;
+  kept.rows = ops::row_index(longs({1, 2}), 3);
+  kept.graph_start = longs({0, 2});
+  const nn::KeptPairs got = nn::restricted(pattern, kept);
+  EXPECT_TRUE(at::equal(got.pairs.index, longs({2, 3})));
+  EXPECT_TRUE(at::equal(got.pattern.column.to(at::kLong), longs({1, 0})));
+  EXPECT_TRUE(at::equal(got.pattern.type.to(at::kLong), longs({2, 0})));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/local.h"
 #include "gtrain/nn/norm.h"
+#include "gtrain/nn/sparsity_gate.h"
 
 namespace gtrain::models {
 
@@ -65,7 +66,7 @@ struct GpsInput {
   const ops::AttentionPattern* pattern = nullptr;  // where it is bigbird: nn::bigbird_pattern
 };
 
-class GpsLayer final : public nn::Layer {
+class GpsLayer final : public nn::Layer, public nn::FeedGated {
  public:
   explicit GpsLayer(const GpsOptions& options);
   // (X', E'); E' is E unless the local branch updates it.

@@ -24,6 +24,7 @@
 #include "gtrain/base/option.h"
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
+#include "gtrain/nn/sparsity_gate.h"
 #include "gtrain/ops/attention_pattern.h"
 
 namespace gtrain::models {
@@ -50,7 +51,7 @@ struct GtOptions {
 
 // One layer on packed rows: x [N, D], e [P, D] in the pattern's pair order (undefined where the
 // options say edge: none).
-class GtLayer final : public nn::Layer {
+class GtLayer final : public nn::Layer, public nn::Gated {
  public:
   explicit GtLayer(const GtOptions& options);
   ~GtLayer() override;
@@ -59,6 +60,8 @@ class GtLayer final : public nn::Layer {
   std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& x, const at::Tensor& e,
                                             const ops::AttentionPattern& pattern,
                                             nn::Context& context, bool edge_output = true);
+  // Gates act on what the heads attend to, before the output projection; edges keep their vectors.
+  nn::Gated::Parts parts() const override;
   // forward(x, e, source, target) -> (x', e'); e passes through without edge vectors.
   std::string script() const override;
 

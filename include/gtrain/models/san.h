@@ -23,6 +23,7 @@
 #include "gtrain/base/option.h"
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
+#include "gtrain/nn/sparsity_gate.h"
 #include "gtrain/ops/attention_pattern.h"
 
 namespace gtrain::models {
@@ -55,13 +56,15 @@ SanPairs san_pairs(const at::Tensor& graph_start, const ops::EdgeIndex& edges, b
 
 // One layer on packed rows. Memory beyond its inputs': rows [N, 2D] and [E, D], nothing of D
 // channels for a pair without an edge.
-class SanLayer final : public nn::Layer {
+class SanLayer final : public nn::Layer, public nn::Gated {
  public:
   explicit SanLayer(const SanOptions& options);
   ~SanLayer() override;
   // x [N, D], e [E, D], other [1, D] (f; undefined where γ = 0) -> [N, D].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& e, const at::Tensor& other,
                      const SanPairs& pairs, nn::Context& context);
+  // Gates act on what the heads attend to, before the output projection.
+  nn::Gated::Parts parts() const override;
   // forward(x, e, other, source, target, groups, free) -> x'; groups and free as SAN's module has
   // them: graphs of equal size, and which of their pairs are neither edge nor self.
   std::string script() const override;

@@ -19,7 +19,6 @@ class BigBird final : public Attention {
  public:
   BigBird(std::int64_t width, std::int64_t heads, double dropout, const BigBirdOptions& options);
   double forward_flops(double nodes, double pairs) const override;
-  Parts parts() const override { return {out_weight.size(0), heads_, false}; }
 
  protected:
   at::Tensor mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const override;

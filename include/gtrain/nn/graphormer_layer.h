@@ -24,7 +24,7 @@ struct GraphormerLayerShape {
   bool biased = true;  // forward takes an additive bias
 };
 
-class GraphormerLayer final : public Layer {
+class GraphormerLayer final : public Layer, public FeedGated {
  public:
   explicit GraphormerLayer(const GraphormerLayerShape& shape);
   at::Tensor forward(const GlobalInput& input, Context& context);
@@ -33,7 +33,7 @@ class GraphormerLayer final : public Layer {
   double forward_flops(double nodes, double pairs) const;
 
  private:
-  at::Tensor feed(const at::Tensor& x, Context& context);
+  at::Tensor feed(const at::Tensor& x, const at::Tensor& graph_start, Context& context);
 
   GraphormerLayerShape shape_;
   std::shared_ptr<Attention> attention_;                   // "attention"

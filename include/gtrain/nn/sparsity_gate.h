@@ -5,8 +5,8 @@
 //           computed, their update is 0
 //   heads   what becomes of the heads of an attention before its output projection
 //   branch  what becomes of the update of a residual branch, before it is added
-// Attached gates are registered as children ("token_gate", "head_gate", "branch_gate"), so that
-// their parameters train and their buffers are saved with the model.
+// Attached gates are registered as children ("token_gate", "head_gate", "branch_gate",
+// "feed_gate"), so that their parameters train and their buffers are saved with the model.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "gtrain/nn/global.h"
 #include "gtrain/ops/gather.h"
@@ -57,6 +58,19 @@ class BranchGate {
                              Context& context) = 0;
 };
 
+// What an attention over listed pairs reads: rows, the vectors of the first pattern's pairs
+// (undefined: none), and the patterns.
+struct PairRows {
+  at::Tensor x, edge;
+  std::vector<ops::AttentionPattern> patterns;
+};
+
+// What of it is left.
+struct KeptPairRows {
+  KeptRows rows;
+  ops::RowIndex edges;  // pairs of the first pattern
+};
+
 // An attention that carries gates.
 class Gated {
  public:
@@ -76,14 +90,39 @@ class Gated {
   // `attend`, on the rows that take part and with the gates of heads and branch around it.
   at::Tensor through_gates(const GlobalInput& input, Context& context,
                            const std::function<at::Tensor(const GlobalInput&)>& attend) const;
+  // The same in two halves, for attention over listed pairs: leaves in `rows` what takes part
+  // (nullopt: all of it), and puts the attended rows [K, D] back in their places, gated, [N, D].
+  std::optional<KeptPairRows> keep_rows(PairRows& rows, const at::Tensor& graph_start,
+                                        Context& context) const;
+  at::Tensor gate_attended(const at::Tensor& attended, const std::optional<KeptPairRows>& kept,
+                           const at::Tensor& graph_start, Context& context) const;
   at::Tensor gate_heads(const at::Tensor& attended, const at::Tensor& graph_start,
                         Context& context) const {
     return head_gate ? head_gate->through(attended, graph_start, context) : attended;
   }
 };
 
-// The input with the kept rows alone: x, graph_start and the pairs of the bias. A pattern is
-// refused (c10::Error).
+// A layer whose feed-forward block is a residual branch that it can do without.
+class FeedGated {
+ public:
+  virtual ~FeedGated() = default;
+  std::shared_ptr<BranchGate> feed_gate;
+
+ protected:
+  // `feed` of x [N, D], with the gate around it.
+  at::Tensor gate_feed(const at::Tensor& x, const at::Tensor& graph_start, Context& context,
+                       const std::function<at::Tensor(const at::Tensor&)>& feed) const;
+};
+
+// The input with the kept rows alone: x, graph_start and the pairs of the bias. Its pattern is the
+// caller's to restrict.
 GlobalInput restricted(const GlobalInput& input, const KeptRows& kept);
+
+// The pairs of a pattern whose two ends are kept, as a pattern over the K rows, and which they are.
+struct KeptPairs {
+  ops::AttentionPattern pattern;
+  ops::RowIndex pairs;  // of all pairs, ascending
+};
+KeptPairs restricted(const ops::AttentionPattern& pattern, const KeptRows& kept);
 
 }  // namespace gtrain::nn

@@ -33,6 +33,15 @@ struct Site {
 };
 std::vector<Site> sites(torch::nn::Module& model);
 
+// A residual branch: where its gate goes.
+struct Branch {
+  std::string path;  // "layer_0.attention.branch_gate", "layer_0.feed_gate"
+  std::shared_ptr<nn::BranchGate>* gate = nullptr;
+  torch::nn::Module* module = nullptr;
+};
+// Those that a rule acts on, in the order of the layers.
+std::vector<Branch> branches(torch::nn::Module& model, const LayerRule& rule);
+
 // Graph tokens in front of each graph's rows.
 std::int64_t leading_tokens(torch::nn::Module& model);
 

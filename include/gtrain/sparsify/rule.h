@@ -54,9 +54,11 @@ struct HeadRule {
 
 struct LayerRule {
   static constexpr std::string_view kName = "layers";
-  static constexpr std::string_view kDoc = "the attention branches of layers";
+  static constexpr std::string_view kDoc =
+      "residual branches of layers: attention, or feed-forward blocks, too";
   Timing timing;
   std::string method = "drop_path";
+  std::string branches = "attention";
   double penalty = 1.0;  // of learned
   std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
