@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string>
 #include <thread>
 
 #include "gtrain/train/serial_aten.h"
@@ -28,6 +29,7 @@ struct ThreadPool::Limits {
 ThreadPool::ThreadPool(int threads) : threads_(threads > 0 ? threads : available_threads()) {
   ::setenv("OMP_NUM_THREADS", "1", 1);
   ::setenv("MKL_NUM_THREADS", "1", 1);
+  ::setenv("GTRAIN_THREADS", std::to_string(threads_).c_str(), 1);  // of fused modules
   limits_ = std::make_unique<Limits>(threads_);
 }
 

@@ -189,6 +189,29 @@ std::string GpsLayer::script() const {
                     nn::script_of(activation_, "self.feed_0.forward(y)"), local_ ? "e_out" : "e");
 }
 
+std::string GpsLayer::fused_script() const {
+  std::string text =
+      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, batch: Tensor, "
+      "groups: List[Tensor], positions: Tensor, bias: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
+  if (local_) {
+    text += fmt::format(
+        "    h, e_out = self.local.forward(x, e, source, target, positions)\n"
+        "    y = self.norm_local.{}\n",
+        local_->residual() ? "forward(h, batch)" : "added(h, x, batch)");
+  }
+  if (global_) {
+    text += fmt::format(
+        "    a = self.{}.forward(x, batch, groups, bias)\n"
+        "    a = self.norm_attention.added(a, x, batch)\n"
+        "    y = {}\n",
+        global_name_, local_ ? "gtrain.activate(a, \"none\", y)" : "a");
+  }
+  return text + fmt::format(
+                    "    h = self.feed_1.forward(self.feed_0.activated(y, \"{}\"))\n"
+                    "    return self.norm_out.added(h, y, batch), {}\n",
+                    nn::name_of(activation_), local_ ? "e_out" : "e");
+}
+
 double GpsLayer::forward_flops(double nodes, double edges, double pairs) const {
   const auto d = static_cast<double>(out_->weight.size(0));
   return 8 * nodes * d * d + (local_ ? local_->forward_flops(nodes, edges) : 0) +

@@ -140,6 +140,20 @@ std::string GtLayer::script() const {
          "    return h, e\n";
 }
 
+std::string GtLayer::fused_script() const {
+  const Parts& p = *parts_;
+  const char* edges = p.e ? "True" : "False";
+  std::string text = fmt::format(
+      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
+      "Tuple[Tensor, Tensor]:\n"
+      "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
+      "self.v.forward(x), {}, source, target, {}, {:.17e}, {:.17e}, {})\n"
+      "    h = self.node.forward(x, mixed)\n",
+      p.e ? "self.e.forward(e)" : "None", p.heads, kClamp, p.e ? kEdgeEpsilon : 0.0, edges);
+  if (p.e) text += "    e = self.edge.forward(e, w)\n";
+  return text + "    return h, e\n";
+}
+
 namespace {
 
 class Gt final : public Model {

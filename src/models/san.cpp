@@ -207,6 +207,18 @@ std::string SanLayer::script() const {
                     kEpsilon, p.width);
 }
 
+std::string SanLayer::fused_script() const {
+  const Parts& p = *parts_;
+  if (p.gamma > 0) return script();
+  return fmt::format(
+      "def forward(self, x: Tensor, e: Tensor, other: Tensor, source: Tensor, target: Tensor, "
+      "groups: List[Tensor], free: List[Tensor]) -> Tensor:\n"
+      "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
+      "self.v.forward(x), self.e.forward(e), source, target, {}, {:.17e}, {:.17e}, False)\n"
+      "    return self.node.forward(x, mixed)\n",
+      p.heads, kClamp, kEpsilon);
+}
+
 namespace {
 
 // For graphs of equal size [g, n] in `groups`: bool [g, 1, n, n], true where the node of the row

@@ -17,6 +17,10 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
   return activation == Activation::kRelu ? at::relu(x) : at::gelu(x);
 }
 
+const char* name_of(Activation activation) {
+  return activation == Activation::kRelu ? "relu" : "gelu";
+}
+
 at::Tensor activate(const at::Tensor& x, Activation activation, double dropout, Context& context,
                     const at::Tensor& residual) {
   const bool dropping = context.training && dropout > 0;

@@ -28,4 +28,13 @@ std::string normalised_sum_script() {
          "    return torch.index_add(h / degree.unsqueeze(1), 0, target, message)\n";
 }
 
+std::string fused_normalised_sum_script() {
+  return "def normalised_sum(self, h: Tensor, source: Tensor, target: Tensor) -> Tensor:\n"
+         "    other = (source != target).to(h.dtype)\n"
+         "    degree = gtrain.reduce(other.unsqueeze(1), target, h.size(0), \"sum\")[:, 0] + 1\n"
+         "    scale = torch.rsqrt(degree)\n"
+         "    weight = other * scale.index_select(0, source) * scale.index_select(0, target)\n"
+         "    return gtrain.aggregate(h, torch.reciprocal(degree), weight, source, target)\n";
+}
+
 }  // namespace gtrain::nn

@@ -61,6 +61,19 @@ std::string Attention::script() const {
              heads_, width / heads_, width, mask.expression.empty() ? "" : ", ", mask.expression);
 }
 
+std::string Attention::mix_script() const {
+  return fmt::format("gtrain.varlen_attention(qkv, batch, {}, {})", heads_,
+                     biased_ ? "bias[0]" : "None");
+}
+
+std::string Attention::fused_script() const {
+  return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+         "Tensor:\n"
+         "    qkv = gtrain.linear(x, self.in_weight, self.in_bias)\n"
+         "    return gtrain.linear(" +
+         mix_script() + ", self.out_weight, self.out_bias)\n";
+}
+
 double Attention::forward_flops(double nodes, double pairs) const {
   const auto d = static_cast<double>(out_weight.size(0));
   return 8 * nodes * d * d + 4 * pairs * d;

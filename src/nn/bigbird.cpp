@@ -97,6 +97,11 @@ Attention::MaskScript BigBird::mask_script() const {
                                                options_.random, options_.global, options_.seed)};
 }
 
+std::string BigBird::mix_script() const {
+  return fmt::format("gtrain.bigbird_attention(qkv, batch, {}, {}, {}, {}, {})", heads_,
+                     options_.window, options_.random, options_.global, options_.seed);
+}
+
 double BigBird::forward_flops(double nodes, double pairs) const {
   const auto d = static_cast<double>(out_weight.size(0));
   const auto each =

@@ -45,6 +45,16 @@ std::string Embedding::script() const {
   return fmt::format("def forward(self, x: Tensor) -> Tensor:\n    return {}\n", sum);
 }
 
+std::string Embedding::fused_script() const {
+  std::string list;
+  for (std::size_t c = 0; c < tables.size(); ++c) {
+    list += fmt::format("{}self.column_{}", c == 0 ? "" : ", ", c);
+  }
+  return fmt::format(
+      "def forward(self, x: Tensor) -> Tensor:\n    return gtrain.embed(x, [{}], {})\n", list,
+      clamp_ ? "True" : "False");
+}
+
 void Embedding::initialise(base::Random& random) {
   for (const at::Tensor& table : tables) {
     if (init_ == EmbeddingInit::kNormal) {

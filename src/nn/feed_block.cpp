@@ -37,4 +37,15 @@ std::string FeedBlock::script() const {
       first, residual_ ? "b + h" : "h");
 }
 
+std::string FeedBlock::fused_script() const {
+  const char* norms = residual_ ? "    b = self.norm_0.added(self.out.forward(attended), a, rows)\n"
+                                : "    b = self.norm_0.forward(self.out.forward(attended), rows)\n";
+  return std::string(
+             "def forward(self, a: Tensor, attended: Tensor) -> Tensor:\n"
+             "    rows = torch.zeros([0], dtype=4)\n") +
+         norms + "    h = self.feed_1.forward(self.feed_0.activated(b, \"relu\"))\n" +
+         (residual_ ? "    return self.norm_1.added(h, b, rows)\n"
+                    : "    return self.norm_1.forward(h, rows)\n");
+}
+
 }  // namespace gtrain::nn

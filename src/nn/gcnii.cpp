@@ -19,14 +19,17 @@ at::Tensor Gcnii::forward(const at::Tensor& x, const at::Tensor& x0, const Edges
   return beta_ == 1 ? mapped : (1 - beta_) * h + beta_ * mapped;
 }
 
-std::string Gcnii::script() const {
-  return normalised_sum_script() +
-         fmt::format(
-             "def forward(self, x: Tensor, x0: Tensor, source: Tensor, target: Tensor) -> Tensor:\n"
-             "    h = {:.17g} * self.normalised_sum(x, source, target) + {:.17g} * x0\n"
-             "    return {:.17g} * h + {:.17g} * torch.linear(h, self.weight)\n",
-             1 - alpha_, alpha_, 1 - beta_, beta_);
+std::string Gcnii::forward_script() const {
+  return fmt::format(
+      "def forward(self, x: Tensor, x0: Tensor, source: Tensor, target: Tensor) -> Tensor:\n"
+      "    h = {:.17g} * self.normalised_sum(x, source, target) + {:.17g} * x0\n"
+      "    return {:.17g} * h + {:.17g} * torch.linear(h, self.weight)\n",
+      1 - alpha_, alpha_, 1 - beta_, beta_);
 }
+
+std::string Gcnii::script() const { return normalised_sum_script() + forward_script(); }
+
+std::string Gcnii::fused_script() const { return fused_normalised_sum_script() + forward_script(); }
 
 void Gcnii::initialise(base::Random& random) {
   draw_uniform(weight, std::sqrt(3.0 / static_cast<double>(weight.size(0))), random);

@@ -37,6 +37,16 @@ std::string GenConv::script() const {
          "    return self.mlp_1.forward(torch.relu(hidden)), e\n";
 }
 
+std::string GenConv::fused_script() const {
+  return "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: "
+         "Tensor) -> Tuple[Tensor, Tensor]:\n"
+         "    message = torch.relu(x.index_select(0, source) + e) + 1e-07\n"
+         "    weight = gtrain.softmax(message, target, x.size(0))\n"
+         "    sum = x + gtrain.reduce(weight * message, target, x.size(0), \"sum\")\n"
+         "    hidden = self.norm.forward(self.mlp_0.forward(sum), target)\n"
+         "    return self.mlp_1.forward(torch.relu(hidden)), e\n";
+}
+
 double GenConv::forward_flops(double nodes, double edges) const {
   const auto d = static_cast<double>(second_->weight.size(0));
   return 8 * nodes * d * d + 6 * edges * d;

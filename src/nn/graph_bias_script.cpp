@@ -133,4 +133,13 @@ std::string GraphBias::script() const {
   return text + "    return out\n" + (kBlocks + 1);
 }
 
+// All pairs at once, each head's as one stretch of memory (ops/varlen_attention.h).
+std::string GraphBias::fused_script() const {
+  std::string text = script();
+  text.resize(text.rfind("def blocks"));
+  return text +
+         "def blocks(self, bias: Tensor, batch: Tensor, groups: List[Tensor]) -> List[Tensor]:\n"
+         "    return [bias.t().contiguous().t()]\n";
+}
+
 }  // namespace gtrain::nn

@@ -55,6 +55,28 @@ std::string GraphormerLayer::script() const {
          feed;
 }
 
+std::string GraphormerLayer::fused_script() const {
+  const std::string head =
+      "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+      "Tensor:\n";
+  const std::string feed = std::string("self.feed_1.forward(self.feed_0.activated(y, \"") +
+                           name_of(shape_.activation) + "\"))";
+  if (!shape_.norm_first) {
+    return head +
+           "    a = self.attention.forward(x, batch, groups, bias)\n"
+           "    y = self.norm_attention.added(a, x, batch)\n"
+           "    return self.norm_feed.added(" +
+           feed + ", y, batch)\n";
+  }
+  return head +
+         "    y = self.norm_attention.forward(x, batch)\n"
+         "    a = self.attention.forward(y, batch, groups, bias)\n"
+         "    h = gtrain.activate(a, \"none\", x)\n"
+         "    y = self.norm_feed.forward(h, batch)\n"
+         "    return gtrain.activate(" +
+         feed + ", \"none\", h)\n";
+}
+
 double GraphormerLayer::forward_flops(double nodes, double pairs) const {
   return attention_->forward_flops(nodes, pairs) +
          4 * nodes * static_cast<double>(shape_.width) * static_cast<double>(shape_.hidden);

@@ -48,6 +48,20 @@ std::string pool_script(Pool pool) {
          "    h = torch.index_add(zero, 0, batch, h) / torch.clamp(count, 1)\n";
 }
 
+// By an operator of libgtrain_ops; "": none has this pooling.
+std::string fused_pool_script(Pool pool) {
+  const char* kind = pool == Pool::kSum    ? "sum"
+                     : pool == Pool::kMean ? "mean"
+                     : pool == Pool::kMax  ? "max"
+                     : pool == Pool::kMin  ? "min"
+                                           : nullptr;
+  if (kind == nullptr) return "";
+  return fmt::format(
+      "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
+      "    h = gtrain.reduce(h, batch, graphs, \"{}\")\n",
+      kind);
+}
+
 constexpr const char* kForward =
     "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
     "    h = x\n";
@@ -98,6 +112,14 @@ at::Tensor Head::forward(const at::Tensor& x, const HeadInput& input) {
 
 std::string Head::script() const {
   return std::string(kForward) + pool_script(pool_) + layers_script() + "    return h\n";
+}
+
+// Also of the heads with another script: their pooling is the same text.
+std::string Head::fused_script() const {
+  std::string text = script();
+  const std::string plain = pool_script(pool_), fused = fused_pool_script(pool_);
+  if (!fused.empty()) text.replace(text.find(plain), plain.size(), fused);
+  return text;
 }
 
 HalvingHead::HalvingHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, Pool pool,

@@ -22,6 +22,13 @@ std::string Linear::script() const {
                           "    return torch.linear(x, self.weight)\n";
 }
 
+std::string Linear::fused_script() const {
+  const std::string call = std::string("    return gtrain.linear(x, self.weight, ") +
+                           (bias.defined() ? "self.bias" : "None");
+  return "def forward(self, x: Tensor) -> Tensor:\n" + call + ", \"none\")\n" +
+         "def activated(self, x: Tensor, activation: str) -> Tensor:\n" + call + ", activation)\n";
+}
+
 void Linear::initialise(base::Random& random) {
   const double bound = 1 / std::sqrt(static_cast<double>(weight.size(1)));
   draw_uniform(weight, bound, random);

@@ -50,6 +50,15 @@ std::string Gin::script() const {
                         script_of(activation_, "h"));
 }
 
+std::string Gin::fused_script() const {
+  return kForward + fmt::format(
+                        "    one = torch.ones([x.size(0)], dtype=x.dtype)\n"
+                        "    weight = torch.ones([source.size(0)], dtype=x.dtype)\n"
+                        "    sum = gtrain.aggregate(x, one, weight, source, target)\n"
+                        "    return self.mlp_1.forward(self.mlp_0.activated(sum, \"{}\")), e\n",
+                        name_of(activation_));
+}
+
 double Gin::forward_flops(double nodes, double edges) const {
   const auto d = static_cast<double>(first_->weight.size(0));
   return 4 * nodes * d * d + edges * d;
@@ -80,6 +89,17 @@ std::string Gine::script() const {
                         "    return self.mlp_1.forward({}), e\n",
                         gate_ ? " * self.gate.forward(positions, source, target)" : "",
                         script_of(activation_, "h"));
+}
+
+std::string Gine::fused_script() const {
+  const char* gated =
+      "    message = torch.relu(x.index_select(0, source) + e) * "
+      "self.gate.forward(positions, source, target)\n"
+      "    sum = x + gtrain.reduce(message, target, x.size(0), \"sum\")\n";
+  const char* plain = "    sum = gtrain.gine(x, e, source, target)\n";
+  return std::string(kForward) + (gate_ ? gated : plain) +
+         fmt::format("    return self.mlp_1.forward(self.mlp_0.activated(sum, \"{}\")), e\n",
+                     name_of(activation_));
 }
 
 double Gine::forward_flops(double nodes, double edges) const {
@@ -114,6 +134,21 @@ std::pair<at::Tensor, at::Tensor> GatedGcn::gated(const LocalInput& input, const
   const at::Tensor sum = ops::segment_sum(s * from.slice(1, 0, d), edges.in_start);
   const at::Tensor total = ops::segment_sum(s, edges.in_start);
   return {abde.slice(1, 0, d) + sum / (total + kDenominator), ehat};
+}
+
+std::string GatedGcn::fused_script() const {
+  if (gate_) return script();
+  return kForward +
+         fmt::format(
+             "    weight = torch.cat([self.a.weight, self.b.weight, self.d.weight, "
+             "self.e.weight])\n"
+             "    bias = torch.cat([self.a.bias, self.b.bias, self.d.bias, self.e.bias])\n"
+             "    abde = gtrain.linear(x, weight, bias)\n"
+             "    h, ehat = gtrain.gated_gcn(abde, self.c.forward(e), source, target)\n"
+             "    hx = self.norm_x.forward(h, target)\n"
+             "    he = self.norm_e.forward(ehat, target)\n"
+             "    return gtrain.activate(hx, \"{0}\", x), gtrain.activate(he, \"{0}\", e)\n",
+             name_of(activation_));
 }
 
 std::pair<at::Tensor, at::Tensor> GatedGcn::forward(const LocalInput& input, Context& context) {
@@ -164,6 +199,12 @@ std::pair<at::Tensor, at::Tensor> Gcn::forward(const LocalInput& input, Context&
 std::string Gcn::script() const {
   return normalised_sum_script() + kForward +
          "    h = self.normalised_sum(torch.linear(x, self.weight), source, target)\n" +
+         (bias.defined() ? "    return h + self.bias, e\n" : "    return h, e\n");
+}
+
+std::string Gcn::fused_script() const {
+  return fused_normalised_sum_script() + kForward +
+         "    h = self.normalised_sum(gtrain.linear(x, self.weight, None), source, target)\n" +
          (bias.defined() ? "    return h + self.bias, e\n" : "    return h, e\n");
 }
 

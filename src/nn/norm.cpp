@@ -16,6 +16,16 @@ void set_affine(const at::Tensor& weight, const at::Tensor& bias) {
   bias.fill_(0);
 }
 
+// forward and added of a fused norm; `rest`: what its operator takes after x and the residual.
+std::string fused_text(const std::string& op, const std::string& rest) {
+  return fmt::format(
+      "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
+      "    return gtrain.{0}(x, None, {1})\n"
+      "def added(self, x: Tensor, residual: Tensor, batch: Tensor) -> Tensor:\n"
+      "    return gtrain.{0}(x, residual, {1})\n",
+      op, rest);
+}
+
 }  // namespace
 
 BatchNorm::BatchNorm(std::int64_t width) {
@@ -44,6 +54,10 @@ std::string BatchNorm::script() const {
   return "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
          "    return torch.batch_norm(x, self.weight, self.bias, self.running_mean, "
          "self.running_var, False, 0.1, 1e-05, False)\n";
+}
+
+std::string BatchNorm::fused_script() const {
+  return fused_text("batch_norm", "self.weight, self.bias, self.running_mean, self.running_var");
 }
 
 void BatchNorm::initialise(base::Random&) {
@@ -80,6 +94,10 @@ std::string GraphNorm::script() const {
          "    return centred / scale * self.weight + self.bias\n";
 }
 
+std::string GraphNorm::fused_script() const {
+  return fused_text("graph_norm", "self.weight, self.bias, batch");
+}
+
 void GraphNorm::initialise(base::Random&) { set_affine(weight, bias); }
 
 LayerNorm::LayerNorm(std::int64_t width) {
@@ -105,6 +123,10 @@ std::string LayerNorm::script() const {
       weight.size(0));
 }
 
+std::string LayerNorm::fused_script() const {
+  return fused_text("layer_norm", "self.weight, self.bias");
+}
+
 void LayerNorm::initialise(base::Random&) { set_affine(weight, bias); }
 
 at::Tensor NoNorm::forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor&,
@@ -115,6 +137,12 @@ at::Tensor NoNorm::forward(const at::Tensor& x, const at::Tensor& residual, cons
 std::string NoNorm::script() const {
   return "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
          "    return x\n";
+}
+
+std::string NoNorm::fused_script() const {
+  return script() +
+         "def added(self, x: Tensor, residual: Tensor, batch: Tensor) -> Tensor:\n"
+         "    return gtrain.activate(x, \"none\", residual)\n";
 }
 
 std::shared_ptr<Norm> make_norm(const std::string& kind, std::int64_t width) {

@@ -52,6 +52,14 @@ std::string OgbGin::script() const {
          "    return self.mlp_1.forward(h), e\n";
 }
 
+std::string OgbGin::fused_script() const {
+  if (!edges_) return script();
+  return std::string(kForward) +
+         "    sum = gtrain.gine(x, e, source, target) + self.eps * x\n"
+         "    h = torch.relu(self.mlp_norm.forward(self.mlp_0.forward(sum), target))\n"
+         "    return self.mlp_1.forward(h), e\n";
+}
+
 void OgbGin::initialise(base::Random&) {
   const at::NoGradGuard guard;
   eps.zero_();
@@ -82,7 +90,7 @@ std::pair<at::Tensor, at::Tensor> OgbGcn::forward(const LocalInput& input, Conte
   return {ops::segment_sum(message, edges.in_start) + own, input.e};
 }
 
-std::string OgbGcn::script() const {
+std::string OgbGcn::text(const std::string& sum) const {
   return std::string(kForward) +
          "    h = self.linear.forward(x)\n"
          "    degree = torch.bincount(source, minlength=x.size(0)).to(x.dtype) + 1\n"
@@ -91,7 +99,14 @@ std::string OgbGcn::script() const {
          "    own = torch.relu(h + self.root) / degree.unsqueeze(1)\n" +
          message_script("h", edges_) +
          "    message = message * weight.unsqueeze(1)\n"
-         "    return torch.index_add(own, 0, target, message), e\n";
+         "    return " +
+         sum + ", e\n";
+}
+
+std::string OgbGcn::script() const { return text("torch.index_add(own, 0, target, message)"); }
+
+std::string OgbGcn::fused_script() const {
+  return text("own + gtrain.reduce(message, target, x.size(0), \"sum\")");
 }
 
 void OgbGcn::initialise(base::Random& random) { draw_normal(root, 1.0, random); }

@@ -99,6 +99,17 @@ std::string Performer::script() const {
       0.5 / std::sqrt(d));
 }
 
+std::string Performer::fused_script() const {
+  return fmt::format(
+      "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+      "Tensor:\n"
+      "    weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])\n"
+      "    qkv = gtrain.linear(x, weight, None)\n"
+      "    mixed = gtrain.linear_attention(qkv, self.projection, batch, {}, {})\n"
+      "    return self.out.forward(mixed)\n",
+      heads_, options_.padded ? "True" : "False");
+}
+
 void Performer::initialise(base::Random& random) {
   const at::NoGradGuard guard;
   projection.copy_(ops::orthogonal_features(options_.features, options_.head_width, random.bits()));

@@ -48,6 +48,19 @@ std::string Pna::script() const {
          "    return self.out.forward(self.post.forward(all)), e\n";
 }
 
+std::string Pna::fused_script() const {
+  return "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: "
+         "Tensor) -> Tuple[Tensor, Tensor]:\n"
+         "    ends = torch.cat([x.index_select(0, target), x.index_select(0, source), "
+         "self.edge.forward(e)], 1)\n"
+         "    message = self.pre.forward(ends)\n"
+         "    sum = gtrain.reduce(message, target, x.size(0), \"sum\")\n"
+         "    mean = gtrain.reduce(message, target, x.size(0), \"mean\")\n"
+         "    most = gtrain.reduce(message, target, x.size(0), \"max\")\n"
+         "    all = torch.cat([x, mean, most, sum], 1)\n"
+         "    return self.out.forward(self.post.forward(all)), e\n";
+}
+
 double Pna::forward_flops(double nodes, double edges) const {
   const auto d = static_cast<double>(out_->weight.size(0));
   const auto k = static_cast<double>(edge_->weight.size(1));

@@ -38,12 +38,21 @@ std::int64_t largest(const at::Tensor& start) {
 }
 
 // Rows as a matrix, for reductions over whatever stands behind them.
-at::Tensor flat(const at::Tensor& x) { return x.dim() == 2 ? x : x.reshape({x.size(0), -1}); }
+at::Tensor flat(const at::Tensor& x) { return x.dim() == 2 ? x : x.flatten(1); }
 
 at::Tensor shaped_like(const at::Tensor& rows, const at::Tensor& x) {
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes[0] = rows.size(0);
   return rows.reshape(sizes);
+}
+
+// ops::linear of whatever stands before the channels.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                   bool relu) {
+  if (x.dim() == 2) return ops::linear(x, weight, bias, relu);
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes.back() = weight.size(0);
+  return ops::linear(x.reshape({-1, x.size(-1)}), weight, bias, relu).reshape(sizes);
 }
 
 constexpr std::int64_t kRowBlock = 256;
@@ -53,9 +62,9 @@ constexpr std::int64_t kRowBlock = 256;
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias,
                   const std::string& activation) {
   const ops::RowActivation act = activation_named(activation);
-  const at::Tensor y = ops::linear(flat(x), weight, given(bias), act == ops::RowActivation::kRelu);
+  const at::Tensor y = product(x, weight, given(bias), act == ops::RowActivation::kRelu);
   if (act != ops::RowActivation::kGelu) return y;
-  return ops::activate_rows(y, {}, {.activation = act});
+  return ops::activate_rows(y.flatten(0, -2), {}, {.activation = act}).view(y.sizes());
 }
 
 at::Tensor activate(const at::Tensor& x, const std::string& activation, const Maybe& after) {
@@ -77,18 +86,19 @@ at::Tensor graph_norm(const at::Tensor& x, const Maybe& residual, const at::Tens
   return ops::graph_norm(x, given(residual), weight, bias, graph_start(batch));
 }
 
-at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start,
-                            std::int64_t heads, const Maybe& bias) {
+at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
+                            const Maybe& bias) {
   ops::VarlenOptions options;
   options.bias.pair = given(bias);
-  return ops::varlen_attention(qkv, graph_start, heads, options);
+  return ops::varlen_attention(qkv, graph_start(batch), heads, options);
 }
 
 at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
-                            const at::Tensor& graph_start, std::int64_t heads, bool padded) {
+                            const at::Tensor& batch, std::int64_t heads, bool padded) {
+  const at::Tensor start = graph_start(batch);
   ops::LinearAttentionOptions options;
-  if (padded) options.padded_length = largest(graph_start);
-  return ops::linear_attention(qkv, projection, graph_start, heads, options);
+  if (padded) options.padded_length = largest(start);
+  return ops::linear_attention(qkv, projection, start, heads, options);
 }
 
 std::tuple<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at::Tensor& k,
@@ -106,14 +116,13 @@ std::tuple<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at:
   return {out, w.defined() ? w : at::empty({0, q.size(1)}, q.options())};
 }
 
-at::Tensor bigbird_attention(const at::Tensor& qkv, const at::Tensor& graph_start,
-                             std::int64_t heads, std::int64_t window, std::int64_t random,
-                             std::int64_t global, std::int64_t seed) {
+at::Tensor bigbird_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
+                             std::int64_t window, std::int64_t random, std::int64_t global,
+                             std::int64_t seed) {
+  const at::Tensor start = graph_start(batch);
   const ops::AttentionPattern pattern = ops::union_pattern(
-      {ops::window_pattern(graph_start, {.width = window}),
-       ops::global_pattern(graph_start, {.count = global}),
-       ops::random_pattern(graph_start,
-                           {.degree = random, .seed = static_cast<std::uint64_t>(seed)})});
+      {ops::window_pattern(start, {.width = window}), ops::global_pattern(start, {.count = global}),
+       ops::random_pattern(start, {.degree = random, .seed = static_cast<std::uint64_t>(seed)})});
   const std::int64_t d = qkv.size(1) / 3;
   return ops::sparse_attention(qkv.slice(1, 0, d), qkv.slice(1, d, 2 * d),
                                qkv.slice(1, 2 * d, 3 * d), pattern, {.heads = heads});

@@ -54,7 +54,6 @@ Operator entry(const char* schema) {
 
 const std::vector<Operator>& operators() {
   static const std::vector<Operator> table{
-      entry<&graph_start>("graph_start(Tensor batch) -> Tensor"),
       entry<&sort_edges>(
           "sort_edges(Tensor edge_index, Tensor edge_attr, int nodes) -> (Tensor, Tensor)"),
       entry<&encoding>("encoding(Tensor edge_index, Tensor batch, str options) -> Tensor[]"),
@@ -68,14 +67,14 @@ const std::vector<Operator>& operators() {
           "layer_norm(Tensor x, Tensor? residual, Tensor weight, Tensor bias) -> Tensor"),
       entry<&graph_norm>("graph_norm(Tensor x, Tensor? residual, Tensor weight, Tensor bias, "
                          "Tensor batch) -> Tensor"),
-      entry<&varlen_attention>("varlen_attention(Tensor qkv, Tensor graph_start, int heads, "
+      entry<&varlen_attention>("varlen_attention(Tensor qkv, Tensor batch, int heads, "
                                "Tensor? bias=None) -> Tensor"),
       entry<&linear_attention>("linear_attention(Tensor qkv, Tensor projection, Tensor "
-                               "graph_start, int heads, bool padded=False) -> Tensor"),
+                               "batch, int heads, bool padded=False) -> Tensor"),
       entry<&edge_attention>("edge_attention(Tensor q, Tensor k, Tensor v, Tensor? edge, Tensor "
                              "source, Tensor target, int heads, float clamp, float epsilon, bool "
                              "edge_output) -> (Tensor, Tensor)"),
-      entry<&bigbird_attention>("bigbird_attention(Tensor qkv, Tensor graph_start, int heads, int "
+      entry<&bigbird_attention>("bigbird_attention(Tensor qkv, Tensor batch, int heads, int "
                                 "window, int random, int global_nodes, int seed) -> Tensor"),
       entry<&gine>("gine(Tensor x, Tensor edge, Tensor source, Tensor target) -> Tensor"),
       entry<&gated_gcn>(

@@ -29,6 +29,9 @@ TEST(ScriptLayer, LinearActivates) {
   EXPECT_TRUE(linear(x, w, bias, "relu").allclose(at::relu(plain), 1e-5, 1e-6));
   EXPECT_TRUE(linear(x, w, bias, "gelu").allclose(at::gelu(plain), 1e-5, 1e-6));
   EXPECT_TRUE(linear(x, w, {}, "none").allclose(at::linear(x, w), 1e-5, 1e-6));
+  const at::Tensor deep = at::randn({2, 5, 3});
+  EXPECT_TRUE(
+      linear(deep, w, bias, "gelu").allclose(at::gelu(at::linear(deep, w, bias)), 1e-5, 1e-6));
   EXPECT_THAT([&] { linear(x, w, {}, "tanh"); },
               ThrowsMessage<std::exception>(HasSubstr("got tanh")));
 }
@@ -85,9 +88,9 @@ TEST(ScriptLayer, AttentionAddsTheBiasOfPairs) {
   const at::Tensor bias = at::randn({(count * count).sum().item<std::int64_t>(), 2});
   ops::VarlenOptions options;
   options.bias.pair = bias;
-  EXPECT_TRUE(varlen_attention(qkv, in.b.graph_start, 2, bias)
+  EXPECT_TRUE(varlen_attention(qkv, in.b.graph, 2, bias)
                   .equal(ops::varlen_attention(qkv, in.b.graph_start, 2, options)));
-  EXPECT_TRUE(varlen_attention(qkv, in.b.graph_start, 2, {})
+  EXPECT_TRUE(varlen_attention(qkv, in.b.graph, 2, {})
                   .equal(ops::varlen_attention(qkv, in.b.graph_start, 2)));
 }
 

@@ -72,6 +72,7 @@ class GpsLayer final : public nn::Layer, public nn::FeedGated {
   // (X', E'); E' is E unless the local branch updates it.
   std::pair<at::Tensor, at::Tensor> forward(const GpsInput& input, nn::Context& context);
   std::string script() const override;
+  std::string fused_script() const override;
   double forward_flops(double nodes, double edges, double pairs) const;
 
  private:

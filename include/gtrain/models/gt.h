@@ -64,6 +64,7 @@ class GtLayer final : public nn::Layer, public nn::Gated {
   nn::Gated::Parts parts() const override;
   // forward(x, e, source, target) -> (x', e'); e passes through without edge vectors.
   std::string script() const override;
+  std::string fused_script() const override;
 
  private:
   struct Parts;

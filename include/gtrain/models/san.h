@@ -68,6 +68,7 @@ class SanLayer final : public nn::Layer, public nn::Gated {
   // forward(x, e, other, source, target, groups, free) -> x'; groups and free as SAN's module has
   // them: graphs of equal size, and which of their pairs are neither edge nor self.
   std::string script() const override;
+  std::string fused_script() const override;
 
  private:
   struct Parts;

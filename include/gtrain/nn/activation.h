@@ -16,6 +16,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation);
 // residual + Drop_p(act(x)), rows [N, D], in one pass; residual may be undefined: 0.
 at::Tensor activate(const at::Tensor& x, Activation activation, double dropout, Context& context,
                     const at::Tensor& residual = {});
+const char* name_of(Activation activation);
 // TorchScript expression of the activation of `argument`.
 std::string script_of(Activation activation, const std::string& argument);
 

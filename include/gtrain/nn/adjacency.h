@@ -16,5 +16,6 @@ at::Tensor normalised_sum(const at::Tensor& h, const ops::EdgeIndex& edges);
 
 // The scripted method normalised_sum(self, h: Tensor, source: Tensor, target: Tensor) -> Tensor.
 std::string normalised_sum_script();
+std::string fused_normalised_sum_script();
 
 }  // namespace gtrain::nn

@@ -16,6 +16,7 @@ class Attention : public Global, public Gated {
   Attention(std::int64_t width, std::int64_t heads, double dropout, bool biased = false);
   at::Tensor forward(const GlobalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double pairs) const override;
   Parts parts() const override { return {out_weight.size(0), heads_, true}; }
@@ -31,6 +32,8 @@ class Attention : public Global, public Gated {
     std::string expression, methods;
   };
   virtual MaskScript mask_script() const;
+  // TorchScript expression of mix() by an operator of libgtrain_ops, from qkv, batch and bias.
+  virtual std::string mix_script() const;
 
   std::int64_t heads_;
   double dropout_;

@@ -23,6 +23,7 @@ class BigBird final : public Attention {
  protected:
   at::Tensor mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const override;
   MaskScript mask_script() const override;
+  std::string mix_script() const override;
 
  private:
   BigBirdOptions options_;

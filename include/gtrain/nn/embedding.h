@@ -21,6 +21,7 @@ class Embedding final : public Layer {
             bool clamp = false);
   at::Tensor forward(const at::Tensor& x);  // int64 [N, F], F >= columns -> [N, D]
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
   bool clamps() const { return clamp_; }
 

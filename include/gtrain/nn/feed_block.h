@@ -24,6 +24,7 @@ class FeedBlock final : public Layer {
   // a (the block's input), attended: [R, D] -> [R, D].
   at::Tensor forward(const at::Tensor& a, const at::Tensor& attended, Context& context);
   std::string script() const override;  // forward(a, attended)
+  std::string fused_script() const override;
 
  private:
   bool residual_;

@@ -15,6 +15,7 @@ class Gcnii final : public Layer {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& x0, const Edges& edges);
   // forward(x, x0, source, target)
   std::string script() const override;
+  std::string fused_script() const override;
   // W ~ U(±sqrt(6 / 2D)).
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double edges) const;
@@ -22,6 +23,8 @@ class Gcnii final : public Layer {
   at::Tensor weight;  // [D, D], rows are outputs
 
  private:
+  std::string forward_script() const;
+
   double alpha_, beta_;
 };
 

@@ -19,6 +19,7 @@ class GenConv final : public Local {
   explicit GenConv(std::int64_t width);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   double forward_flops(double nodes, double edges) const override;
 
  private:

@@ -59,6 +59,7 @@ class GraphBias final : public Layer {
   // token's pairs included, and blocks(self, bias, batch, groups: List[Tensor]) -> List[Tensor]:
   // [g, H, n, n] for each group of rows [g, n] of nn/attention.h, batch with the tokens.
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor distance, token, edge, hop;

@@ -30,6 +30,7 @@ class GraphormerLayer final : public Layer, public FeedGated {
   at::Tensor forward(const GlobalInput& input, Context& context);
   // forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> Tensor
   std::string script() const override;
+  std::string fused_script() const override;
   double forward_flops(double nodes, double pairs) const;
 
  private:

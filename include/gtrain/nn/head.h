@@ -29,6 +29,7 @@ class Head : public Layer {
   // node rows there, and scripts decode(h, pairs: int64 [2, P]) beside it.
   virtual at::Tensor forward(const at::Tensor& x, const HeadInput& input);
   std::string script() const override;
+  std::string fused_script() const override;
 
  protected:
   Head(Pool pool, Activation activation, bool unit_rows);

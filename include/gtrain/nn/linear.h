@@ -13,6 +13,8 @@ class Linear final : public Layer {
   // x [N, K] -> [N, O]; `relu` fuses the activation.
   at::Tensor forward(const at::Tensor& x, bool relu = false);
   std::string script() const override;
+  // Beside forward: activated(self, x: Tensor, activation: str) -> Tensor.
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor weight, bias;

@@ -19,6 +19,7 @@ class Gin final : public Local {
   Gin(std::int64_t width, Activation activation);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   double forward_flops(double nodes, double edges) const override;
 
  private:
@@ -33,6 +34,7 @@ class Gine final : public Local {
   Gine(std::int64_t width, Activation activation, bool gates = false);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   double forward_flops(double nodes, double edges) const override;
 
  private:
@@ -50,6 +52,7 @@ class GatedGcn final : public Local {
   GatedGcn(std::int64_t width, Activation activation, double dropout, bool gates = false);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   bool residual() const override { return true; }
   double forward_flops(double nodes, double edges) const override;
 
@@ -70,6 +73,7 @@ class Gcn final : public Local {
   explicit Gcn(std::int64_t width, bool with_bias = true);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double edges) const override;
 

@@ -28,6 +28,7 @@ class BatchNorm final : public Norm {
   // Plain normalisation of rows.
   at::Tensor forward(const at::Tensor& x, Context& context);
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor weight, bias, running_mean, running_var;
@@ -39,6 +40,7 @@ class GraphNorm final : public Norm {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& graph_start,
                      double dropout, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor weight, bias;
@@ -50,6 +52,7 @@ class LayerNorm final : public Norm {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& graph_start,
                      double dropout, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor weight, bias;
@@ -60,10 +63,12 @@ class NoNorm final : public Norm {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& graph_start,
                      double dropout, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
 };
 
 // "batch" | "layer" | "row" | "none". Scripted forward: (x: Tensor, batch: Tensor) -> Tensor, batch
-// int64 [N].
+// int64 [N]; the fused form has added(x: Tensor, residual: Tensor, batch: Tensor) beside it, the
+// norm of residual + x.
 std::shared_ptr<Norm> make_norm(const std::string& kind, std::int64_t width);
 
 }  // namespace gtrain::nn

@@ -20,6 +20,7 @@ class OgbGin final : public Local {
   explicit OgbGin(std::int64_t width, bool edges = true);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double edges) const override;
 
@@ -39,12 +40,15 @@ class OgbGcn final : public Local {
   explicit OgbGcn(std::int64_t width, bool edges = true);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
   double forward_flops(double nodes, double edges) const override;
 
   at::Tensor root;
 
  private:
+  std::string text(const std::string& sum) const;  // `sum`: messages summed, and own
+
   bool edges_;
   std::shared_ptr<Linear> linear_;
 };

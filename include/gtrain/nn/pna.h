@@ -18,6 +18,7 @@ class Pna final : public Local {
   Pna(std::int64_t width, std::int64_t edge_width);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   double forward_flops(double nodes, double edges) const override;
 
  private:

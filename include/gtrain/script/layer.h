@@ -30,11 +30,11 @@ at::Tensor graph_norm(const at::Tensor& x, const Maybe& residual, const at::Tens
 
 // Attention inside graphs; qkv [N, 3D]. bias [P, H], a pair per ordered pair of nodes of a graph,
 // row-major; missing: none.
-at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start,
-                            std::int64_t heads, const Maybe& bias);
+at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
+                            const Maybe& bias);
 // padded: keys of zeros up to the largest graph (PerformerOptions::padded).
 at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
-                            const at::Tensor& graph_start, std::int64_t heads, bool padded);
+                            const at::Tensor& batch, std::int64_t heads, bool padded);
 // edge [E, D] or missing. Second result: the edge output, empty unless asked for.
 std::tuple<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at::Tensor& k,
                                                   const at::Tensor& v, const Maybe& edge,
@@ -42,9 +42,9 @@ std::tuple<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at:
                                                   const at::Tensor& target, std::int64_t heads,
                                                   double clamp, double epsilon, bool edge_output);
 // Softmax attention over the pairs of BigBird's pattern of each graph.
-at::Tensor bigbird_attention(const at::Tensor& qkv, const at::Tensor& graph_start,
-                             std::int64_t heads, std::int64_t window, std::int64_t random,
-                             std::int64_t global, std::int64_t seed);
+at::Tensor bigbird_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
+                             std::int64_t window, std::int64_t random, std::int64_t global,
+                             std::int64_t seed);
 
 at::Tensor gine(const at::Tensor& x, const at::Tensor& edge, const at::Tensor& source,
                 const at::Tensor& target);
