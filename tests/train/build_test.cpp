@@ -88,5 +88,48 @@ TEST_F(BuiltModel, InfeasibleRulesAreRefusedWithTheRecipe) {
   }
 }
 
+TEST_F(BuiltModel, EveryAttentionOfTheZooIsMadeSparser) {
+  const std::string parts =
+      "width: 8, layers: 2, heads: 2, node: {name: type}, head: {name: halving, layers: 1, ";
+  const std::vector<std::vector<std::string>> models{
+      {"model={name: gt, edge: {name: type}, " + parts + "pool: mean}}"},
+      {"model={name: gt, edge: {name: none}, pattern: full, " + parts + "pool: mean}}"},
+      {"model={name: san, edge: {name: type}, " + parts + "pool: mean}}"},
+      {"model.global=performer", "model.performer={head_width: 4, features: 8}"},
+      {"model.global=bigbird", "model.bigbird={window: 1, random: 1, global: 1}"},
+      {"encode=[{name: degree}, {name: hop_distance}]",
+       "model={name: graphormer, hidden: 8, bias: {degrees: 8, max_distance: 4, path: none, token: "
+       "true}, " +
+           parts + "pool: graph_token}}"}};
+  const std::string rules =
+      "sparsify={rules: [{name: tokens, keep: 0.5, start: 2, end: 6}, {name: heads, keep: 0.5, "
+      "start: 2, end: 6}, {name: layers, keep: 0.5, method: learned, start: 2, end: 6}, {name: "
+      "weights, keep: 0.5, start: 2, end: 6}]}";
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    std::vector<std::string> keys = models[i];
+    keys.push_back(rules);
+    keys.push_back("train.epochs=2");
+    const std::string name = "zoo" + std::to_string(i);
+    ASSERT_EQ(run(recipe(keys), options(name)).code, base::ExitCode::kOk) << models[i].back();
+    const auto said = nlohmann::json::parse(evaluate(root() / name, "test"));
+    EXPECT_EQ(said["mae"], result(name)["test"]["mae"]) << models[i].back();
+  }
+}
+
+TEST_F(BuiltModel, ABudgetSetsWhatIsKeptAndTheRunSaysSo) {
+  const std::string rules = "rules: [{name: tokens, start: 2, end: 6}, {name: weights, end: 6}]}";
+  run(recipe({"sparsify={flops: 0.7, " + rules, "train.epochs=2"}), options("a"));
+  const Recipe told = load_recipe(root() / "a/recipe.yaml", {});
+  ASSERT_TRUE(told.sparsify.has_value());
+  EXPECT_FALSE(told.sparsify->flops);
+  for (const sparsify::Rule& rule : told.sparsify->rules) {
+    EXPECT_LT(*sparsify::timing_of(rule).keep, 1);
+    EXPECT_GT(*sparsify::timing_of(rule).keep, 0.05);
+  }
+  EXPECT_THROW(
+      run(recipe({"sparsify={flops: 0.5, rules: [{name: heads, keep: 0.5}]}"}), options("b")),
+      base::RecipeError);
+}
+
 }  // namespace
 }  // namespace gtrain::train
