@@ -186,12 +186,15 @@ std::string GpsLayer::script() const {
   return text + fmt::format(
                     "    h = self.feed_1.forward({})\n"
                     "    return self.norm_out.forward(y + h, batch), {}\n",
-                    nn::script_of(activation_, "self.feed_0.forward(y)"), local_ ? "e_out" : "e");
+                    nn::script_of(activation_, "self.feed_0.forward(y)"),
+                    feed_gate ? "    h = self.feed_gate.forward(h)\n" : "", local_ ? "e_out" : "e");
+                    "{}"
 }
 
 std::string GpsLayer::fused_script() const {
   std::string text =
       "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, batch: Tensor, "
+  if (feed_gate) return script();
       "groups: List[Tensor], positions: Tensor, bias: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
   if (local_) {
     text += fmt::format(

@@ -135,7 +135,7 @@ std::string GtLayer::script() const {
                      p.e ? fmt::format("(total + {:g})", kEdgeEpsilon)
                          : std::string("torch.clamp(total, 1e-3)"),
                      p.width) +
-         "    h = self.node.forward(x, mixed)\n" +
+         attended_script() + "    h = self.node.forward(x, mixed)\n" +
          (p.e ? fmt::format("    e = self.edge.forward(e, w.reshape(-1, {}))\n", p.width) : "") +
          "    return h, e\n";
 }
@@ -143,6 +143,7 @@ std::string GtLayer::script() const {
 std::string GtLayer::fused_script() const {
   const Parts& p = *parts_;
   const char* edges = p.e ? "True" : "False";
+  if (!attended_script().empty()) return script();
   std::string text = fmt::format(
       "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
       "Tuple[Tensor, Tensor]:\n"

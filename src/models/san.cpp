@@ -204,12 +204,13 @@ std::string SanLayer::script() const {
   return text + fmt::format(
                     "    mixed = (mixed / (total + {:g})).reshape(-1, {})\n"
                     "    return self.node.forward(x, mixed)\n",
-                    kEpsilon, p.width);
+                    kEpsilon, p.width, attended_script());
+                    "{}"
 }
 
 std::string SanLayer::fused_script() const {
   const Parts& p = *parts_;
-  if (p.gamma > 0) return script();
+  if (p.gamma > 0 || !attended_script().empty()) return script();
   return fmt::format(
       "def forward(self, x: Tensor, e: Tensor, other: Tensor, source: Tensor, target: Tensor, "
       "groups: List[Tensor], free: List[Tensor]) -> Tensor:\n"

@@ -42,8 +42,55 @@ Attention::MaskScript Attention::mask_script() const {
 
 std::string Attention::script() const {
   const std::int64_t width = out_weight.size(0);
+namespace {
+
+// One mask value for each kept pair: of [n, n] or [g, H, n, n], with the kept columns [g, k].
+constexpr const char* kKeptMask =
+    "def kept_pairs(self, mask: Tensor, place: Tensor) -> Tensor:\n"
+    "    if mask.dim() == 2:\n"
+    "        return mask[place.unsqueeze(2), place.unsqueeze(1)].unsqueeze(1)\n"
+    "    k = place.size(1)\n"
+    "    rows = place.reshape(-1, 1, k, 1).expand(-1, mask.size(1), -1, mask.size(3))\n"
+    "    columns = place.reshape(-1, 1, 1, k).expand(-1, mask.size(1), k, -1)\n"
+    "    return mask.gather(2, rows).gather(3, columns)\n";
+
+}  // namespace
+
+std::string Attention::kept_script(const std::string& heads) const {
+  const std::int64_t width = out_weight.size(0);
+  const MaskScript mask = mask_script();
+  const bool masked = !mask.expression.empty();
+  return mask.methods + (masked ? kKeptMask : "") +
+         fmt::format(
+             "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
+             "List[Tensor]) -> Tensor:\n"
+             "    update = torch.zeros_like(x)\n"
+             "    for i in range(len(groups)):\n"
+             "        place = self.token_gate.forward(x, groups[i])\n"
+             "        flat = groups[i].gather(1, place).reshape(-1)\n"
+             "        part = torch.linear(x.index_select(0, flat), self.in_weight, self.in_bias)\n"
+             "        part = part.reshape(place.size(0), place.size(1), 3, {0}, {1})\n"
+             "        part = part.permute(2, 0, 3, 1, 4)\n"
+             "{2}"
+             "        out = torch.scaled_dot_product_attention(part[0], part[1], part[2]{3})\n"
+             "        mixed = out.transpose(1, 2).reshape(-1, {4})\n"
+             "{5}"
+             "        out = torch.linear(mixed, self.out_weight, self.out_bias)\n"
+             "        update.index_copy_(0, flat, out)\n",
+             heads_, width / heads_,
+             masked ? fmt::format("        rows = groups[i]\n        mask = self.kept_pairs({}, "
+                                  "place)\n",
+                                  mask.expression)
+                    : "",
+             masked ? ", mask" : "", width, heads.empty() ? "" : "    " + heads);
+}
+
   const MaskScript mask = mask_script();
   return mask.methods +
+  const std::string heads = head_gate ? "    mixed = self.head_gate.forward(mixed)\n" : "";
+  const std::string end =
+      branch_gate ? "    return self.branch_gate.forward(update)\n" : "    return update\n";
+  if (token_gate) return kept_script(heads) + end;
          fmt::format(
              "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
              "List[Tensor]) -> Tensor:\n"
@@ -57,8 +104,11 @@ std::string Attention::script() const {
              "        part = part.permute(2, 0, 3, 1, 4)\n"
              "        out = torch.scaled_dot_product_attention(part[0], part[1], part[2]{3}{4})\n"
              "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
-             "    return torch.linear(mixed, self.out_weight, self.out_bias)\n",
-             heads_, width / heads_, width, mask.expression.empty() ? "" : ", ", mask.expression);
+             "{5}"
+             "    update = torch.linear(mixed, self.out_weight, self.out_bias)\n",
+             heads_, width / heads_, width, mask.expression.empty() ? "" : ", ", mask.expression,
+             heads) +
+         end;
 }
 
 std::string Attention::mix_script() const {
@@ -69,6 +119,7 @@ std::string Attention::mix_script() const {
 std::string Attention::fused_script() const {
   return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
          "Tensor:\n"
+  if (token_gate || head_gate || branch_gate) return script();
          "    qkv = gtrain.linear(x, self.in_weight, self.in_bias)\n"
          "    return gtrain.linear(" +
          mix_script() + ", self.out_weight, self.out_bias)\n";

@@ -38,8 +38,9 @@ std::string GraphormerLayer::script() const {
   const std::string head =
       "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
       "Tensor:\n";
-  const std::string feed =
-      "self.feed_1.forward(" + script_of(shape_.activation, "self.feed_0.forward(y)") + ")\n";
+  std::string feed =
+      "self.feed_1.forward(" + script_of(shape_.activation, "self.feed_0.forward(y)") + ")";
+  feed = (feed_gate ? "self.feed_gate.forward(" + feed + ")" : feed) + "\n";
   if (!shape_.norm_first) {
     return head +
            "    y = x + self.attention.forward(x, batch, groups, bias)\n"
@@ -59,6 +60,7 @@ std::string GraphormerLayer::fused_script() const {
   const std::string head =
       "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
       "Tensor:\n";
+  if (feed_gate) return script();
   const std::string feed = std::string("self.feed_1.forward(self.feed_0.activated(y, \"") +
                            name_of(shape_.activation) + "\"))";
   if (!shape_.norm_first) {

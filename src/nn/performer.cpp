@@ -14,7 +14,7 @@ namespace gtrain::nn {
 namespace {
 
 // {0} heads, {1} head width, {2} width of all heads, {3} d^-1/4, {4} m^-1/2, {5} padded length,
-// {6} d^-1/2 / 2.
+// {6} d^-1/2 / 2, {7} what follows the attention.
 constexpr const char* kScript =
     "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
     "Tensor:\n"
@@ -41,7 +41,7 @@ constexpr const char* kScript =
     "        state = torch.matmul(fk.transpose(2, 3), part[2])\n"
     "        out = torch.matmul(fq, state) / torch.matmul(fq, total.transpose(2, 3))\n"
     "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
-    "    return self.out.forward(mixed)\n";
+    "{7}";
 
 std::int64_t largest_graph(const at::Tensor& graph_start) {
   const at::Tensor start = graph_start.cpu();
@@ -92,11 +92,19 @@ at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
 
 std::string Performer::script() const {
   const auto d = static_cast<double>(options_.head_width);
+std::string Performer::end_script() const {
+  std::string text;
+  if (token_gate) text += "    assert False, \"tokens: performer has no exported form\"\n";
+  if (head_gate) text += "    mixed = self.head_gate.forward(mixed)\n";
+  return text + (branch_gate ? "    return self.branch_gate.forward(self.out.forward(mixed))\n"
+                             : "    return self.out.forward(mixed)\n");
+}
+
   return fmt::format(
       fmt::runtime(kScript), heads_, options_.head_width, heads_ * options_.head_width,
       std::pow(d, -0.25), 1 / std::sqrt(static_cast<double>(options_.features)),
       options_.padded ? "int(torch.bincount(batch).max()) if batch.numel() > 0 else 0" : "0",
-      0.5 / std::sqrt(d));
+      0.5 / std::sqrt(d), end_script());
 }
 
 std::string Performer::fused_script() const {
@@ -106,8 +114,8 @@ std::string Performer::fused_script() const {
       "    weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])\n"
       "    qkv = gtrain.linear(x, weight, None)\n"
       "    mixed = gtrain.linear_attention(qkv, self.projection, batch, {}, {})\n"
-      "    return self.out.forward(mixed)\n",
-      heads_, options_.padded ? "True" : "False");
+      "{}",
+      heads_, options_.padded ? "True" : "False", end_script());
 }
 
 void Performer::initialise(base::Random& random) {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -121,6 +122,15 @@ at::Tensor Gated::gate_attended(const at::Tensor& attended, const std::optional<
   if (!branch_gate) return out;
   if (branch_gate->closed(context)) return at::zeros_like(out);
   return branch_gate->through(out, graph_start, context);
+}
+
+std::string Gated::attended_script() const {
+  std::string text;
+  if (token_gate)
+    text += "    assert False, \"tokens: attention over pairs has no exported form\"\n";
+  if (head_gate) text += "    mixed = self.head_gate.forward(mixed)\n";
+  if (branch_gate) text += "    mixed = self.branch_gate.forward(mixed)\n";
+  return text;
 }
 
 at::Tensor FeedGated::gate_feed(const at::Tensor& x, const at::Tensor& graph_start,

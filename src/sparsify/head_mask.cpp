@@ -69,6 +69,10 @@ void HeadMask::observe(const at::Tensor& out, const at::Tensor& graph_start, nn:
 }
 
 std::string HeadMask::script() const {
+  if (reference_) {
+    return "def forward(self, mixed: Tensor) -> Tensor:\n"
+           "    return mixed\n";
+  }
   return std::string(
              "def forward(self, mixed: Tensor) -> Tensor:\n"
              "    factor = self.mask.to(mixed.dtype)\n") +

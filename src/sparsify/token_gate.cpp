@@ -1,6 +1,7 @@
 #include "gtrain/sparsify/token_gate.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -91,9 +92,9 @@ std::optional<nn::KeptRows> TokenSelection::choose(const nn::GlobalInput& input,
 }
 
 std::string TokenSelection::script() const {
-  return "def forward(self, x: Tensor, batch: Tensor) -> Tensor:\n"
+  return "def forward(self, x: Tensor, rows: Tensor) -> Tensor:\n"
          "    assert False, \"tokens: this scorer has no exported form\"\n"
-         "    return batch\n";
+         "    return rows\n";
 }
 
 LearnedSelection::LearnedSelection(std::int64_t width, std::int64_t first, double temperature,
@@ -107,6 +108,22 @@ void LearnedSelection::initialise(base::Random& random) {
   const double bound = 1 / std::sqrt(static_cast<double>(weight.size(1)));
   nn::draw_uniform(weight, bound, random);
   nn::draw_uniform(bias, bound, random);
+}
+
+std::string LearnedSelection::script() const {
+  if (reference_) return TokenSelection::script();
+  return fmt::format(
+      "def forward(self, x: Tensor, rows: Tensor) -> Tensor:\n"
+      "    first = torch.arange({0}, device=rows.device).expand(rows.size(0), {0})\n"
+      "    n = rows.size(1) - {0}\n"
+      "    if n <= 0:\n"
+      "        return first[:, :rows.size(1)]\n"
+      "    k = max(1, (int(self.billionths) * n + 999999999) // 1000000000)\n"
+      "    score = torch.linear(x.index_select(0, rows.reshape(-1)), self.weight, self.bias)\n"
+      "    score = score.reshape(rows.size(0), -1)[:, {0}:]\n"
+      "    order = torch.sort(score, stable=True, dim=1, descending=True)[1][:, :k] + {0}\n"
+      "    return torch.cat([first, torch.sort(order, 1)[0]], 1)\n",
+      first_);
 }
 
 nn::KeptRows LearnedSelection::chosen(const nn::GlobalInput& input, nn::Context& context) {

@@ -39,6 +39,8 @@ class Attention : public Global, public Gated {
   double dropout_;
 
  private:
+  // Script up to `update`, where a gate says which rows take part; heads: what gates them.
+  std::string kept_script(const std::string& heads) const;
   bool biased_;
 };
 

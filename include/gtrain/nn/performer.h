@@ -28,6 +28,7 @@ class Performer final : public Global, public Gated {
   at::Tensor projection;
 
  private:
+  std::string end_script() const;  // from mixed [N, H head_width] to the layer's result
   std::int64_t heads_;
   double dropout_;
   PerformerOptions options_;

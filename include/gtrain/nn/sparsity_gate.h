@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "gtrain/nn/global.h"
@@ -94,6 +95,8 @@ class Gated {
   // (nullopt: all of it), and puts the attended rows [K, D] back in their places, gated, [N, D].
   std::optional<KeptPairRows> keep_rows(PairRows& rows, const at::Tensor& graph_start,
                                         Context& context) const;
+  // TorchScript of gate_attended for `mixed` [N, D], or of nothing. Rows cannot leave there.
+  std::string attended_script() const;
   at::Tensor gate_attended(const at::Tensor& attended, const std::optional<KeptPairRows>& kept,
                            const at::Tensor& graph_start, Context& context) const;
   at::Tensor gate_heads(const at::Tensor& attended, const at::Tensor& graph_start,

@@ -30,7 +30,9 @@ class TokenSelection : public nn::Layer, public nn::TokenGate {
  public:
   explicit TokenSelection(std::int64_t first);
   std::optional<nn::KeptRows> choose(const nn::GlobalInput& input, nn::Context& context) final;
-  std::string script() const override;  // forward(x, batch): kept rows, ascending
+  // forward(x, rows): of graphs of equal size, rows [g, n], the columns that take part, ascending
+  // [g, k]. Scores that need an attention of their own have no such form.
+  std::string script() const override;
 
   void set_keep(double share);
   double keep() const;
@@ -51,6 +53,7 @@ class LearnedSelection final : public TokenSelection {
  public:
   LearnedSelection(std::int64_t width, std::int64_t first, double temperature, bool reference);
   void initialise(base::Random& random) override;
+  std::string script() const override;
 
   at::Tensor weight, bias;
   // For parity tests of the authors' form: exponential draws [G, L] in the place of fresh ones, and
