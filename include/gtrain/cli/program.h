@@ -1,6 +1,6 @@
 // The program: arguments in, one command run, an exit code out. `gtrain --recipe FILE …` is
 // `gtrain train FILE …`. Errors leave as exceptions: base::Error with its exit code,
-// CLI::ParseError for flags (2); only main.cpp turns them into messages.
+// CLI::ParseError for flags (2); only cli/entry.h turns them into messages.
 #pragma once
 
 #include <string>
