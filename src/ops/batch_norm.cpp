@@ -10,6 +10,7 @@
 #include "ops/detail/dtype.h"
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
@@ -218,6 +219,13 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& residual, const Bat
               "; expected [0, 1)");
   if (x.size(0) == 0) {  // there are no statistics to take
     return residual.defined() ? at::add(x, residual) : x;
+  }
+  const detail::OpCount count;
+  if (count) {
+    count.add(Work::kNorm,
+              training ? detail::norm_flops(x.numel(), x.size(1)) : detail::flops(x.numel(), 2),
+              state.weight);
+    if (residual.defined()) count.add(Work::kElement, detail::flops(x.numel()), state.weight);
   }
   if (detail::on_device("batch_norm", x, residual)) {
     return device::batch_norm(x, residual, state, training, dropout, key);

@@ -5,6 +5,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/random.h"
 #include "ops/detail/residual_dropout.h"
@@ -56,6 +57,8 @@ at::Tensor dropout(const at::Tensor& x, double p, std::uint64_t key, const at::T
               " as x");
   TORCH_CHECK(p >= 0 && p < 1, "[dropout] p is ", p, "; expected [0, 1)");
   if (p == 0.0) return residual.defined() ? at::add(x, residual) : x;
+  const detail::OpCount count;
+  if (count && residual.defined()) count.add(Work::kElement, detail::flops(x.numel()));
   if (detail::on_device("dropout", x, residual)) {
     return device::activate_rows(x, at::Tensor(), {RowActivation::kNone, p, key}, residual);
   }

@@ -8,6 +8,7 @@
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/pattern_check.h"
 #include "ops/detail/sparse_run.h"
@@ -203,6 +204,14 @@ std::pair<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at::
   const auto shaped = [&](const at::Tensor& out, const at::Tensor& w) {
     return std::pair(out.view(q.sizes()), w.defined() ? w.view(edge.sizes()) : w);
   };
+  const detail::OpCount count;
+  if (count) {
+    const std::int64_t heads = rows.q.size(1);
+    count.add(Work::kAttention,
+              detail::edge_attention_flops(static_cast<double>(problem.pattern.pairs()),
+                                           static_cast<double>(rows.q.size(0)),
+                                           heads * rows.q.size(2), heads, edge.defined()));
+  }
   if (detail::on_device("edge_attention", q, {k, v, edge})) {
     const auto [out, w] =
         device::edge_attention(rows.q, rows.k, rows.v, edge_rows, problem.pattern, problem.options);

@@ -5,6 +5,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/segment_sum.h"
 
 namespace gtrain::ops {
@@ -95,12 +96,15 @@ RowIndex row_index(const at::Tensor& index_in, std::int64_t rows) {
 
 at::Tensor gather(const at::Tensor& x, const RowIndex& index) {
   check("gather", x, index.rows());
+  const detail::OpCount count;  // moves rows: no operation
   if (detail::on_device("gather", x)) return device::gather(x, index);
   return Gather::apply(x, index.index, index.start, index.position);
 }
 
 at::Tensor scatter_add(const at::Tensor& x, const RowIndex& index) {
   check("scatter_add", x, index.count());
+  const detail::OpCount count;
+  if (count) count.add(Work::kMessage, detail::flops(x.numel()));
   if (detail::on_device("scatter_add", x)) return device::scatter_add(x, index);
   return ScatterAdd::apply(x, index.index, index.start, index.position);
 }

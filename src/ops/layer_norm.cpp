@@ -8,6 +8,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/residual_dropout.h"
 #include "ops/detail/start_check.h"
@@ -188,6 +189,11 @@ void check(const char* op, const at::Tensor& x, const at::Tensor& residual,
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
                       const at::Tensor& bias, const LayerNormOptions& options) {
   check("layer_norm", x, residual, weight, bias, options);
+  const detail::OpCount count;
+  if (count) {
+    count.add(Work::kNorm, detail::norm_flops(x.numel(), x.size(0)), weight);
+    if (residual.defined()) count.add(Work::kElement, detail::flops(x.numel()), weight);
+  }
   if (detail::on_device("layer_norm", x, residual)) {
     return device::layer_norm(x, residual, weight, bias, options);
   }
@@ -203,6 +209,13 @@ at::Tensor graph_norm(const at::Tensor& x, const at::Tensor& residual, const at:
   const Index end = start[graph_start.size(0) - 1];
   TORCH_CHECK(end == x.size(0), "[graph_norm] graph_start ends at ", end, "; expected ", x.size(0),
               " rows of x");
+  const detail::OpCount count;
+  if (count) {
+    std::int64_t graphs = 0;
+    for (Index g = 0; g + 1 < graph_start.size(0); ++g) graphs += start[g + 1] > start[g] ? 1 : 0;
+    count.add(Work::kNorm, detail::norm_flops(x.numel(), graphs), weight);
+    if (residual.defined()) count.add(Work::kElement, detail::flops(x.numel()), weight);
+  }
   if (detail::on_device("graph_norm", x, residual)) {
     return device::graph_norm(x, residual, weight, bias, graph_start, options);
   }

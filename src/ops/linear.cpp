@@ -6,6 +6,7 @@
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/gemm.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 
@@ -116,6 +117,11 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
                                   bias.scalar_type() == x.scalar_type()),
               "[linear] bias has shape ", bias.sizes(), " and type ", bias.scalar_type(),
               "; expected [", weight.size(0), "] and ", x.scalar_type());
+  const detail::OpCount count;
+  if (count) {
+    count.product(x.size(0), weight, bias);
+    if (relu) count.add(Work::kElement, detail::flops(x.size(0) * weight.size(0)), weight);
+  }
   if (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf) {
     const at::Tensor wide = bias.defined() ? bias.to(at::kFloat) : bias;
     return Linear::apply(x.to(at::kFloat), weight.to(at::kFloat), detail::optional(wide), relu)

@@ -10,6 +10,7 @@
 #include "ops/detail/dtype.h"
 #include "ops/detail/favor_large.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
 #include "ops/detail/start_check.h"
@@ -186,6 +187,11 @@ at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
   TORCH_CHECK(options.eps > 0 && options.padded_length >= 0, "[linear_attention] eps is ",
               options.eps, " and padded_length ", options.padded_length,
               "; expected more than 0, and at least 0");
+  const detail::OpCount count;
+  if (count) {
+    count.add(Work::kAttention, detail::linear_attention_flops(static_cast<double>(end), heads, d,
+                                                               projection.size(0)));
+  }
   if (detail::on_device("linear_attention", qkv)) {
     return device::linear_attention(qkv, projection, graph_start, heads, options);
   }

@@ -8,6 +8,7 @@
 #include "ops/detail/edge_check.h"
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/segment_plan.h"
 
@@ -208,6 +209,8 @@ at::Tensor gine_aggregate(const at::Tensor& x, const at::Tensor& edge, const Edg
               "[gine_aggregate] edge has shape ", edge.sizes(), "; expected [", edges.count(), ", ",
               x.size(1), "]");
   check_type("gine_aggregate", "edge", edge, x);
+  const detail::OpCount count;
+  if (count) count.add(Work::kMessage, detail::flops(edge.numel(), 3));
   if (detail::on_device("gine_aggregate", x, edge)) {
     return device::gine_aggregate(x, edge, edges);
   }
@@ -222,6 +225,11 @@ std::pair<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Te
               "[gated_gcn] c has shape ", c.sizes(), "; expected [", edges.count(), ", ",
               abde.size(1) / 4, "]");
   check_type("gated_gcn", "c", c, abde);
+  const detail::OpCount
+      count;  // per edge two sums, the gate's 3, its product, two sums; per node 3
+  if (count) {
+    count.add(Work::kMessage, detail::flops(c.numel(), 8) + detail::flops(abde.numel() / 4, 3));
+  }
   if (detail::on_device("gated_gcn", abde, c)) return device::gated_gcn(abde, c, edges);
   const variable_list out = GatedGcn::apply(abde, c, edges.source, edges.target, edges.in_start,
                                             edges.out_start, edges.out_edge);
@@ -237,6 +245,11 @@ at::Tensor weighted_aggregate(const at::Tensor& x, const at::Tensor& self, const
               weight.sizes(), "; expected [", edges.nodes(), "] and [", edges.count(), "]");
   check_type("weighted_aggregate", "self", self, x);
   check_type("weighted_aggregate", "weight", weight, x);
+  const detail::OpCount count;
+  if (count) {
+    count.add(Work::kMessage,
+              detail::flops(edges.count() * x.size(1), 2) + detail::flops(x.numel()));
+  }
   if (detail::on_device("weighted_aggregate", x, {self, weight})) {
     return device::weighted_aggregate(x, self, weight, edges);
   }

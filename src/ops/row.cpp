@@ -7,6 +7,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/residual_dropout.h"
 
@@ -105,6 +106,14 @@ at::Tensor activate_rows(const at::Tensor& x, const at::Tensor& bias, const RowO
               residual.scalar_type(), "; expected ", x.sizes(), " and ", x.scalar_type(), " as x");
   TORCH_CHECK(options.dropout >= 0 && options.dropout < 1, "[activate_rows] dropout is ",
               options.dropout, "; expected [0, 1)");
+  const detail::OpCount count;
+  if (count) {
+    const double each = (bias.defined() ? 1 : 0) + (residual.defined() ? 1 : 0) +
+                        (options.activation == RowActivation::kRelu   ? 1
+                         : options.activation == RowActivation::kGelu ? 5
+                                                                      : 0);
+    count.add(Work::kElement, detail::flops(x.numel(), each), bias);
+  }
   if (detail::on_device("activate_rows", x, residual)) {
     return device::activate_rows(x, bias, options, residual);
   }

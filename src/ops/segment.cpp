@@ -7,6 +7,7 @@
 
 #include "ops/detail/device.h"
 #include "ops/detail/first_derivative.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/segment_sum.h"
 #include "ops/detail/start_check.h"
 
@@ -217,24 +218,32 @@ void check(const char* op, const at::Tensor& x, const at::Tensor& start) {
 
 at::Tensor segment_sum(const at::Tensor& x, const at::Tensor& start) {
   check("segment_sum", x, start);
+  const detail::OpCount count;
+  if (count) count.add(Work::kMessage, detail::flops(x.numel()));
   if (detail::on_device("segment_sum", x)) return device::segment_sum(x, start);
   return SegmentSum::apply(x, start, false);
 }
 
 at::Tensor segment_mean(const at::Tensor& x, const at::Tensor& start) {
   check("segment_mean", x, start);
+  const detail::OpCount count;
+  if (count) count.add(Work::kMessage, detail::flops(x.numel() + (start.size(0) - 1) * x.size(1)));
   if (detail::on_device("segment_mean", x)) return device::segment_mean(x, start);
   return SegmentSum::apply(x, start, true);
 }
 
 at::Tensor segment_max(const at::Tensor& x, const at::Tensor& start) {
   check("segment_max", x, start);
+  const detail::OpCount count;
+  if (count) count.add(Work::kMessage, detail::flops(x.numel()));
   if (detail::on_device("segment_max", x)) return device::segment_max(x, start);
   return SegmentMax::apply(x, start);
 }
 
 at::Tensor segment_softmax(const at::Tensor& x, const at::Tensor& start) {
   check("segment_softmax", x, start);
+  const detail::OpCount count;
+  if (count) count.add(Work::kMessage, detail::flops(x.numel(), 5));
   if (detail::on_device("segment_softmax", x)) return device::segment_softmax(x, start);
   return SegmentSoftmax::apply(x, start);
 }

@@ -9,6 +9,7 @@
 #include "ops/detail/dtype.h"
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/pattern_check.h"
 #include "ops/detail/random.h"
@@ -231,6 +232,14 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& k, const at::
       options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(rows.q.size(2)));
   problem.dropout = options.dropout;
   problem.key = options.key;
+  const detail::OpCount count;
+  if (count) {
+    const int added = (options.pair_bias.defined() ? 1 : 0) + (options.type_bias.defined() ? 1 : 0);
+    const std::int64_t heads = rows.q.size(1);
+    count.add(Work::kAttention,
+              detail::attention_flops(static_cast<double>(problem.pattern.pairs()),
+                                      heads * rows.q.size(2), heads, added));
+  }
   if (detail::on_device("sparse_attention", q, {k, v, options.pair_bias, options.type_bias})) {
     SparseAttentionOptions resolved = options;
     resolved.scale = problem.scale;

@@ -10,6 +10,7 @@
 #include "ops/detail/dtype.h"
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
 #include "ops/detail/random.h"
@@ -279,6 +280,12 @@ at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& graph_start
     check_bias(b, graphs, pairs, heads);
     TORCH_CHECK(b.pair_start.equal(pair_start),
                 "[varlen_attention] bias.pair_start is not the prefix sums of n²");
+  }
+  const detail::OpCount count;
+  if (count) {
+    const int added = (b.table.defined() ? 1 : 0) + (b.pair.defined() ? 1 : 0);
+    count.add(Work::kAttention, detail::attention_flops(detail::square_pairs(graph_start),
+                                                        qkv.size(1) / 3, heads, added));
   }
   if (detail::on_device("varlen_attention", qkv)) {
     VarlenOptions given = options;
