@@ -9,6 +9,7 @@
 #include "gtrain/nn/eigen_transformer.h"
 #include "gtrain/nn/embedding_encoder.h"
 #include "gtrain/nn/sign_net.h"
+#include "gtrain/ops/flop_count.h"
 
 namespace gtrain::models {
 namespace {
@@ -167,6 +168,7 @@ at::Tensor FeatureEncoder::encode(const Encoder& encoder, const data::GraphBatch
 
 at::Tensor FeatureEncoder::nodes(const data::GraphBatch& batch, nn::Context& context,
                                  double dropout) {
+  const ops::FlopScope running(*this);
   const at::ScalarType type = parameters().front().scalar_type();
   std::vector<at::Tensor> parts, added;
   if (node_) parts.push_back(encode_raw(*node_, batch.node, batch.graph.size(0), type, context));
@@ -181,6 +183,7 @@ at::Tensor FeatureEncoder::nodes(const data::GraphBatch& batch, nn::Context& con
 }
 
 at::Tensor FeatureEncoder::positions(const data::GraphBatch& batch, nn::Context& context) {
+  const ops::FlopScope running(*this);
   for (const Encoder& encoder : encoders_) {
     if (encoder.join == Encoder::Join::kGate) return encode(encoder, batch, context);
   }
@@ -193,6 +196,7 @@ bool FeatureEncoder::has_positions() const {
 }
 
 at::Tensor FeatureEncoder::edges(const data::GraphBatch& batch) {
+  const ops::FlopScope running(*this);
   if (!edge_) return {};
   nn::Context none;  // no encoder of edges asks for one
   return encode_raw(*edge_, batch.edge, batch.edges(), parameters().front().scalar_type(), none);

@@ -9,6 +9,7 @@
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/bigbird.h"
 #include "gtrain/nn/head.h"
+#include "gtrain/ops/flop_count.h"
 
 namespace gtrain::models {
 namespace {
@@ -138,6 +139,7 @@ GpsLayer::GpsLayer(const GpsOptions& o)
 }
 
 std::pair<at::Tensor, at::Tensor> GpsLayer::forward(const GpsInput& in, nn::Context& context) {
+  const ops::FlopScope running(*this);
   at::Tensor e = in.e, y;
   if (local_) {
     at::Tensor h;
@@ -185,16 +187,16 @@ std::string GpsLayer::script() const {
   }
   return text + fmt::format(
                     "    h = self.feed_1.forward({})\n"
+                    "{}"
                     "    return self.norm_out.forward(y + h, batch), {}\n",
                     nn::script_of(activation_, "self.feed_0.forward(y)"),
                     feed_gate ? "    h = self.feed_gate.forward(h)\n" : "", local_ ? "e_out" : "e");
-                    "{}"
 }
 
 std::string GpsLayer::fused_script() const {
+  if (feed_gate) return script();
   std::string text =
       "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, batch: Tensor, "
-  if (feed_gate) return script();
       "groups: List[Tensor], positions: Tensor, bias: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
   if (local_) {
     text += fmt::format(

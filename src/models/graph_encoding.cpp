@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "gtrain/base/error.h"
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/gather.h"
 
 namespace gtrain::models {
@@ -41,6 +42,7 @@ GraphEncoding::GraphEncoding(const nn::GraphBiasOptions& options, const Encoding
 
 GraphEncoding::Encoded GraphEncoding::forward(const at::Tensor& x_in,
                                               const data::GraphBatch& batch) {
+  const ops::FlopScope running(*this);
   const auto column = [&](const char* name) {
     const auto it = batch.encoding.find(name);
     TORCH_CHECK(it != batch.encoding.end(), "[graph_encoding] the batch has no encoding ", name);

@@ -12,6 +12,7 @@
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/node_pair.h"
 #include "gtrain/ops/edge_attention.h"
+#include "gtrain/ops/flop_count.h"
 
 namespace gtrain::models {
 namespace {
@@ -92,6 +93,7 @@ GtLayer::~GtLayer() = default;
 std::pair<at::Tensor, at::Tensor> GtLayer::forward(const at::Tensor& x, const at::Tensor& e,
                                                    const ops::AttentionPattern& pattern,
                                                    nn::Context& context, bool edge_output) {
+  const ops::FlopScope running(*this);
   const Parts& p = *parts_;
   ops::EdgeAttentionOptions options;
   options.heads = p.heads;
@@ -141,9 +143,9 @@ std::string GtLayer::script() const {
 }
 
 std::string GtLayer::fused_script() const {
+  if (!attended_script().empty()) return script();
   const Parts& p = *parts_;
   const char* edges = p.e ? "True" : "False";
-  if (!attended_script().empty()) return script();
   std::string text = fmt::format(
       "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
       "Tuple[Tensor, Tensor]:\n"

@@ -17,6 +17,7 @@
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/node_pair.h"
 #include "gtrain/ops/edge_attention.h"
+#include "gtrain/ops/flop_count.h"
 
 namespace gtrain::models {
 namespace {
@@ -156,6 +157,7 @@ at::Tensor SanLayer::attend(const at::Tensor& x, const at::Tensor& e, const at::
 
 at::Tensor SanLayer::forward(const at::Tensor& x, const at::Tensor& e, const at::Tensor& other,
                              const SanPairs& pairs, nn::Context& context) {
+  const ops::FlopScope running(*this);
   nn::PairRows rows{x, e, {pairs.edges}};
   if (parts_->gamma > 0) rows.patterns.push_back(pairs.others);
   const at::Tensor& start = pairs.edges.graph_start;
@@ -203,9 +205,9 @@ std::string SanLayer::script() const {
   }
   return text + fmt::format(
                     "    mixed = (mixed / (total + {:g})).reshape(-1, {})\n"
+                    "{}"
                     "    return self.node.forward(x, mixed)\n",
                     kEpsilon, p.width, attended_script());
-                    "{}"
 }
 
 std::string SanLayer::fused_script() const {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/reference.h"
 
@@ -18,6 +19,7 @@ Attention::Attention(std::int64_t width, std::int64_t heads, double dropout, boo
 }
 
 at::Tensor Attention::forward(const GlobalInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   return through_gates(input, context, [&](const GlobalInput& in) {
     const at::Tensor mixed = mix(ops::linear(in.x, in_weight, in_bias), in, context);
     return ops::linear(gate_heads(mixed, in.graph_start, context), out_weight, out_bias);
@@ -40,8 +42,6 @@ Attention::MaskScript Attention::mask_script() const {
   return {"bias[i]", ""};
 }
 
-std::string Attention::script() const {
-  const std::int64_t width = out_weight.size(0);
 namespace {
 
 // One mask value for each kept pair: of [n, n] or [g, H, n, n], with the kept columns [g, k].
@@ -85,12 +85,14 @@ std::string Attention::kept_script(const std::string& heads) const {
              masked ? ", mask" : "", width, heads.empty() ? "" : "    " + heads);
 }
 
-  const MaskScript mask = mask_script();
-  return mask.methods +
+std::string Attention::script() const {
+  const std::int64_t width = out_weight.size(0);
   const std::string heads = head_gate ? "    mixed = self.head_gate.forward(mixed)\n" : "";
   const std::string end =
       branch_gate ? "    return self.branch_gate.forward(update)\n" : "    return update\n";
   if (token_gate) return kept_script(heads) + end;
+  const MaskScript mask = mask_script();
+  return mask.methods +
          fmt::format(
              "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
              "List[Tensor]) -> Tensor:\n"
@@ -117,9 +119,9 @@ std::string Attention::mix_script() const {
 }
 
 std::string Attention::fused_script() const {
+  if (token_gate || head_gate || branch_gate) return script();
   return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
          "Tensor:\n"
-  if (token_gate || head_gate || branch_gate) return script();
          "    qkv = gtrain.linear(x, self.in_weight, self.in_bias)\n"
          "    return gtrain.linear(" +
          mix_script() + ", self.out_weight, self.out_bias)\n";

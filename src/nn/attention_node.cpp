@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/linear_attention.h"
 #include "gtrain/ops/segment.h"
@@ -39,6 +40,7 @@ at::Tensor AttentionNode::random_features(const at::Tensor& x, Top top) const {
 }
 
 at::Tensor AttentionNode::forward(const at::Tensor& x, const ops::RowIndex& graph) {
+  const ops::FlopScope running(*this);
   const std::int64_t n = x.size(0), heads = options_.heads, d = options_.width / heads;
   const at::Tensor qkv = qkv_->forward(x).view({n, 3, heads, d});
   at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1);

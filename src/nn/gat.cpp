@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/segment.h"
 
@@ -37,6 +38,7 @@ Gat::Gat(std::int64_t width, std::int64_t heads) {
 }
 
 std::pair<at::Tensor, at::Tensor> Gat::forward(const LocalInput& input, Context&) {
+  const ops::FlopScope running(*this);
   const Edges& edges = input.edges;
   const at::Tensor& start = edges.in_start;
   const std::int64_t heads = attend_source.size(1), channels = attend_source.size(2);

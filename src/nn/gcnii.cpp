@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "gtrain/nn/adjacency.h"
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 
 namespace gtrain::nn {
@@ -14,6 +15,7 @@ Gcnii::Gcnii(std::int64_t width, double alpha, double beta) : alpha_(alpha), bet
 }
 
 at::Tensor Gcnii::forward(const at::Tensor& x, const at::Tensor& x0, const Edges& edges) {
+  const ops::FlopScope running(*this);
   const at::Tensor h = (1 - alpha_) * normalised_sum(x, edges) + alpha_ * x0;
   const at::Tensor mapped = ops::linear(h, weight, {});
   return beta_ == 1 ? mapped : (1 - beta_) * h + beta_ * mapped;

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/relu.h>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/segment.h"
 
 namespace gtrain::nn {
@@ -13,6 +14,7 @@ GenConv::GenConv(std::int64_t width) {
 }
 
 std::pair<at::Tensor, at::Tensor> GenConv::forward(const LocalInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   const at::Tensor& start = input.edges.in_start;
   const at::Tensor message =
       at::relu(ops::gather(input.x, by_source(input.edges)) + input.e) + 1e-7;

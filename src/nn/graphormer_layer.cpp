@@ -1,5 +1,7 @@
 #include "gtrain/nn/graphormer_layer.h"
 
+#include "gtrain/ops/flop_count.h"
+
 namespace gtrain::nn {
 
 GraphormerLayer::GraphormerLayer(const GraphormerLayerShape& s) : shape_(s) {
@@ -20,6 +22,7 @@ at::Tensor GraphormerLayer::feed(const at::Tensor& x, const at::Tensor& graph_st
 }
 
 at::Tensor GraphormerLayer::forward(const GlobalInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   const at::Tensor& start = input.graph_start;
   const double p = shape_.dropout;
   GlobalInput inner = input;
@@ -57,10 +60,10 @@ std::string GraphormerLayer::script() const {
 }
 
 std::string GraphormerLayer::fused_script() const {
+  if (feed_gate) return script();
   const std::string head =
       "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
       "Tensor:\n";
-  if (feed_gate) return script();
   const std::string feed = std::string("self.feed_1.forward(self.feed_0.activated(y, \"") +
                            name_of(shape_.activation) + "\"))";
   if (!shape_.norm_first) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "gtrain/nn/unit_mlp.h"
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/gather.h"
 #include "gtrain/ops/segment.h"
 
@@ -107,6 +108,7 @@ std::string Head::layers_script() const {
 }
 
 at::Tensor Head::forward(const at::Tensor& x, const HeadInput& input) {
+  const ops::FlopScope running(*this);
   return layers(pool_rows(x, input.graph_start, pool_));
 }
 
@@ -143,6 +145,7 @@ GraphormerHead::GraphormerHead(std::int64_t width, std::int64_t outputs, Pool po
 }
 
 at::Tensor GraphormerHead::forward(const at::Tensor& x, const HeadInput& input) {
+  const ops::FlopScope running(*this);
   Context evaluation;  // layer norm is the same in training
   return Head::forward(norm_->forward(x, {}, input.graph_start, 0.0, evaluation), input);
 }
@@ -163,6 +166,7 @@ TransformHead::TransformHead(std::int64_t width, std::int64_t outputs, Pool pool
 }
 
 at::Tensor TransformHead::forward(const at::Tensor& x, const HeadInput& input) {
+  const ops::FlopScope running(*this);
   Context evaluation;  // layer norm is the same in training
   const at::Tensor h = activate(transform_->forward(pool_rows(x, input.graph_start, pool_)),
                                 activation_);  // [G, D]
@@ -190,6 +194,7 @@ EdgeHead::EdgeHead(const Shape& shape, Decode decode, Activation activation)
 }
 
 at::Tensor EdgeHead::forward(const at::Tensor& x, const HeadInput& input) {
+  const ops::FlopScope running(*this);
   TORCH_CHECK(input.pair.defined() && input.pair.dim() == 2 && input.pair.size(1) == 2,
               "[edge_head] the batch has no pairs; expected int64 [P, 2]");
   const auto end = [&](const at::Tensor& h, std::int64_t i) {

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "gtrain/nn/adjacency.h"
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/message.h"
 #include "gtrain/ops/segment.h"
@@ -36,6 +37,7 @@ Gin::Gin(std::int64_t width, Activation activation) : activation_(activation) {
 }
 
 std::pair<at::Tensor, at::Tensor> Gin::forward(const LocalInput& input, Context&) {
+  const ops::FlopScope running(*this);
   const at::Tensor one = at::ones({input.edges.nodes()}, input.x.options());
   const at::Tensor weight = at::ones({input.edges.count()}, input.x.options());
   const at::Tensor sum = ops::weighted_aggregate(input.x, one, weight, input.edges);
@@ -71,6 +73,7 @@ Gine::Gine(std::int64_t width, Activation activation, bool gates) : activation_(
 }
 
 std::pair<at::Tensor, at::Tensor> Gine::forward(const LocalInput& input, Context&) {
+  const ops::FlopScope running(*this);
   at::Tensor sum;
   if (gate_) {
     const at::Tensor message = at::relu(ops::gather(input.x, by_source(input.edges)) + input.e) *
@@ -152,6 +155,7 @@ std::string GatedGcn::fused_script() const {
 }
 
 std::pair<at::Tensor, at::Tensor> GatedGcn::forward(const LocalInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   // One product for the four projections of x: the weights are small beside the rows.
   const at::Tensor weight = at::cat({a_->weight, b_->weight, d_->weight, e_->weight});
   const at::Tensor bias = at::cat({a_->bias, b_->bias, d_->bias, e_->bias});
@@ -192,6 +196,7 @@ Gcn::Gcn(std::int64_t width, bool with_bias) {
 }
 
 std::pair<at::Tensor, at::Tensor> Gcn::forward(const LocalInput& input, Context&) {
+  const ops::FlopScope running(*this);
   const at::Tensor h = normalised_sum(ops::linear(input.x, weight, {}), input.edges);
   return {bias.defined() ? h + bias : h, input.e};
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "gtrain/nn/unit_mlp.h"
+#include "gtrain/ops/flop_count.h"
 
 namespace gtrain::nn {
 
@@ -18,6 +19,7 @@ MessageBlock::MessageBlock(const std::string& name, const Options& options) : op
 }
 
 std::pair<at::Tensor, at::Tensor> MessageBlock::forward(const BlockInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   const at::Tensor& x = input.local.x;
   at::Tensor h, e = input.local.e;
   if (gcnii_) {

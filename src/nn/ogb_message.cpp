@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/gather.h"
 #include "gtrain/ops/message.h"
 #include "gtrain/ops/segment.h"
@@ -36,6 +37,7 @@ OgbGin::OgbGin(std::int64_t width, bool edges) : edges_(edges) {
 }
 
 std::pair<at::Tensor, at::Tensor> OgbGin::forward(const LocalInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   const at::Tensor& x = input.x;
   const at::Tensor sum =
       edges_ ? ops::gine_aggregate(x, input.e, input.edges) + eps * x
@@ -76,6 +78,7 @@ OgbGcn::OgbGcn(std::int64_t width, bool edges) : edges_(edges) {
 }
 
 std::pair<at::Tensor, at::Tensor> OgbGcn::forward(const LocalInput& input, Context&) {
+  const ops::FlopScope running(*this);
   const Edges& edges = input.edges;
   const at::Tensor h = linear_->forward(input.x);
   const at::Tensor count =

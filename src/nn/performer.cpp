@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/linear_attention.h"
 
@@ -79,6 +80,7 @@ Performer::Performer(std::int64_t width, std::int64_t heads, double dropout,
 }
 
 at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
+  const ops::FlopScope running(*this);
   return through_gates(input, context, [&](const GlobalInput& in) {
     const at::Tensor weight = at::cat({q_->weight, k_->weight, v_->weight});
     ops::LinearAttentionOptions linear;
@@ -90,8 +92,6 @@ at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
   });
 }
 
-std::string Performer::script() const {
-  const auto d = static_cast<double>(options_.head_width);
 std::string Performer::end_script() const {
   std::string text;
   if (token_gate) text += "    assert False, \"tokens: performer has no exported form\"\n";
@@ -100,6 +100,8 @@ std::string Performer::end_script() const {
                              : "    return self.out.forward(mixed)\n");
 }
 
+std::string Performer::script() const {
+  const auto d = static_cast<double>(options_.head_width);
   return fmt::format(
       fmt::runtime(kScript), heads_, options_.head_width, heads_ * options_.head_width,
       std::pow(d, -0.25), 1 / std::sqrt(static_cast<double>(options_.features)),

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/segment.h"
 
@@ -15,6 +16,7 @@ Pna::Pna(std::int64_t width, std::int64_t edge_width) {
 }
 
 std::pair<at::Tensor, at::Tensor> Pna::forward(const LocalInput& input, Context&) {
+  const ops::FlopScope running(*this);
   const Edges& edges = input.edges;
   const std::int64_t d = input.x.size(1);
   // W_pre in three parts: those of the nodes are applied once a node, not once an edge.

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "gtrain/nn/activation.h"
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/segment.h"
 
 namespace gtrain::nn {
@@ -21,6 +22,7 @@ ClassicNode::ClassicNode(const Shape& shape, double dropout, bool residual)
 
 at::Tensor ClassicNode::forward(const at::Tensor& x, const at::Tensor& t,
                                 const at::Tensor& graph_start, Context& context) {
+  const ops::FlopScope running(*this);
   const at::Tensor sum = ops::segment_sum(x, graph_start) + t;
   const at::Tensor hidden = at::relu(norm_in_->forward(first_->forward(sum), context));
   const at::Tensor out = norm_out_->forward(second_->forward(hidden), context);
@@ -49,6 +51,7 @@ at::Tensor HeterogeneousNode::message(const at::Tensor& t) { return to_node_->fo
 
 at::Tensor HeterogeneousNode::forward(const at::Tensor& x, const at::Tensor& t,
                                       const at::Tensor& graph_start, Context& context) {
+  const ops::FlopScope running(*this);
   if (!options_.updated) return t;
   const at::Tensor pooled = options_.pool == Pool::kSum ? ops::segment_sum(x, graph_start)
                                                         : ops::segment_mean(x, graph_start);
