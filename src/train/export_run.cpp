@@ -144,10 +144,10 @@ SampleChoice choose(const TwoViews& views, const models::Model& model,
   return out;
 }
 
-void export_script(const Selected& selected, const Material& material,
-                   const deploy::ExportSpec& spec, const fs::path& out,
-                   const ExportRunOptions& options) {
+void export_script(const Selected& selected, const Material& material, deploy::ExportSpec spec,
+                   const fs::path& out, const ExportRunOptions& options) {
   const std::optional<Material> other = other_view(selected.recipe, spec);
+  if (other) spec.features.categories = other->dataset().info.node_categories;
   const TwoViews views{material, other ? *other : material,
                        encodes_transformed(selected.recipe.dataset)};
   const SampleChoice chosen = choose(views, *selected.model, spec);
@@ -178,6 +178,7 @@ void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions
   const data::DatasetInfo& info = material.dataset().info;
   deploy::ExportSpec spec = spec_of(selected, {data::name_of(info.task), info.metric}, options);
   spec.scores = scores_of(run);
+  spec.features = made_inside(selected.recipe.dataset);
   export_script(selected, material, spec, out, options);
 }
 

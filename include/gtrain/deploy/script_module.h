@@ -16,20 +16,13 @@
 #include <string>
 #include <vector>
 
-#include "gtrain/data/transform.h"
+#include "gtrain/deploy/graph_script.h"
 #include "gtrain/encode/encoding.h"
 #include "gtrain/models/model.h"
 
 namespace gtrain::deploy {
 
 enum class Encodings { kInside, kInput };
-
-// Node columns that the module makes itself, as data::apply_features does; "": x is the model's.
-struct RawFeatures {
-  std::string name;                      // one of data::made_from_graph
-  std::int64_t degree_cap = 0;           // degree_onehot
-  std::vector<std::int64_t> categories;  // one_hot: of the columns of x; else x is only counted
-};
 
 // What an exported module has to know beyond the model. The texts only go into gtrain.json.
 struct ExportSpec {
