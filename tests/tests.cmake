@@ -35,6 +35,13 @@ if(gtrain_torch_python)
   set_tests_properties(convert.split_dict PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
 endif()
 
+# The library of operators in a process that knows nothing of gtrain.
+if(gtrain_torch_python AND TARGET gtrain_ops AND NOT GTRAIN_SANITIZE)
+  add_test(NAME script.python COMMAND ${gtrain_torch_python} -B -W ignore
+           ${PROJECT_SOURCE_DIR}/tests/script/load_test.py $<TARGET_FILE:gtrain_ops>)
+  set_tests_properties(script.python PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()
+
 find_program(gtrain_bash NAMES bash)
 if(gtrain_bash AND EXISTS ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
   add_test(NAME tools.setup COMMAND ${gtrain_bash} ${PROJECT_SOURCE_DIR}/tests/tools/setup_test.sh)
@@ -67,7 +74,17 @@ if(TARGET gtrain_golden AND gtrain_bash)
       exit 77
     fi
     exec "$0" "$cases"]] $<TARGET_FILE:gtrain_golden> ${PROJECT_SOURCE_DIR})
-  set_tests_properties(golden PROPERTIES LABELS golden SKIP_RETURN_CODE 77 TIMEOUT 1200)
+  # The same by the page of tensor names, which has to give every tensor its place.
+  add_test(NAME golden.names COMMAND ${gtrain_bash} -c [[
+    cases=${GTRAIN_SHARED:-$1/../shared}/golden
+    if [ ! -d "$cases" ]; then
+      echo "skipped: no golden cases in $cases (GTRAIN_SHARED names another folder)"
+      exit 77
+    fi
+    exec "$0" --names "$1/docs/parameters.md" "$cases"]]
+    $<TARGET_FILE:gtrain_golden> ${PROJECT_SOURCE_DIR})
+  set_tests_properties(golden golden.names PROPERTIES
+    LABELS golden SKIP_RETURN_CODE 77 TIMEOUT 1200)
 endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/deploy/export.cmake)

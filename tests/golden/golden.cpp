@@ -75,7 +75,15 @@ std::vector<std::string> Case::keys(const std::string& prefix) const {
   return out;
 }
 
+std::vector<std::string> Case::origin(const std::string& key) const {
+  const auto it = origin_.find(key);
+  return it == origin_.end() ? std::vector<std::string>{key} : it->second;
+}
+
 void Case::rename(const std::function<std::string(const std::string&)>& name_of) {
+  std::map<std::string, std::vector<std::string>> origins;
+  for (const auto& [name, tensor] : single_.tensors) origins[name_of(name)] = origin(name);
+  origin_ = std::move(origins);
   for (base::Safetensors* file : {&single_, &double_}) {
     std::map<std::string, base::RawTensor> renamed;
     for (auto& [name, tensor] : file->tensors) renamed[name_of(name)] = std::move(tensor);
@@ -85,6 +93,11 @@ void Case::rename(const std::function<std::string(const std::string&)>& name_of)
 
 void Case::join(const std::string& name, const std::vector<std::string>& parts,
                 const std::vector<std::int64_t>& shape) {
+  std::vector<std::string> origins;
+  for (const std::string& part : parts) {
+    for (const std::string& one : origin(part)) origins.push_back(one);
+  }
+  if (has(parts.front())) origin_[name] = std::move(origins);
   for (base::Safetensors* file : {&single_, &double_}) {
     base::RawTensor whole;
     for (const std::string& part : parts) {

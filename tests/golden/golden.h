@@ -7,8 +7,10 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "gtrain/base/safetensors.h"
 
@@ -32,6 +34,9 @@ class Case {
   // All keys of the fp32 file that start with `prefix`, the prefix removed.
   std::vector<std::string> keys(const std::string& prefix) const;
 
+  // What the tensor `key` was called in the files: several that were joined.
+  std::vector<std::string> origin(const std::string& key) const;
+
   // Gives every tensor the name `name_of` makes of its own, in both files.
   void rename(const std::function<std::string(const std::string&)>& name_of);
   // Puts the parts that stand there one below the other, under `name` and in `shape`, in both
@@ -44,6 +49,7 @@ class Case {
   std::string name_;
   nlohmann::json info_;
   base::Safetensors single_, double_;
+  std::map<std::string, std::vector<std::string>> origin_;  // of renamed ones
 };
 
 struct Tolerance {

@@ -1,6 +1,7 @@
-// gtrain_golden DIR…: compares gtrain with the outputs of the authors' own code, case by case.
-// Prints `ok CASE worst=…`, `FAIL CASE tensor=… got … want …` or `skip CASE reason`; exits 0 when
-// no case failed. Case format: tests/golden/README.md.
+// gtrain_golden [--names PAGE] DIR…: compares gtrain with the outputs of the authors' own code,
+// case by case. Prints `ok CASE worst=…`, `FAIL CASE tensor=… got … want …` or `skip CASE reason`;
+// exits 0 when no case failed. With a page of tensor names, that has to give every tensor its place
+// as well. Case format: tests/golden/README.md.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "golden/golden.h"
+#include "golden/module_case.h"
 
 namespace {
 
@@ -83,13 +85,18 @@ std::string run(const fs::path& directory, bool& failed) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("usage: gtrain_golden DIR…\n", stderr);
+  int first = 1;
+  if (argc > 2 && std::string(argv[1]) == "--names") {
+    hold_names(argv[2]);
+    first = 3;
+  }
+  if (argc <= first) {
+    std::fputs("usage: gtrain_golden [--names PAGE] DIR…\n", stderr);
     return 2;
   }
   at::set_num_threads(1);
   std::vector<fs::path> cases;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = first; i < argc; ++i) {
     if (!fs::is_directory(argv[i])) {
       fmt::print(stderr, "{}: no such directory\n", argv[i]);
       return 2;

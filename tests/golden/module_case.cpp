@@ -1,11 +1,15 @@
 #include "golden/module_case.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <memory>
 #include <regex>
 #include <set>
+#include <stdexcept>
 
 #include "gtrain/train/optimizer.h"
+#include "support/name_page.h"
 
 namespace gtrain::golden {
 namespace {
@@ -111,7 +115,39 @@ std::string resolve(std::string name, const std::map<std::string, at::Tensor>& k
   return name;
 }
 
+std::set<std::string> keys_of(const std::map<std::string, at::Tensor>& tensors) {
+  std::set<std::string> out;
+  for (const auto& [name, tensor] : tensors) out.insert(name);
+  return out;
+}
+
+std::unique_ptr<support::NamePage>& held_page() {
+  static std::unique_ptr<support::NamePage> page;
+  return page;
+}
+
+// Whether the page gives the tensor this name and no other; a layer alone counts as the first.
+void hold_against_page(const std::string& reference, const std::string& name,
+                       const std::set<std::string>& known) {
+  std::set<std::string> layers;
+  for (const std::string& own : known) layers.insert("layer_0." + own);
+  std::set<std::string> found = held_page()->names_of(reference, known);
+  for (const char* layer : {"layers.0.", "convs.0."}) {
+    for (const std::string& own : held_page()->names_of(layer + reference, layers)) {
+      found.insert(own.substr(std::string("layer_0.").size()));
+    }
+  }
+  if (found == std::set<std::string>{name}) return;
+  throw std::runtime_error(
+      fmt::format("names: {} is {} here; the page says {}", reference, name,
+                  found.empty() ? "nothing" : fmt::format("{}", fmt::join(found, ", "))));
+}
+
 }  // namespace
+
+void hold_names(const std::filesystem::path& page) {
+  held_page() = std::make_unique<support::NamePage>(page);
+}
 
 std::string gps_name(const std::string& reference) {
   // GINE's eps is a constant 0 there; PNA's degrees scale nothing with the identity scaler alone.
@@ -138,8 +174,7 @@ std::string parameter_name(const torch::nn::Module& module, const std::string& n
 void load(const Case& c, torch::nn::Module& module, const NameMap& names, at::ScalarType type) {
   module.to(type);
   const auto known = tensors_of(module);
-  std::set<std::string> left;
-  for (const auto& [name, tensor] : known) left.insert(name);
+  std::set<std::string> left = keys_of(known);
   // The state of sparsify's gates is no weight of anybody's model.
   for (const auto& b : module.named_buffers()) {
     if (b.key().find("_gate.") != std::string::npos) left.erase(b.key());
@@ -153,6 +188,11 @@ void load(const Case& c, torch::nn::Module& module, const NameMap& names, at::Sc
       const auto it = known.find(name);
       if (it == known.end() && unused(c, key)) continue;
       if (it == known.end()) throw Skip{"gtrain has no counterpart of " + key};
+      if (held_page() != nullptr) {
+        for (const std::string& one : c.origin(kind + key)) {
+          hold_against_page(one.substr(std::string(kind).size()), name, keys_of(known));
+        }
+      }
       const at::Tensor value = c.input(kind + key, type);
       if (value.sizes() != it->second.sizes()) throw Skip{"another shape of " + key};
       it->second.copy_(value);

@@ -2,6 +2,7 @@
 // names, run, compare outputs, loss, gradients, buffers and the optimizer trace.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -23,6 +24,9 @@ std::string gps_name(const std::string& reference);
 // The module's own name of what a NameMap gave: some depend on what the module holds (its last head
 // layer, a table or a single vector).
 std::string parameter_name(const torch::nn::Module& module, const std::string& name);
+
+// From now on `load` refuses names that are not those of the page (docs/parameters.md).
+void hold_names(const std::filesystem::path& page);
 
 // Copies param.* and buffer.* in; Skip where gtrain has no such tensor, failure where one of the
 // module's stays unset.
