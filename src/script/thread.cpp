@@ -1,6 +1,7 @@
 #include "gtrain/script/thread.h"
 
 #include <ATen/Parallel.h>
+#include <tbb/info.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
@@ -9,8 +10,6 @@
 
 namespace gtrain::script {
 namespace {
-
-constexpr int kMostThreads = 4096;
 
 int from_environment() {
   const char* text = std::getenv("GTRAIN_THREADS");
@@ -21,7 +20,8 @@ int from_environment() {
 
 int threads() {
   static const int fixed = from_environment();
-  return std::clamp(fixed > 0 ? fixed : at::get_num_threads(), 1, kMostThreads);
+  static const int most = std::max(1, tbb::info::default_concurrency());
+  return std::clamp(fixed > 0 ? fixed : at::get_num_threads(), 1, most);
 }
 
 void run(const std::function<void()>& body) {

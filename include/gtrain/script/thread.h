@@ -7,7 +7,7 @@
 
 namespace gtrain::script {
 
-// At least 1.
+// At least 1, at most as many as there are processors for this process.
 int threads();
 
 // Runs `body` where parallel loops use at most threads() threads, the calling one among them. Each
