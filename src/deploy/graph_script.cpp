@@ -45,7 +45,8 @@ def made_features(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
     if wrong.size(0) > 0:
         row = int(wrong[0][0])
         c = int(wrong[0][1])
-        assert False, "x: row {{}} column {{}} holds {{}}; expected a category from 0 to {{}}".format(row, c, float(x[row][c]), counts[c] - 1)
+        held = str(float(x[row][c])) if x.is_floating_point() else str(int(x[row][c]))
+        assert False, "x: row {{}} column {{}} holds {{}}; expected a category from 0 to {{}}".format(row, c, held, counts[c] - 1)
     out: List[Tensor] = []
     for c in range(len(counts)):
         out.append(ids[:, c:c + 1] == torch.arange(counts[c], device=x.device))

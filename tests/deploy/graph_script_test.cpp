@@ -63,7 +63,7 @@ TEST(FeatureScript, CategoriesBeyondTheTableAreNamed) {
   b.node[1][1].fill_(5);
   EXPECT_THAT([&] { made(module, b); },
               ::testing::ThrowsMessage<std::exception>(::testing::HasSubstr(
-                  "x: row 1 column 1 holds 5.0; expected a category from 0 to 4")));
+                  "x: row 1 column 1 holds 5; expected a category from 0 to 4")));
 }
 
 TEST(FeatureScript, RefusesNumbersAsCategories) {
