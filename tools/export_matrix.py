@@ -9,7 +9,7 @@ difference may be max(1e-5 max(1, |y|), 10 times the model's own between float32
   --gtrain PATH   the program                 --python PATH   an interpreter with torch alone
   --few           the families marked for every test run
   --only NAME     families whose names contain NAME           --keep DIR   files stay there
-  --encodings inside|input                                    --list       names alone
+  --encodings inside|input   input: as arguments, from `gtrain predict FILE`    --list   names alone
   --library PATH  libgtrain_ops.so: exports with --fused, and loads it first
 
 Exit code 1 where a family differs, 77 where torch is not there.
@@ -312,6 +312,19 @@ def call(command, environment):
                            + done.stdout[-800:])
 
 
+def compare_rows(want, got):
+    """Of a module that takes encodings, which gtrain itself gives it."""
+    def values(path):
+        with open(path) as file:
+            first = sum(not h.startswith("task") for h in next(file).split(","))
+            return [[float(v) for v in line.split(",")[first:]] for line in file]
+    a, b = values(want), values(got)
+    size = max(abs(v) for row in a for v in row)
+    apart = max(abs(v - w) for r, s in zip(a, b) for v, w in zip(r, s))
+    answer = {f"batch_{n}": apart if len(a) == len(b) else math.inf for n in BATCHES}
+    return {**answer, "bound": 1e-5 * max(1.0, size), "gap": 0.0, "seconds_256": 0.0}
+
+
 def run_family(name, spec, options, worker, work):
     folder = os.path.join(work, "data-" + spec["data"])
     if not os.path.exists(folder):
@@ -328,8 +341,12 @@ def run_family(name, spec, options, worker, work):
     gtrain("export", run, "--out", file, "--encodings", options.encodings,
            *(["--fused"] if options.library else []))
     gtrain("predict", run, "--data", folder, "--split", "test", "--out", place + "/rows.csv")
+    if options.encodings == "input":
+        gtrain("predict", file, "--data", folder, "--split", "test", "--out", place + "/own.csv")
+        return compare_rows(place + "/rows.csv", place + "/own.csv")
     worker.stdin.write(json.dumps({"file": file, "data": folder, "rows": place + "/rows.csv",
-                                   "kind": spec["data"], "library": options.library}) + "\n")
+                                   "state": run + "/best.safetensors", "kind": spec["data"],
+                                   "library": options.library}) + "\n")
     worker.stdin.flush()
     answer = worker.stdout.readline()
     if not answer:
@@ -351,7 +368,6 @@ def load_graphs(folder):
     """Of each graph of the test split: id, x, edge_index, edge_attr, pairs."""
     import torch
     raw = folder + "/raw/"
-    columns = lambda name, rows: torch.tensor(read(raw + name)) if rows is None else rows
     nodes = [int(r[0]) for r in read(raw + "num-node-list")]
     edges = [int(r[0]) for r in read(raw + "num-edge-list")]
     pairs = [int(r[0]) for r in read(raw + "num-pair-list")]
@@ -397,6 +413,26 @@ def outputs(model, graphs, size, with_pairs):
                           for i in range(0, len(graphs), size)])
 
 
+def check_names(model, path):
+    """The file's tensors are the model's in the run's state, by name and value."""
+    import struct
+    import torch
+    with open(path, "rb") as file:
+        content = file.read()
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + size])
+    own = {n: e for n, e in header.items()
+           if n != "__metadata__" and not n.startswith(("optimizer.", "trainer.", "sparsify."))}
+    state = model.state_dict()
+    if set(own) != set(state):
+        raise RuntimeError(f"names differ from the run's state: {sorted(set(own) ^ set(state))[:5]}")
+    for name, entry in own.items():
+        first, last = (8 + size + at for at in entry["data_offsets"])
+        values = torch.frombuffer(bytearray(content[first:last]), dtype=torch.float32)
+        if not torch.equal(values, state[name].reshape(-1)):
+            raise RuntimeError(f"{name} has other values than in the run's state")
+
+
 def check(job, cache):
     import torch
     if job["data"] not in cache:
@@ -410,6 +446,7 @@ def check(job, cache):
     if job["library"]:
         torch.ops.load_library(job["library"])
     model = torch.jit.load(job["file"])
+    check_names(model, job["state"])
     answer = {"size": want.abs().max().item(), "rows": len(want)}
     best = {}
     for size in BATCHES:

@@ -18,3 +18,17 @@ if(TARGET gtrain AND gtrain_python)
             --gtrain $<TARGET_FILE:gtrain> --count 36 --seed 1)
   set_tests_properties(export.flips PROPERTIES LABELS slow TIMEOUT 600)
 endif()
+
+# Files of every recipe family in plain torch against `gtrain predict`: a few of them, and all.
+if(TARGET gtrain AND gtrain_python AND NOT GTRAIN_SANITIZE)
+  foreach(part few all)
+    add_test(NAME export.matrix_${part}
+      COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/export_matrix.py
+              --gtrain $<TARGET_FILE:gtrain> --python ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python
+              $<$<STREQUAL:${part},few>:--few>
+      COMMAND_EXPAND_LISTS)
+    set_tests_properties(export.matrix_${part} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 7200)
+  endforeach()
+  set_tests_properties(export.matrix_few PROPERTIES LABELS unit)
+  set_tests_properties(export.matrix_all PROPERTIES LABELS slow)
+endif()
