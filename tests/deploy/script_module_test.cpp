@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <limits>
 #include <numeric>
 #include <set>
 
@@ -431,63 +430,6 @@ TEST(ScriptModuleOutput, IsInTheUnitsOfTheTargets) {
   const GraphBatch batch = b.batch();
   EXPECT_LT(difference(run_script(module, inputs_of(batch)), run_model(*b.model, batch) / 3 - 3.5),
             1e-6);
-}
-
-struct Wrong {
-  const char* says;
-  std::function<void(std::vector<at::Tensor>&)> change;
-};
-
-TEST(ScriptModuleInput, SaysWhatIsWrongWithIt) {
-  const Built b({support::path(4), support::cycle(5)});
-  torch::jit::Module module = script_module(*b.model, b.spec());
-  using Inputs = std::vector<at::Tensor>;
-  const std::vector<Wrong> wrongs{
-      {"x: has shape [9, 1]; expected [N, 2]", [](Inputs& i) { i[0] = i[0].slice(1, 1); }},
-      {"batch: is empty; expected at least one node",
-       [](Inputs& i) {
-         i = {at::zeros({0, 2}, at::kLong), at::zeros({2, 0}, at::kLong),
-              at::zeros({0, 2}, at::kLong), at::zeros({0}, at::kLong)};
-       }},
-      {"x: has the type complex64", [](Inputs& i) { i[0] = i[0].to(at::kComplexFloat); }},
-      {"x: has the type int32; expected int64 or float",
-       [](Inputs& i) { i[0] = i[0].to(at::kInt); }},
-      {"edge_attr: has the type bool", [](Inputs& i) { i[2] = i[2].to(at::kBool); }},
-      {"x: has shape [9]; expected [N, 2]", [](Inputs& i) { i[0] = i[0].select(1, 0); }},
-      {"edge_index: has the type int32; expected int64",
-       [](Inputs& i) { i[1] = i[1].to(at::kInt); }},
-      {"edge_index: has the ends -1 to 8", [](Inputs& i) { i[1][1][2].fill_(-1); }},
-      {"edge_attr: row 3 column 1 holds nan; expected finite numbers",
-       [](Inputs& i) {
-         i[2] = i[2].to(at::kFloat);
-         i[2][3][1].fill_(std::numeric_limits<double>::quiet_NaN());
-       }},
-      {"batch: has the type float32; expected int64",
-       [](Inputs& i) { i[3] = i[3].to(at::kFloat); }},
-      {"batch: has shape [9, 1]", [](Inputs& i) { i[3] = i[3].unsqueeze(1); }},
-      {"batch: ends with graph 1000000000000; expected at most 1048576 ids without nodes",
-       [](Inputs& i) { i[3][8].fill_(1000000000000); }},
-      {"x: has a floating type; expected integer categories",
-       [](Inputs& i) { i[0] = i[0].to(at::kFloat); }},
-      {"x: row 2 column 1 holds 5; expected a category from 0 to 4",
-       [](Inputs& i) { i[0][2][1].fill_(5); }},
-      {"edge_attr: row 0 column 0 holds -1", [](Inputs& i) { i[2][0][0].fill_(-1); }},
-      {"edge_index: has the ends 0 to 9; expected 0 to 8", [](Inputs& i) { i[1][0][3].fill_(9); }},
-      {"edge_index: has an edge between two graphs", [](Inputs& i) { i[1][0][0].fill_(8); }},
-      {"edge_index: has shape [16, 2]; expected int64 [2, E]", [](Inputs& i) { i[1] = i[1].t(); }},
-      {"edge_attr: has 15 rows; edge_index has 16 edges",
-       [](Inputs& i) { i[2] = i[2].slice(0, 1); }},
-      {"batch: is not ascending", [](Inputs& i) { i[3] = i[3].flip(0); }},
-      {"batch: begins with -1", [](Inputs& i) { i[3] = i[3] - 1; }},
-      {"batch: has 8 entries; x has 9 rows", [](Inputs& i) { i[3] = i[3].slice(0, 1); }},
-  };
-  for (const Wrong& wrong : wrongs) {
-    Inputs inputs = inputs_of(b.batch());
-    for (at::Tensor& t : inputs) t = t.clone();
-    wrong.change(inputs);
-    EXPECT_THAT([&] { run_script(module, inputs); },
-                ::testing::ThrowsMessage<std::exception>(::testing::HasSubstr(wrong.says)));
-  }
 }
 
 TEST(ScriptModuleInput, GraphsAboveTheDenseLimitAreRefusedByName) {
