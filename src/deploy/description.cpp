@@ -75,7 +75,7 @@ models::Signature signature_of(const Json& json) {
 
 bool computes_densely(const models::Model& model, const ExportSpec& spec) {
   const std::vector<std::string> columns = model.encoding_inputs();
-  return spec.encodings == Encodings::kInside &&
+  return !spec.fused && spec.encodings == Encodings::kInside &&
          std::any_of(columns.begin(), columns.end(),
                      [](const std::string& c) { return is_limited(c); });
 }

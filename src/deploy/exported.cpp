@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 
+#include <optional>
 #include <sstream>
 
 #include "gtrain/base/durable.h"
@@ -21,11 +22,12 @@ constexpr const char* kDescriptionFile = "gtrain.json";
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-// What a module's failed check says: torch puts the trace above it.
-std::string check_message(const std::string& what) {
+// What a module's failed check says, below torch's trace; nothing where something else failed.
+std::optional<std::string> check_message(const std::string& what) {
   const std::string marker = "AssertionError: ";
   const std::size_t at = what.rfind(marker);
-  return first_line(at == std::string::npos ? what : what.substr(at + marker.size()));
+  if (at == std::string::npos) return std::nullopt;
+  return first_line(what.substr(at + marker.size()));
 }
 
 at::Tensor argument_named(const std::string& name, const data::GraphBatch& batch) {
@@ -96,8 +98,9 @@ at::Tensor run(Exported& exported, const data::GraphBatch& batch) {
     const at::Tensor out = exported.module.forward({arguments.begin(), arguments.end()}).toTensor();
     return appended ? out.narrow(0, 0, batch.graphs) : out;
   } catch (const std::exception& e) {
-    throw base::DataError(
-        fmt::format("the exported module refuses the data: {}", check_message(e.what())));
+    const auto said = check_message(e.what());
+    if (!said) throw;
+    throw base::DataError(fmt::format("the exported module refuses the data: {}", *said));
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -161,6 +162,50 @@ TEST(Export, Bfloat16HalvesTheWeightsAndLeavesTheModelAsItIs) {
       EXPECT_EQ(p.value.scalar_type(), at::kBFloat16);
     }
     EXPECT_EQ(run_script(module, inputs_of(e.batch())).scalar_type(), at::kFloat);
+  }
+}
+
+// Options of every branch and form, by name.
+std::map<std::string, models::ModelOptions> forms() {
+  using namespace models;
+  std::map<std::string, ModelOptions> out;
+  for (const std::string_view name : nn::local_names()) {
+    GpsOptions o = small_gps();
+    o.local = name;
+    out["local_" + std::string(name)] = o;
+  }
+  for (const char* name : {"performer", "bigbird", "deep_sets", "none"}) {
+    GpsOptions o = small_gps();
+    o.global = name;
+    out["global_" + std::string(name)] = o;
+  }
+  GpsOptions o = small_gps();
+  o.norm = "layer";
+  out["norm_layer"] = o;
+  o.encoders = {SignNetEncoderOptions{
+      .dim = 5, .phi_layers = 3, .phi_width = 6, .phi_outputs = 4, .quirks = {}}};
+  out["signnet"] = o;
+  o.encoders = {TransformerEncoderOptions{.dim = 6, .heads = 2, .feed_width = 9}};
+  out["transformer"] = o;
+  for (const auto& [name, options] : small_mpnns()) out["mpnn_" + name] = options;
+  for (const auto& [name, options] : small_graphormers()) {
+    if (!name.starts_with("nodes")) out["graphormer_" + name] = options;
+  }
+  return out;
+}
+
+TEST(Export, EveryFormMayBeBfloat16AndFrozen) {
+  const test::TemporaryDirectory directory;
+  for (const auto& [name, options] : forms()) {
+    Built e;
+    e.model = random_model(options, e.signature);
+    for (const char* dtype : {"float32", "bfloat16"}) {
+      e.spec.dtype = dtype;
+      e.spec.frozen = true;
+      EXPECT_NO_THROW(
+          export_torchscript(*e.model, e.spec, samples_of(e), directory.path() / "model.pt"))
+          << name << " " << dtype;
+    }
   }
 }
 

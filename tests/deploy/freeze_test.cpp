@@ -115,7 +115,24 @@ TEST(Frozen, FoldsANormBeforeALinearMap) {
             0);
 }
 
-TEST(Frozen, KeepsANormThatOthersReadToo) {
+TEST(Frozen, FoldsANormAfterAResidualSum) {
+  for (const char* bias : {", self.c", ""}) {
+    const std::string map = std::string("torch.linear(torch.relu(x), self.a") + bias + ")";
+    for (const std::string& sum : {"x + " + map, map + " + x", map + " + torch.linear(x, self.a)"}) {
+      EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n    return self.norm(" + sum +
+                           ")\n"),
+                0)
+          << sum;
+    }
+  }
+}
+
+TEST(Frozen, FoldsTheNormsOfGps) {
+  Scripted s = scripted(small_gps());
+  EXPECT_EQ(batch_norms_in(frozen(s.module)), 0);
+}
+
+TEST(Frozen, KeepsANormThatCannotMove) {
   EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
                        "    y = self.norm(x)\n"
                        "    return y + torch.linear(y, self.a, self.c)\n"),
@@ -125,7 +142,18 @@ TEST(Frozen, KeepsANormThatOthersReadToo) {
                        "    return y + self.norm(y)\n"),
             1);
   EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
-                       "    return self.norm(x + torch.linear(x, self.a, self.c))\n"),
+                       "    y = torch.linear(x, self.a, self.c)\n"
+                       "    return y * self.norm(x + y)\n"),
+            1);
+  EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
+                       "    y = x + torch.linear(x, self.a, self.c)\n"
+                       "    return y * self.norm(y)\n"),
+            1);
+  EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
+                       "    return self.norm(x + torch.relu(torch.linear(x, self.a, self.c)))\n"),
+            1);
+  EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
+                       "    return self.norm(torch.add(x, torch.linear(x, self.a), alpha=2))\n"),
             1);
 }
 

@@ -21,8 +21,8 @@ struct Exported {
 Exported load_exported(const std::filesystem::path& path);
 
 // Outputs for a batch, a row for each of its graphs (also for those without nodes), nodes or pairs;
-// encodings that are inputs come from the batch's columns. Throws base::DataError with the module's
-// own message where it refuses the batch.
+// encodings that are inputs come from the batch's columns. Throws base::DataError with the message
+// of the module's check where it refuses the batch, what torch throws where anything else fails.
 at::Tensor run(Exported& exported, const data::GraphBatch& batch);
 
 }  // namespace gtrain::deploy

@@ -3,9 +3,9 @@
 // evaluation an affine map x * s + t, folded into the linear map it stands next to:
 //
 //   norm(W x + b) = (s W) x + (s b + t)        W norm(x) + b = (W s) x + (W t + b)
+//   norm(r + W x + b) = s r + (s W) x + (s b + t), one pass fewer over the rows
 //
-// where nothing else reads what lies between them. Where a sum stands between (the residual norms
-// of transformer layers) there is nothing to save. Differs from the module by rounding.
+// where nothing else reads what lies between them. Differs from the module by rounding.
 #pragma once
 
 #include <torch/csrc/jit/api/module.h>
