@@ -118,7 +118,8 @@ TEST(Frozen, FoldsANormBeforeALinearMap) {
 TEST(Frozen, FoldsANormAfterAResidualSum) {
   for (const char* bias : {", self.c", ""}) {
     const std::string map = std::string("torch.linear(torch.relu(x), self.a") + bias + ")";
-    for (const std::string& sum : {"x + " + map, map + " + x", map + " + torch.linear(x, self.a)"}) {
+    for (const std::string& sum :
+         {"x + " + map, map + " + x", map + " + torch.linear(x, self.a)"}) {
       EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n    return self.norm(" + sum +
                            ")\n"),
                 0)
