@@ -217,12 +217,6 @@ std::string GpsLayer::fused_script() const {
                     nn::name_of(activation_), local_ ? "e_out" : "e");
 }
 
-double GpsLayer::forward_flops(double nodes, double edges, double pairs) const {
-  const auto d = static_cast<double>(out_->weight.size(0));
-  return 8 * nodes * d * d + (local_ ? local_->forward_flops(nodes, edges) : 0) +
-         (global_ ? global_->forward_flops(nodes, pairs) : 0);
-}
-
 namespace {
 
 class Gps final : public Model {
@@ -288,11 +282,6 @@ class Gps final : public Model {
       out.insert(out.end(), more.begin(), more.end());
     }
     return out;
-  }
-
-  double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
-    return static_cast<double>(layers_.size()) *
-           layers_[0]->forward_flops(static_cast<double>(nodes), static_cast<double>(edges), pairs);
   }
 
   std::string script() const override {

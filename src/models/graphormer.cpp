@@ -128,11 +128,6 @@ class Graphormer final : public Model {
     return out;
   }
 
-  double forward_flops(std::int64_t nodes, std::int64_t, double pairs) const override {
-    return static_cast<double>(layers_.size()) *
-           layers_[0]->forward_flops(static_cast<double>(nodes), pairs);
-  }
-
   std::string script() const override {
     std::string text = nn::graph_groups_script();
     text +=

@@ -144,12 +144,6 @@ class GraphTrans final : public MessageNetwork {
     if (token_) nn::draw_normal(token_->vector, 1.0, random);
   }
 
-  double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
-    const auto n = static_cast<double>(nodes);
-    return network_flops(n, static_cast<double>(edges)) +
-           static_cast<double>(blocks_.size()) * blocks_[0]->forward_flops(n, pairs);
-  }
-
   std::string script() const override;
 
  private:

@@ -185,14 +185,6 @@ class Gt final : public Model {
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
 
-  double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
-    const double n = static_cast<double>(nodes), d = static_cast<double>(options_.width);
-    const double p = full() ? pairs - n : static_cast<double>(edges);
-    const bool edge = !std::holds_alternative<NoneOptions>(options_.edge);
-    const double layer = 16 * n * d * d + (edge ? 12 * p * d * d + 5 * p * d : 4 * p * d);
-    return layer * static_cast<double>(options_.layers);
-  }
-
   std::string script() const override {
     std::string text = nn::graph_groups_script();  // encodings inside the module ask for it
     if (full()) text += nn::other_node_script();

@@ -129,16 +129,6 @@ void MessageNetwork::initialise(base::Random&) {
   if (state_.defined()) state_.zero_();
 }
 
-double MessageNetwork::network_flops(double nodes, double edges) const {
-  double flops = 0;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    flops += layers_[l]->forward_flops(nodes, edges);
-    if (virtual_[l].attention) flops += virtual_[l].attention->forward_flops(nodes);
-    if (has_state()) flops += nodes * static_cast<double>(options_.width);
-  }
-  return flops;
-}
-
 bool MessageNetwork::is_classic() const {
   return std::holds_alternative<ClassicVirtualNodeOptions>(options_.virtual_node);
 }

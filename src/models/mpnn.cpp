@@ -25,10 +25,6 @@ class Mpnn final : public MessageNetwork {
     return head_->forward(node_vectors(batch, context), {batch.graph_start, batch.pair});
   }
 
-  double forward_flops(std::int64_t nodes, std::int64_t edges, double) const override {
-    return network_flops(static_cast<double>(nodes), static_cast<double>(edges));
-  }
-
   std::string script() const override {
     return "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
            "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n" +

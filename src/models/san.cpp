@@ -274,15 +274,6 @@ class San final : public Model {
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
 
-  double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const override {
-    const double n = static_cast<double>(nodes), e = static_cast<double>(edges);
-    const double d = static_cast<double>(options_.width);
-    const double others = dense() ? std::max(0.0, pairs - n - e) : 0.0;
-    const double layer =
-        (dense() ? 20 : 16) * n * d * d + 2 * e * d * d + 5 * e * d + 4 * others * d;
-    return layer * static_cast<double>(options_.layers);
-  }
-
   std::string script() const override {
     std::string text = nn::graph_groups_script();
     if (dense()) text += kFreePairs;

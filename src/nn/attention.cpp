@@ -127,11 +127,6 @@ std::string Attention::fused_script() const {
          mix_script() + ", self.out_weight, self.out_bias)\n";
 }
 
-double Attention::forward_flops(double nodes, double pairs) const {
-  const auto d = static_cast<double>(out_weight.size(0));
-  return 8 * nodes * d * d + 4 * pairs * d;
-}
-
 void Attention::initialise(base::Random& random) {
   const double width = static_cast<double>(out_weight.size(0));
   draw_uniform(in_weight, std::sqrt(6 / (4 * width)), random);

@@ -119,12 +119,4 @@ void AttentionNode::initialise(base::Random& random) {
   projection.copy_(ops::orthogonal_features(projection.size(0), projection.size(1), random.bits()));
 }
 
-double AttentionNode::forward_flops(double nodes) const {
-  const auto d = static_cast<double>(options_.width);
-  const double per_head = d / static_cast<double>(options_.heads);
-  const bool exp = options_.features == Features::kExp;
-  const double m = exp ? static_cast<double>(options_.count) : per_head;
-  return nodes * (8 * d * d + 4 * d * m + (exp ? 4 * d * m : 0));
-}
-
 }  // namespace gtrain::nn

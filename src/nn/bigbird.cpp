@@ -102,11 +102,4 @@ std::string BigBird::mix_script() const {
                      options_.window, options_.random, options_.global, options_.seed);
 }
 
-double BigBird::forward_flops(double nodes, double pairs) const {
-  const auto d = static_cast<double>(out_weight.size(0));
-  const auto each =
-      static_cast<double>(2 * options_.window + 1 + options_.random + 2 * options_.global);
-  return 8 * nodes * d * d + 4 * std::min(pairs, nodes * each) * d;
-}
-
 }  // namespace gtrain::nn

@@ -139,9 +139,4 @@ std::string DeepSets::script() const {
   return text + "    return h\n";
 }
 
-double DeepSets::forward_flops(double nodes, double) const {
-  const auto d = static_cast<double>(layers_[0]->alpha.size(0));
-  return static_cast<double>(layers_.size()) * nodes * (2 * d * d + 2 * d);
-}
-
 }  // namespace gtrain::nn

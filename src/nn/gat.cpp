@@ -113,10 +113,4 @@ void Gat::initialise(base::Random& random) {
   bias.zero_();
 }
 
-double Gat::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(weight.size(0));
-  const auto heads = static_cast<double>(attend_source.size(1));
-  return 2 * nodes * d * (d + 2 * heads) + edges * d * (2 * heads + 2);
-}
-
 }  // namespace gtrain::nn

@@ -37,9 +37,4 @@ void Gcnii::initialise(base::Random& random) {
   draw_uniform(weight, std::sqrt(3.0 / static_cast<double>(weight.size(0))), random);
 }
 
-double Gcnii::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(weight.size(0));
-  return 2 * nodes * d * d + 2 * (nodes + edges) * d;
-}
-
 }  // namespace gtrain::nn

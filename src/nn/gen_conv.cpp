@@ -49,9 +49,4 @@ std::string GenConv::fused_script() const {
          "    return self.mlp_1.forward(torch.relu(hidden)), e\n";
 }
 
-double GenConv::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(second_->weight.size(0));
-  return 8 * nodes * d * d + 6 * edges * d;
-}
-
 }  // namespace gtrain::nn

@@ -82,9 +82,4 @@ std::string GraphormerLayer::fused_script() const {
          feed + ", \"none\", h)\n";
 }
 
-double GraphormerLayer::forward_flops(double nodes, double pairs) const {
-  return attention_->forward_flops(nodes, pairs) +
-         4 * nodes * static_cast<double>(shape_.width) * static_cast<double>(shape_.hidden);
-}
-
 }  // namespace gtrain::nn

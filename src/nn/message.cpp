@@ -61,11 +61,6 @@ std::string Gin::fused_script() const {
                         name_of(activation_));
 }
 
-double Gin::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(first_->weight.size(0));
-  return 4 * nodes * d * d + edges * d;
-}
-
 Gine::Gine(std::int64_t width, Activation activation, bool gates) : activation_(activation) {
   first_ = register_module("mlp_0", std::make_shared<Linear>(width, width));
   second_ = register_module("mlp_1", std::make_shared<Linear>(width, width));
@@ -103,11 +98,6 @@ std::string Gine::fused_script() const {
   return std::string(kForward) + (gate_ ? gated : plain) +
          fmt::format("    return self.mlp_1.forward(self.mlp_0.activated(sum, \"{}\")), e\n",
                      name_of(activation_));
-}
-
-double Gine::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(first_->weight.size(0));
-  return 4 * nodes * d * d + (gate_ ? 8 : 3) * edges * d;
 }
 
 GatedGcn::GatedGcn(std::int64_t width, Activation activation, double dropout, bool gates)
@@ -185,11 +175,6 @@ std::string GatedGcn::script() const {
              script_of(activation_, "hx"), script_of(activation_, "he"));
 }
 
-double GatedGcn::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(a_->weight.size(0));
-  return 8 * nodes * d * d + 2 * edges * d * d + (gate_ ? 13 : 8) * edges * d;
-}
-
 Gcn::Gcn(std::int64_t width, bool with_bias) {
   weight = parameter("weight", {width, width});
   if (with_bias) bias = parameter("bias", {width});
@@ -211,11 +196,6 @@ std::string Gcn::fused_script() const {
   return fused_normalised_sum_script() + kForward +
          "    h = self.normalised_sum(gtrain.linear(x, self.weight, None), source, target)\n" +
          (bias.defined() ? "    return h + self.bias, e\n" : "    return h, e\n");
-}
-
-double Gcn::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(weight.size(0));
-  return 2 * nodes * d * d + 2 * edges * d;
 }
 
 void Gcn::initialise(base::Random& random) {

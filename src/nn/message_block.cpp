@@ -59,8 +59,4 @@ std::string MessageBlock::script() const {
   return text + "    return h, e\n";
 }
 
-double MessageBlock::forward_flops(double nodes, double edges) const {
-  return gcnii_ ? gcnii_->forward_flops(nodes, edges) : local_->forward_flops(nodes, edges);
-}
-
 }  // namespace gtrain::nn

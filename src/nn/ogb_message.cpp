@@ -67,11 +67,6 @@ void OgbGin::initialise(base::Random&) {
   eps.zero_();
 }
 
-double OgbGin::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(second_->weight.size(0));
-  return 8 * nodes * d * d + 3 * edges * d;
-}
-
 OgbGcn::OgbGcn(std::int64_t width, bool edges) : edges_(edges) {
   root = parameter("root", {1, width});
   linear_ = register_module("linear", std::make_shared<Linear>(width, width));
@@ -113,10 +108,5 @@ std::string OgbGcn::fused_script() const {
 }
 
 void OgbGcn::initialise(base::Random& random) { draw_normal(root, 1.0, random); }
-
-double OgbGcn::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(root.size(1));
-  return 2 * nodes * d * d + 4 * (nodes + edges) * d;
-}
 
 }  // namespace gtrain::nn

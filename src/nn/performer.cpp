@@ -125,11 +125,4 @@ void Performer::initialise(base::Random& random) {
   projection.copy_(ops::orthogonal_features(options_.features, options_.head_width, random.bits()));
 }
 
-double Performer::forward_flops(double nodes, double) const {
-  const auto d = static_cast<double>(out_->weight.size(0)), h = static_cast<double>(heads_);
-  const auto c = static_cast<double>(options_.head_width),
-             m = static_cast<double>(options_.features);
-  return 8 * nodes * d * h * c + 8 * nodes * h * m * c;
-}
-
 }  // namespace gtrain::nn

@@ -63,10 +63,4 @@ std::string Pna::fused_script() const {
          "    return self.out.forward(self.post.forward(all)), e\n";
 }
 
-double Pna::forward_flops(double nodes, double edges) const {
-  const auto d = static_cast<double>(out_->weight.size(0));
-  const auto k = static_cast<double>(edge_->weight.size(1));
-  return 14 * nodes * d * d + edges * (2 * d * d + 2 * d * k + 5 * d);
-}
-
 }  // namespace gtrain::nn

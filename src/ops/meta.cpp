@@ -12,13 +12,6 @@
 #include "ops/detail/dtype.h"
 
 namespace gtrain::ops {
-namespace {
-
-thread_local double counted = 0;
-
-}  // namespace
-
-double meta_flops() { return counted; }
 
 #ifdef GTRAIN_CUDA
 bool has_meta() { return false; }
@@ -37,14 +30,12 @@ using torch::autograd::variable_list;
 // the inputs.
 struct Call {
   variable_list inputs, outputs, kept;
-  double flops = 0;
   bool keeps_inputs = false;
 };
 
 class Shaped : public torch::autograd::Function<Shaped> {
  public:
   static variable_list forward(AutogradContext* ctx, at::TensorList inputs, const Call& call) {
-    counted += call.flops;
     variable_list saved = call.kept;
     std::size_t i = 0;
     for (const Tensor& t : inputs) {
@@ -55,12 +46,10 @@ class Shaped : public torch::autograd::Function<Shaped> {
     ctx->save_for_backward(saved);
     ctx->set_materialize_grads(false);
     ctx->saved_data["inputs"] = static_cast<std::int64_t>(inputs.size());
-    ctx->saved_data["flops"] = call.flops;
     return call.outputs;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    counted += 2 * ctx->saved_data["flops"].toDouble();
     const std::int64_t inputs = ctx->saved_data["inputs"].toInt();
     const Tensor& given = grads.front().defined() ? grads.front() : grads.back();
     variable_list out;
@@ -94,22 +83,9 @@ Tensor statistic(const Tensor& x, std::vector<std::int64_t> sizes) {
   return at::empty(sizes, x.options().dtype(type));
 }
 
-double size(const Tensor& t) { return static_cast<double>(t.numel()); }
-
 // What norms keep beside their input: x + residual after dropout, where there is either.
 variable_list norm_kept(const Tensor& x, bool plain, std::int64_t groups) {
   return {plain ? x : like(x), statistic(x, {groups}), statistic(x, {groups})};
-}
-
-// The pairs of a graph's nodes with each other, of all graphs.
-double square_pairs(const Tensor& graph_start) {
-  const auto* start = graph_start.const_data_ptr<std::int64_t>();
-  double pairs = 0;
-  for (std::int64_t g = 0; g + 1 < graph_start.size(0); ++g) {
-    const auto n = static_cast<double>(start[g + 1] - start[g]);
-    pairs += n * n;
-  }
-  return pairs;
 }
 
 Tensor attended(const Tensor& qkv) {
@@ -119,28 +95,28 @@ Tensor attended(const Tensor& qkv) {
 }  // namespace
 
 Tensor segment_sum(const Tensor& x, const Tensor& start) {
-  return shaped({{x}, {rows_like(x, start.size(0) - 1)}, {}, size(x)})[0];
+  return shaped({{x}, {rows_like(x, start.size(0) - 1)}, {}})[0];
 }
 Tensor segment_mean(const Tensor& x, const Tensor& start) { return device::segment_sum(x, start); }
 Tensor segment_max(const Tensor& x, const Tensor& start) {
   const Tensor out = rows_like(x, start.size(0) - 1);
   const Tensor argmax = at::empty(out.sizes(), out.options().dtype(at::kLong));
-  return shaped({{x}, {out}, {argmax}, 0})[0];
+  return shaped({{x}, {out}, {argmax}})[0];
 }
 Tensor segment_softmax(const Tensor& x, const Tensor&) {
   const Tensor out = like(x);
-  return shaped({{x}, {out}, {out}, 0})[0];
+  return shaped({{x}, {out}, {out}})[0];
 }
 Tensor gather(const Tensor& x, const RowIndex& index) {
-  return shaped({{x}, {rows_like(x, index.count())}, {}, 0})[0];
+  return shaped({{x}, {rows_like(x, index.count())}, {}})[0];
 }
 Tensor scatter_add(const Tensor& x, const RowIndex& index) {
-  return shaped({{x}, {rows_like(x, index.rows())}, {}, size(x)})[0];
+  return shaped({{x}, {rows_like(x, index.rows())}, {}})[0];
 }
 Tensor activate_rows(const Tensor& x, const Tensor& bias, const RowOptions& options,
                      const Tensor& residual) {
   const bool keeps = options.activation != RowActivation::kNone || bias.defined();
-  return shaped({{x, bias, residual}, {like(x)}, {keeps ? x : Tensor()}, 0})[0];
+  return shaped({{x, bias, residual}, {like(x)}, {keeps ? x : Tensor()}})[0];
 }
 Tensor batch_norm(const Tensor& x, const Tensor& residual, const BatchNormState& state, bool,
                   double dropout, std::uint64_t) {
@@ -165,58 +141,52 @@ Tensor top_m(const Tensor& score, const Tensor&, const Tensor&) {
               "; expected the CPU: which rows stay depends on numbers");
 }
 Tensor gine_aggregate(const Tensor& x, const Tensor& edge, const EdgeIndex&) {
-  return shaped({{x, edge}, {like(x)}, {}, 2 * size(edge), true})[0];
+  return shaped({{x, edge}, {like(x)}, {}, true})[0];
 }
 std::pair<Tensor, Tensor> gated_gcn(const Tensor& abde, const Tensor& c, const EdgeIndex&) {
   const std::int64_t n = abde.size(0), d = c.size(1);
   const Tensor h = at::empty({n, d}, abde.options());
   const variable_list kept{abde, like(c), statistic(abde, {n, d}), statistic(abde, {n, d})};
-  const variable_list out = shaped({{abde, c}, {h, like(c)}, kept, 6 * size(c)});
+  const variable_list out = shaped({{abde, c}, {h, like(c)}, kept});
   return {out[0], out[1]};
 }
 Tensor weighted_aggregate(const Tensor& x, const Tensor& self, const Tensor& weight,
-                          const EdgeIndex& edges) {
-  const auto terms = static_cast<double>(edges.count() + edges.nodes());
-  return shaped({{x}, {like(x)}, {self, weight}, 2 * terms * static_cast<double>(x.size(1))})[0];
+                          const EdgeIndex&) {
+  return shaped({{x}, {like(x)}, {self, weight}})[0];
 }
-Tensor sparse_attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                        const AttentionPattern& pattern, const SparseAttentionOptions& options) {
+Tensor sparse_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionPattern&,
+                        const SparseAttentionOptions& options) {
   const Tensor out = at::empty(q.sizes(), q.options());
-  const double flops = 4.0 * static_cast<double>(pattern.pairs() * q.size(1) * q.size(2));
   return shaped({{q, k, v, options.pair_bias, options.type_bias},
                  {out},
                  {out, statistic(q, {q.size(0), q.size(1)})},
-                 flops,
                  true})[0];
 }
 std::pair<Tensor, Tensor> edge_attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                                         const Tensor& edge, const AttentionPattern& pattern,
+                                         const Tensor& edge, const AttentionPattern&,
                                          const EdgeAttentionOptions& options) {
   const Tensor out = at::empty(q.sizes(), q.options());
   const bool second = edge.defined() && options.edge_output;
-  Call call{{q, k, v, edge}, {out}, {out, statistic(q, {q.size(0), q.size(1)})}, 0, true};
-  call.flops = 4.0 * static_cast<double>(pattern.pairs() * q.size(1) * q.size(2));
+  Call call{{q, k, v, edge}, {out}, {out, statistic(q, {q.size(0), q.size(1)})}, true};
   if (second) call.outputs.push_back(like(edge));
   const variable_list made = shaped(std::move(call));
   return {made[0], second ? made[1] : Tensor()};
 }
-Tensor varlen_attention(const Tensor& qkv, const Tensor& graph_start, std::int64_t heads,
+Tensor varlen_attention(const Tensor& qkv, const Tensor&, std::int64_t heads,
                         const VarlenOptions& options) {
   const Tensor out = attended(qkv);
   return shaped({{qkv, options.bias.table, options.bias.pair},
                  {out},
                  {out, statistic(qkv, {qkv.size(0), heads})},
-                 4 * square_pairs(graph_start) * static_cast<double>(out.size(1)),
                  true})[0];
 }
-Tensor linear_attention(const Tensor& qkv, const Tensor& projection, const Tensor& graph_start,
+Tensor linear_attention(const Tensor& qkv, const Tensor&, const Tensor& graph_start,
                         std::int64_t heads, const LinearAttentionOptions&) {
   const Tensor out = attended(qkv);
   return shaped({{qkv},
                  {out},
                  {out, statistic(qkv, {qkv.size(0), heads}),
                   statistic(qkv, {graph_start.size(0) - 1, heads})},
-                 8 * size(out) * static_cast<double>(projection.size(0)),
                  true})[0];
 }
 

@@ -142,26 +142,6 @@ std::optional<Plateau::State> EpochLoop::plateau_state() const {
   return plateau_ ? std::optional(plateau_->state()) : std::nullopt;
 }
 
-double EpochLoop::flops_per_graph() const {
-  const data::Dataset& d = material_.dataset();
-  std::int64_t nodes = 0, edges = 0;
-  double pairs = 0.0;
-  const auto* edge_start = d.edge_start.as<std::int64_t>();
-  const auto add = [&](std::int64_t g) {
-    const std::int64_t n = d.nodes_of(g);
-    nodes += n;
-    edges += edge_start[g + 1] - edge_start[g];
-    pairs += static_cast<double>(n) * static_cast<double>(n);
-  };
-  if (d.single_graph()) {
-    add(0);
-    return 3.0 * model_.forward_flops(nodes, edges, pairs);
-  }
-  for (const std::int64_t g : material_.split.train) add(g);
-  return 3.0 * model_.forward_flops(nodes, edges, pairs) /
-         static_cast<double>(material_.split.train.size());
-}
-
 double EpochLoop::state_bytes() const {
   double bytes = 0.0;
   for (const Parameter& p : optimizer_.parameters()) bytes += 2.0 * p.value.nbytes();

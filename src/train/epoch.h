@@ -55,8 +55,7 @@ class EpochLoop {
   std::int64_t batches() const { return batches_; }  // of epoch 1
   const Judge& judge() const { return judge_; }
   double next_rate(std::int64_t epochs_done) const;
-  double flops_per_graph() const;  // forward and backward
-  double state_bytes() const;      // of weights, gradients and optimizer
+  double state_bytes() const;  // of weights, gradients and optimizer
 
   void observe(double watched);  // plateau schedules; others ignore it
   std::string watched_metric() const;

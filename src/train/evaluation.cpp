@@ -8,6 +8,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "flop_report.h"
 #include "gtrain/base/error.h"
 #include "pair.h"
 
@@ -188,9 +189,11 @@ std::vector<SplitEvaluator::Result> SplitEvaluator::evaluate(models::Model& mode
   }
   for (const Part* part : wanted) {
     const auto start = Clock::now();
+    const FlopMeter meter(model);
+    const std::int64_t graphs = part->loader->graphs();
     Figures figures = evaluate_split(model, *part->loader, judge_);
-    results.push_back(
-        {part->split, std::move(figures), seconds_since(start), part->loader->graphs()});
+    results.push_back({part->split, std::move(figures), seconds_since(start), graphs,
+                       meter.report(graphs).total()});
   }
   return results;
 }
@@ -201,14 +204,20 @@ void SplitEvaluator::evaluate_whole(models::Model& model, std::vector<Result>& r
   model.eval();
   auto start = Clock::now();
   nn::Context context;
-  const at::Tensor output = model.forward(*whole_, context);
+  at::Tensor output;
+  ops::Flops flops;
+  {
+    const FlopMeter meter(model);
+    output = model.forward(*whole_, context);
+    flops = meter.report(1).total();
+  }
   const double share = seconds_since(start) / static_cast<double>(parts.size());
   for (const Part* part : parts) {
     start = Clock::now();
     Tally tally(judge_);
     judge_rows(judge_, output.index_select(0, part->rows),
                whole_->label.index_select(0, part->rows), tally);
-    results.push_back({part->split, tally.figures(), share + seconds_since(start), 1});
+    results.push_back({part->split, tally.figures(), share + seconds_since(start), 1, flops});
   }
 }
 

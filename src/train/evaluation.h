@@ -13,6 +13,7 @@
 
 #include "gtrain/data/loader.h"
 #include "gtrain/models/model.h"
+#include "gtrain/ops/flop_count.h"
 #include "gtrain/train/loss.h"
 #include "gtrain/train/metric.h"
 #include "material.h"
@@ -94,6 +95,7 @@ class SplitEvaluator {
     Figures figures;
     double seconds;
     std::int64_t graphs;
+    ops::Flops flops;  // of one graph
   };
 
   // The three must outlive the evaluator.

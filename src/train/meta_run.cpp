@@ -104,7 +104,6 @@ void move_in_place(const at::Tensor& t) {
 struct Watch {
   std::unordered_map<const c10::StorageImpl*, std::string> layer;  // of a weight's memory
   std::string current = "the inputs";
-  double flops = 0;
   std::vector<std::string> strays;
 };
 thread_local Watch* watch = nullptr;
@@ -113,23 +112,11 @@ const c10::StorageImpl* memory_of(const at::Tensor& t) {
   return t.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
 }
 
-// The two matrices of a product, after what is added to it.
-double product_flops(std::string_view name, const std::vector<at::Tensor>& tensors) {
-  constexpr std::array<std::string_view, 2> kPlain{"aten::mm", "aten::bmm"};
-  constexpr std::array<std::string_view, 2> kAdded{"aten::addmm", "aten::baddbmm"};
-  const bool added = std::find(kAdded.begin(), kAdded.end(), name) != kAdded.end();
-  if (!added && std::find(kPlain.begin(), kPlain.end(), name) == kPlain.end()) return 0;
-  const std::size_t first = added ? 1 : 0;
-  const at::Tensor &a = tensors.at(first), &b = tensors.at(first + 1);
-  return 2.0 * static_cast<double>(a.numel()) * static_cast<double>(b.size(-1));
-}
-
 bool copies(std::string_view name) {
   return name == "aten::copy_" || name == "aten::_to_copy" || name == "aten::to";
 }
 
 void operator_seen(std::string_view name, const std::vector<at::Tensor>& tensors) {
-  watch->flops += product_flops(name, tensors);
   bool meta = false;
   const at::Tensor* stray = nullptr;
   for (const at::Tensor& t : tensors) {
@@ -216,7 +203,7 @@ MetaRun run_on_meta(models::Model& model, data::GraphBatch batch) {
   TORCH_CHECK(ops::has_meta(), "this build has no ops for the meta device");
   const CountedMeta counted;
   Watch w;
-  const double start = MetaMemory::live, ops_start = ops::meta_flops();
+  const double start = MetaMemory::live;
   MetaMemory::peak = start;
   move_model(model, w);
   move_batch(batch);
@@ -231,7 +218,6 @@ MetaRun run_on_meta(models::Model& model, data::GraphBatch batch) {
       throw;
     }
   }
-  run.flops = w.flops + ops::meta_flops() - ops_start;
   run.peak_bytes = MetaMemory::peak - start;
   run.strays = std::move(w.strays);
   return run;

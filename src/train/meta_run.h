@@ -3,9 +3,8 @@
 // weights', before there is such a device. Floating-point columns go there with the weights;
 // indices, categories and patterns stay on the CPU, as they do for CUDA.
 //
-// Counted: dense products (2 m n k) and what ops::meta_flops() counts, forward and backward; bytes
-// of every tensor of meta alive at a time. Not counted: the loss, the optimizer, index tensors,
-// scratch memory of kernels.
+// Counted: bytes of every tensor of meta alive at a time. Not counted: the loss, the optimizer,
+// index tensors, scratch memory of kernels.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,6 @@ namespace gtrain::train {
 
 struct MetaRun {
   std::vector<std::int64_t> output;  // shape
-  double flops = 0;                  // forward and backward
   double kept_bytes = 0;             // when the backward begins, beside the weights
   double peak_bytes = 0;             // with weights and their gradients
   // Operators that got CPU tensors beside those of the device, each with the layer whose weights

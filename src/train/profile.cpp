@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "flop_report.h"
 #include "gtrain/base/log.h"
 #include "gtrain/models/zoo.h"
 #include "gtrain/ops/meta.h"
@@ -177,30 +178,33 @@ double weight_bytes(const models::Model& model) {
   return bytes;
 }
 
-// What a step costs before it is made.
-struct Cost {
-  double flops = 0;  // of a graph
-  std::string source, memory;
-};
+constexpr std::int64_t kCounted = 512;  // graphs
 
-Cost cost_of(const Recipe& recipe, const Material& material, EpochLoop& loop) {
-  if (!ops::has_meta()) return {loop.flops_per_graph(), "", ""};
+// What a step keeps and needs before it is made; empty where that depends on numbers.
+std::string memory_of(const Recipe& recipe, const Material& material, EpochLoop& loop) {
+  if (!ops::has_meta()) return "";
   const data::GraphBatch batch = loop.first_batch();
   const auto model = build_model(recipe, material.signature);
   MetaRun run;
   try {
     run = run_on_meta(*model, batch);
-  } catch (const c10::Error& e) {  // what it keeps depends on numbers
+  } catch (const c10::Error& e) {
     base::warn(fmt::format("not counted on the meta device: {}", e.what_without_backtrace()));
-    return {loop.flops_per_graph(), "", ""};
+    return "";
   }
   for (const std::string& stray : run.strays) base::warn("on another device: " + stray);
-  const auto passes = static_cast<double>(recipe.train.flag ? recipe.train.flag->steps : 1);
-  const auto graphs = static_cast<double>(std::max<std::int64_t>(1, batch.graphs));
   const double state = loop.state_bytes() - 2 * weight_bytes(*model);  // of the optimizer alone
-  return {passes * run.flops / graphs, "; counted on the first batch",
-          fmt::format("; {} kept for the backward, {} at most (counted on the first batch)",
-                      size_text(run.kept_bytes), size_text(run.peak_bytes + state))};
+  return fmt::format("; {} kept for the backward, {} at most (counted on the first batch)",
+                     size_text(run.kept_bytes), size_text(run.peak_bytes + state));
+}
+
+std::string flop_text(const Recipe& recipe, const FlopReport& report, double graphs) {
+  const double each = report.total().total();
+  const auto passes = 3.0 * static_cast<double>(recipe.train.flag ? recipe.train.flag->steps : 1);
+  return fmt::format(
+      "FLOPs                {:.4g} a graph (forward; counted on {} of them), {:.3g} an epoch of "
+      "training ({} forwards a step)\n{}",
+      each, report.graphs, passes * each * graphs, passes, flop_table(report));
 }
 
 }  // namespace
@@ -208,7 +212,7 @@ Cost cost_of(const Recipe& recipe, const Material& material, EpochLoop& loop) {
 std::string plan_text(const Recipe& recipe, const Material& material, models::Model& model,
                       std::int64_t stands_for) {
   EpochLoop loop = loop_for(recipe, material, model);
-  const Cost cost = cost_of(recipe, material, loop);
+  const std::string memory = memory_of(recipe, material, loop);
   const auto peak = std::make_shared<MemoryPeak>();
   Phases phases;
   {
@@ -225,13 +229,11 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
   out += fmt::format("parameters           {}\n", models::parameter_count(model));
   out += fmt::format("graphs               {}\n", work.text);
   out += fmt::format("batches              {} an epoch, {} epochs\n", work.batches, loop.epochs());
-  out +=
-      fmt::format("FLOPs                {:.3g} a graph, {:.3g} an epoch (forward and backward{})\n",
-                  cost.flops, cost.flops * work.graphs, cost.source);
+  out += flop_text(recipe, count_flops(model, recipe, material, kCounted), work.graphs);
   out += fmt::format(
       "memory               {} weights, gradients and optimizer{}; {} at the peak of "
       "a step (measured on the first batches)\n",
-      size_text(loop.state_bytes()), cost.memory, size_text(static_cast<double>(peak->peak())));
+      size_text(loop.state_bytes()), memory, size_text(static_cast<double>(peak->peak())));
   out += fmt::format(
       "time                 {} an epoch of training (measured on {} steps), {} in "
       "all, evaluation not counted\n",

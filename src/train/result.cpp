@@ -75,12 +75,13 @@ Json to_json(const Figures& figures) {
 }
 
 std::string metrics_line(std::int64_t epoch, const char* split, const Figures& figures, double rate,
-                         double seconds, double graphs_per_second) {
+                         double seconds, double graphs_per_second, double flops) {
   Json line{{"epoch", epoch}, {"split", split}};
   line.update(to_json(figures));
   line["lr"] = rate;
   line["seconds"] = seconds;
   line["graphs_per_second"] = graphs_per_second;
+  if (flops > 0) line["sparse_flops_per_graph"] = flops;
   return line.dump() + "\n";
 }
 

@@ -16,9 +16,10 @@ using Json = nlohmann::ordered_json;
 
 Json to_json(const Figures& figures);  // NaN as null
 
-// A line of metrics.jsonl with its newline.
+// A line of metrics.jsonl with its newline. `flops`: of a graph in a model that is sparse; 0: not
+// said.
 std::string metrics_line(std::int64_t epoch, const char* split, const Figures& figures, double rate,
-                         double seconds, double graphs_per_second);
+                         double seconds, double graphs_per_second, double flops = 0);
 
 // What the lines of metrics.jsonl say of time: seconds in all and of training, and graphs trained
 // on.

@@ -14,8 +14,10 @@
 
 #include "epoch.h"
 #include "evaluation.h"
+#include "flop_report.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
+#include "gtrain/models/zoo.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/run_directory.h"
 #include "material.h"
@@ -62,6 +64,7 @@ struct Trainer::State {
   void save(bool partial);
   Checkpoint checkpoint(bool with_optimizer) const;
   Json figures_of_all_splits();
+  void note_flops(Json& out);
   void write_result(const char* status);
   double seconds() const { return times.all + seconds_since(resumed_at); }
   bool interrupted() const { return options.interrupt != nullptr && *options.interrupt != 0; }
@@ -79,7 +82,8 @@ struct Trainer::State {
   SplitEvaluator evaluator;
   Progress progress;
   std::optional<MetricsLog> log;
-  Figures valid;  // of the epoch just evaluated
+  Figures valid;                    // of the epoch just evaluated
+  std::optional<ops::Flops> flops;  // of a train graph, with the weights evaluated last
   std::string problem;
   std::chrono::steady_clock::time_point resumed_at = std::chrono::steady_clock::now();
   Times times;  // all: of the processes before this one
@@ -130,7 +134,8 @@ bool Trainer::State::evaluate_epoch(double rate, std::string& lines) {
   for (const SplitEvaluator::Result& r : evaluator.evaluate(*model, false)) {
     if (std::string_view(r.split) == "valid") valid = r.figures;
     lines += metrics_line(progress.epoch, r.split, r.figures, rate, r.seconds,
-                          static_cast<double>(r.graphs) / r.seconds);
+                          static_cast<double>(r.graphs) / r.seconds,
+                          recipe.sparsify ? r.flops.sparse() : 0);
   }
   if (valid.empty()) return true;
   if (!std::isfinite(figure(valid, "loss"))) {
@@ -246,9 +251,27 @@ Ending Trainer::State::train() {
 Json Trainer::State::figures_of_all_splits() {
   Json out = Json::object();
   for (const SplitEvaluator::Result& r : evaluator.evaluate(*model, true)) {
+    if (std::string_view(r.split) == "train") flops = r.flops;
     out[r.split] = to_json(r.figures);
   }
   return out;
+}
+
+// Of all train graphs where they were evaluated, else of a batch; beside those of a sparse model
+// what the recipe's model costs without its rules.
+void Trainer::State::note_flops(Json& out) {
+  const bool all = flops.has_value();
+  const std::int64_t most = all ? material.dataset().graphs() : recipe.dataset.batch_size;
+  if (!all) flops = count_flops(*model, recipe, material, most).total();
+  ops::Flops dense = *flops;
+  if (recipe.sparsify) {
+    const auto plain = models::build(recipe.model, material.signature);
+    models::initialise(*plain, 0);
+    dense = count_flops(*plain, recipe, material, most).total();
+  }
+  out["flops_per_graph"] = dense.total();
+  if (recipe.sparsify) out["sparse_flops_per_graph"] = flops->sparse();
+  out["flops"] = to_json(*flops);
 }
 
 void Trainer::State::write_result(const char* status) {
@@ -276,7 +299,7 @@ void Trainer::State::write_result(const char* status) {
     if (best) out["last"] = last;
   }
   out["parameters"] = models::parameter_count(*model);
-  out["flops_per_graph"] = loop.flops_per_graph();
+  note_flops(out);
   out["seconds"] = seconds();
   out["graphs_per_second"] = times.train > 0 ? times.graphs / times.train : 0.0;
   out["peak_rss_bytes"] = peak_rss_bytes();

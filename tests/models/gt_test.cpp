@@ -146,15 +146,5 @@ TEST(Gt, DropsTheInputBeforeEncodingsAreAdded) {
   EXPECT_GT(support::distance(with, run(*m, b, true)), 1e-6);
 }
 
-TEST(Gt, CountsThePairsItsPatternHas) {
-  GtOptions o = options();
-  const auto sparse = ready(o);
-  EXPECT_EQ(sparse->forward_flops(10, 20, 100), sparse->forward_flops(10, 20, 50));
-  o.pattern = "full";
-  const auto full = ready(o);
-  EXPECT_EQ(full->forward_flops(10, 20, 100), full->forward_flops(10, 90, 100));
-  EXPECT_EQ(full->forward_flops(10, 0, 100), sparse->forward_flops(10, 90, 0));
-}
-
 }  // namespace
 }  // namespace gtrain::models

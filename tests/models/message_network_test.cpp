@@ -18,7 +18,6 @@ class Bare final : public MessageNetwork {
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
     return node_vectors(batch, context);
   }
-  double forward_flops(std::int64_t, std::int64_t, double) const override { return 0; }
   std::string script() const override { return ""; }
 
   std::int64_t width;

@@ -149,7 +149,6 @@ TEST(San, WithoutGammaHasNothingOfTheOtherPairs) {
                              "layer_1.k_other.weight", "layer_1.e_other.weight"}) {
       EXPECT_EQ(p.contains(name), gamma > 0) << name;
     }
-    EXPECT_EQ(m->forward_flops(10, 20, 100) > m->forward_flops(10, 20, 50), gamma > 0);
   }
 }
 

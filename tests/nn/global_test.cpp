@@ -18,7 +18,6 @@ TEST(Global, MakesEveryNameItLists) {
         layer->forward({.x = x, .graph_start = b.graph_start, .pattern = &pattern}, c);
     EXPECT_EQ(h.sizes(), x.sizes());
     EXPECT_TRUE(h.isfinite().all().item<bool>());
-    EXPECT_GT(layer->forward_flops(20, 100), layer->forward_flops(10, 50));
   }
   EXPECT_THROW(nn::make_global("attentive", {}), c10::Error);
 }

@@ -63,12 +63,6 @@ class Diffusion final : public models::Model {
     }
   }
 
-  double forward_flops(std::int64_t nodes, std::int64_t edges, double) const override {
-    const auto n = static_cast<double>(nodes), e = static_cast<double>(edges);
-    const auto d = static_cast<double>(options_.width), k = static_cast<double>(options_.steps);
-    return 2 * n * d * d + 2 * k * (n + e) * d;
-  }
-
  private:
   DiffusionOptions options_;
   std::shared_ptr<models::FeatureEncoder> features_;

@@ -73,7 +73,6 @@ class GpsLayer final : public nn::Layer, public nn::FeedGated {
   std::pair<at::Tensor, at::Tensor> forward(const GpsInput& input, nn::Context& context);
   std::string script() const override;
   std::string fused_script() const override;
-  double forward_flops(double nodes, double edges, double pairs) const;
 
  private:
   at::Tensor feed_forward(const at::Tensor& y, const at::Tensor& graph_start, nn::Context& context);

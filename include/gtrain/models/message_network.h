@@ -102,7 +102,6 @@ class MessageNetwork : public Model {
   std::int64_t node_width() const;
   // Lines of TorchScript from the arguments of encoded_forward to node vectors h.
   std::string node_vectors_script() const;
-  double network_flops(double nodes, double edges) const;
 
  private:
   // What stands at a layer of the virtual node's form; at most one is there.

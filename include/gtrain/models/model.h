@@ -36,10 +36,6 @@ class Model : public nn::Layer {
   // Inputs of the exported forward beyond (x, edge_index, edge_attr, batch): the encoding columns
   // the scripted forward takes, in order ("random_walk", "laplacian.values", …).
   virtual std::vector<std::string> encoding_inputs() const = 0;
-
-  // Multiply-adds x 2 of one forward over a batch of these sizes (dense products, attention,
-  // message passing; element-wise work not counted).
-  virtual double forward_flops(std::int64_t nodes, std::int64_t edges, double pairs) const = 0;
 };
 
 }  // namespace gtrain::models

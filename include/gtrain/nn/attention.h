@@ -18,7 +18,6 @@ class Attention : public Global, public Gated {
   std::string script() const override;
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double pairs) const override;
   Parts parts() const override { return {out_weight.size(0), heads_, true}; }
 
   at::Tensor in_weight, in_bias, out_weight, out_bias;

@@ -36,7 +36,6 @@ class AttentionNode final : public Layer {
   at::Tensor forward(const at::Tensor& x, const ops::RowIndex& graph);
   std::string script() const override;  // forward(x, batch)
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes) const;
 
   at::Tensor projection;  // buffer [m, d] of exp: orthogonal features
 

@@ -18,7 +18,6 @@ ops::AttentionPattern bigbird_pattern(const at::Tensor& graph_start, const BigBi
 class BigBird final : public Attention {
  public:
   BigBird(std::int64_t width, std::int64_t heads, double dropout, const BigBirdOptions& options);
-  double forward_flops(double nodes, double pairs) const override;
 
  protected:
   at::Tensor mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const override;

@@ -20,7 +20,6 @@ class DeepSets final : public Global {
   DeepSets(std::int64_t width, const DeepSetsOptions& options);
   at::Tensor forward(const GlobalInput& input, Context& context) override;
   std::string script() const override;
-  double forward_flops(double nodes, double pairs) const override;
 
   // One linear map, without its norm.
   class Equivariant final : public Layer {

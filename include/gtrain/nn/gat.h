@@ -17,7 +17,6 @@ class Gat final : public Local {
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double edges) const override;
 
   at::Tensor weight, edge_weight;                        // [D, D]
   at::Tensor attend_source, attend_target, attend_edge;  // [1, H, C]

@@ -18,7 +18,6 @@ class Gcnii final : public Layer {
   std::string fused_script() const override;
   // W ~ U(±sqrt(6 / 2D)).
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double edges) const;
 
   at::Tensor weight;  // [D, D], rows are outputs
 

@@ -20,7 +20,6 @@ class GenConv final : public Local {
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   std::string fused_script() const override;
-  double forward_flops(double nodes, double edges) const override;
 
  private:
   std::shared_ptr<Linear> first_, second_;  // mlp_0, mlp_1

@@ -29,9 +29,6 @@ class Global : public Layer {
   // with batch int64 [N], groups of nn/attention.h, and bias [g, H, n, n] of each group, unread
   // unless the attention is biased.
   virtual at::Tensor forward(const GlobalInput& input, Context& context) = 0;
-
-  // Multiply-adds x 2 of one forward; pairs: sum of squared graph sizes.
-  virtual double forward_flops(double nodes, double pairs) const = 0;
 };
 
 // Performer: head_width d whatever the width is; features m, 0: floor(d ln d).

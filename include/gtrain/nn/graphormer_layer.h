@@ -31,7 +31,6 @@ class GraphormerLayer final : public Layer, public FeedGated {
   // forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> Tensor
   std::string script() const override;
   std::string fused_script() const override;
-  double forward_flops(double nodes, double pairs) const;
 
  private:
   at::Tensor feed(const at::Tensor& x, const at::Tensor& graph_start, Context& context);

@@ -32,9 +32,6 @@ class Local : public Layer {
 
   // Whether h is x plus its dropped update already: the caller adds neither.
   virtual bool residual() const { return false; }
-
-  // Multiply-adds x 2 of one forward.
-  virtual double forward_flops(double nodes, double edges) const = 0;
 };
 
 struct LocalOptions {

@@ -20,7 +20,6 @@ class Gin final : public Local {
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   std::string fused_script() const override;
-  double forward_flops(double nodes, double edges) const override;
 
  private:
   Activation activation_;
@@ -35,7 +34,6 @@ class Gine final : public Local {
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   std::string fused_script() const override;
-  double forward_flops(double nodes, double edges) const override;
 
  private:
   Activation activation_;
@@ -54,7 +52,6 @@ class GatedGcn final : public Local {
   std::string script() const override;
   std::string fused_script() const override;
   bool residual() const override { return true; }
-  double forward_flops(double nodes, double edges) const override;
 
  private:
   std::pair<at::Tensor, at::Tensor> gated(const LocalInput& input, const at::Tensor& abde);
@@ -75,7 +72,6 @@ class Gcn final : public Local {
   std::string script() const override;
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double edges) const override;
 
   at::Tensor weight, bias;
 };

@@ -40,7 +40,6 @@ class MessageBlock final : public Layer {
   // forward(x, first, e, source, target, batch, positions, message) -> (x', e'); an empty message
   // is none.
   std::string script() const override;
-  double forward_flops(double nodes, double edges) const;
 
  private:
   Options options_;

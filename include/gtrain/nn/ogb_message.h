@@ -22,7 +22,6 @@ class OgbGin final : public Local {
   std::string script() const override;
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double edges) const override;
 
   at::Tensor eps;
 
@@ -42,7 +41,6 @@ class OgbGcn final : public Local {
   std::string script() const override;
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double edges) const override;
 
   at::Tensor root;
 

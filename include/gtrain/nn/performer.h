@@ -22,7 +22,6 @@ class Performer final : public Global, public Gated {
   std::string script() const override;
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
-  double forward_flops(double nodes, double pairs) const override;
   Parts parts() const override { return {out_->weight.size(0), heads_, true}; }
 
   at::Tensor projection;

@@ -19,7 +19,6 @@ class Pna final : public Local {
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   std::string fused_script() const override;
-  double forward_flops(double nodes, double edges) const override;
 
  private:
   std::shared_ptr<Linear> edge_, pre_, post_, out_;  // "edge", "pre", "post", "out"

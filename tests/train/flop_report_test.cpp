@@ -1,0 +1,91 @@
+#include "train/flop_report.h"
+
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include "models/zoo_case.h"
+
+namespace gtrain::train {
+namespace {
+
+using models::zoo_case::Specimen;
+
+FlopReport report_of(models::Model& model, const std::vector<Specimen>& graphs) {
+  const at::NoGradGuard no_grad;
+  model.eval();
+  const data::GraphBatch batch = models::zoo_case::packed(graphs);
+  const FlopMeter meter(model);
+  nn::Context context;
+  model.forward(batch, context);
+  return meter.report(batch.graphs);
+}
+
+Specimen random_specimen(std::uint64_t seed) {
+  return models::zoo_case::specimen(support::random_graph(seed, 12, 0.3), seed);
+}
+
+TEST(FlopReport, KnowsEveryOperatorAndLayerOfTheZoo) {
+  for (const auto& c : models::zoo_case::cases()) {
+    SCOPED_TRACE(c.name);
+    const auto model = models::zoo_case::model(c);
+    const FlopReport report = report_of(*model, {random_specimen(1), random_specimen(2)});
+    EXPECT_EQ(report.unknown, std::set<std::string>());
+    EXPECT_GT(report.total().of[0], 0);
+    EXPECT_EQ(report.total().zeros, 0);
+    const auto nobody = report.modules.find("");
+    const double unnamed = nobody == report.modules.end() ? 0 : nobody->second.total();
+    EXPECT_LT(unnamed, 0.05 * report.total().total());
+  }
+}
+
+// What a batch costs is what its graphs cost one by one, up to what is done once for a batch (an
+// entry of a parameter more).
+TEST(FlopReport, IsASumOverGraphs) {
+  for (const auto& c : models::zoo_case::cases()) {
+    SCOPED_TRACE(c.name);
+    const auto model = models::zoo_case::model(c);
+    const Specimen a = random_specimen(1), b = random_specimen(2);
+    const double alone =
+        report_of(*model, {a}).total().total() + report_of(*model, {b}).total().total();
+    const double together = 2 * report_of(*model, {a, b}).total().total();
+    EXPECT_NEAR(together, alone, 0.02 * alone);
+  }
+}
+
+TEST(FlopReport, TakesZerosOfWeightsOffAndGatesAsTheyRun) {
+  const auto cases = models::zoo_case::cases();
+  const auto model = models::zoo_case::model(cases.front());
+  const std::vector<Specimen> graphs{random_specimen(1)};
+  const ops::Flops dense = report_of(*model, graphs).total();
+  const at::NoGradGuard no_grad;
+  at::Tensor weight = model->named_parameters()["layer_0.feed_0.weight"];
+  weight.slice(0, 0, weight.size(0) / 2).zero_();
+  const ops::Flops sparse = report_of(*model, graphs).total();
+  EXPECT_EQ(sparse.total(), dense.total());
+  EXPECT_EQ(sparse.zeros, 12 * static_cast<double>(weight.numel()));
+}
+
+TEST(FlopReport, PutsLayersOfOneKindIntoARow) {
+  FlopReport report;
+  for (const char* module : {"layer_0.attention", "layer_1.attention", "layer_1.feed_0", "head"}) {
+    report.modules[module].of[0] = 10;
+  }
+  report.modules["layer_12.attention.gate"].of[1] = 5;
+  report.modules[""].of[4] = 1;
+  const std::string table = flop_table(report);
+  EXPECT_NE(table.find("layer_*.attention                    20          5"), std::string::npos)
+      << table;
+  EXPECT_NE(table.find("layer_*.feed_0"), std::string::npos);
+  EXPECT_NE(table.find("(model)"), std::string::npos);
+  EXPECT_EQ(table.find("layer_1"), std::string::npos);
+}
+
+TEST(FlopReport, SaysEveryKindOfWork) {
+  ops::Flops flops;
+  flops.of = {1, 2, 3, 4, 5};
+  EXPECT_EQ(to_json(flops).dump(),
+            R"({"product":1.0,"attention":2.0,"message":3.0,"norm":4.0,"element":5.0})");
+}
+
+}  // namespace
+}  // namespace gtrain::train
