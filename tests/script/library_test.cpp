@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/jit/frontend/function_schema_parser.h>
 
+#include <fstream>
+#include <iterator>
+
 namespace gtrain::script {
 namespace {
 
@@ -19,6 +22,14 @@ TEST(ScriptLibrary, RegistersEveryOperatorThatItLists) {
     const auto found = c10::Dispatcher::singleton().findSchema(schema.operator_name());
     ASSERT_TRUE(found.has_value()) << text;
     EXPECT_EQ(found->schema(), schema);
+  }
+}
+
+TEST(ScriptLibrary, IsDescribedInThePageOfOps) {
+  std::ifstream file(GTRAIN_SOURCE_DIR "/docs/ops.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  for (const std::string& schema : schemas()) {
+    EXPECT_THAT(page, HasSubstr("\n" + schema.substr(std::string("gtrain::").size()) + "\n"));
   }
 }
 
