@@ -102,7 +102,8 @@ bool fold_norm_after_sum(Node* norm) {
   const std::size_t own = is_foldable(sum->input(0)->node()) ? 0 : 1;
   Node* linear = sum->input(own)->node();
   const auto affine = affine_of(norm);
-  if (!affine || !is_foldable(linear)) return false;
+  const bool tensor = sum->input(1 - own)->type()->isSubtypeOf(*c10::TensorType::get());
+  if (!affine || !tensor || !is_foldable(linear)) return false;
   scale_rows(linear, *affine);
   const torch::jit::WithInsertPoint guard(norm);
   Graph* graph = norm->owningGraph();

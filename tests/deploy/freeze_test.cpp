@@ -156,6 +156,9 @@ TEST(Frozen, KeepsANormThatCannotMove) {
   EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
                        "    return self.norm(torch.add(x, torch.linear(x, self.a), alpha=2))\n"),
             1);
+  EXPECT_EQ(norms_left("def forward(self, x: Tensor) -> Tensor:\n"
+                       "    return self.norm(torch.linear(x, self.a, self.c) + 3.0)\n"),
+            1);
 }
 
 }  // namespace
