@@ -17,11 +17,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Integers stay: they count, or name rows.
+template <class Tensors>
+void to_bfloat16(const Tensors& tensors) {
+  for (at::Tensor t : tensors) {
+    if (t.is_floating_point()) t.set_data(t.to(at::kBFloat16));
+  }
+}
+
 std::string archive_of(models::Model& model, const ExportSpec& spec) {
   torch::jit::Module module = script_module(model, spec);
   if (spec.dtype == "bfloat16") {
     module = module.deepcopy();  // the model keeps its own weights
-    module.to(at::kBFloat16);
+    to_bfloat16(module.parameters());
+    to_bfloat16(module.buffers());
   }
   if (spec.frozen) module = frozen(module);
   std::ostringstream out;

@@ -8,40 +8,35 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 namespace gtrain::deploy {
 namespace {
 
 constexpr double kFloatTolerance = 1e-5, kBfloatTolerance = 2e-2, kGapFactor = 10.0;
 
-std::vector<at::Tensor> tensors_of(const models::Model& model) {
-  std::vector<at::Tensor> out = model.parameters();
-  for (const at::Tensor& b : model.buffers()) {
-    if (b.is_floating_point()) out.push_back(b);
-  }
-  return out;
-}
-
-// The model in float64 while it lives; afterwards its values are as before, bit for bit.
+// The model in float64 while it lives; afterwards it has its own values again. Integer buffers, of
+// which Module::to would make floats, stay as they are.
 class InDouble {
  public:
-  InDouble(models::Model& model, bool rounded) : model_(model) {
-    for (const at::Tensor& t : tensors_of(model)) values_.push_back(t.detach().clone());
-    model.to(at::kDouble);
-    if (!rounded) return;
-    for (const at::Tensor& t : tensors_of(model)) t.detach().copy_(t.to(at::kBFloat16));
+  InDouble(models::Model& model, bool rounded) {
+    std::vector<at::Tensor> all = model.parameters();
+    for (const at::Tensor& b : model.buffers()) all.push_back(b);
+    for (const at::Tensor& t : all) {
+      if (!t.is_floating_point()) continue;
+      values_.emplace_back(t, t.detach());
+      const at::Tensor from = rounded ? t.detach().to(at::kBFloat16) : t.detach();
+      t.set_data(from.to(at::kDouble));
+    }
   }
   InDouble(const InDouble&) = delete;
   InDouble& operator=(const InDouble&) = delete;
   ~InDouble() {
-    model_.to(at::kFloat);
-    const std::vector<at::Tensor> now = tensors_of(model_);
-    for (std::size_t i = 0; i < now.size(); ++i) now[i].detach().copy_(values_[i]);
+    for (const auto& [tensor, own] : values_) tensor.set_data(own);
   }
 
  private:
-  models::Model& model_;
-  std::vector<at::Tensor> values_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> values_;
 };
 
 at::Tensor output_of(models::Model& model, const ExportSpec& spec, const Sample& sample) {

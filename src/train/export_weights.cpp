@@ -3,8 +3,11 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <string>
+#include <utility>
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
@@ -66,15 +69,27 @@ void check_config(const fs::path& config, const fs::path& out) {
       config.string(), weights.is_string() ? weights.get<std::string>() : "something else"));
 }
 
+constexpr std::pair<at::ScalarType, const char*> kTypes[] = {
+    {at::kFloat, "F32"}, {at::kBFloat16, "BF16"}, {at::kLong, "I64"},
+    {at::kInt, "I32"},   {at::kByte, "U8"},       {at::kBool, "BOOL"}};
+
+// Floats as `floats`, integers as they are: they count, or name rows.
+base::RawTensor packed(const at::Tensor& tensor, at::ScalarType floats) {
+  const at::ScalarType type = tensor.is_floating_point() ? floats : tensor.scalar_type();
+  const auto* known = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                   [&](const auto& entry) { return entry.first == type; });
+  TORCH_CHECK(known != std::end(kTypes), "[export_weights] a tensor has the type ", type);
+  const at::Tensor values = tensor.detach().to(at::kCPU, type).contiguous();
+  return {known->second, values.sizes().vec(),
+          std::string(static_cast<const char*>(values.const_data_ptr()),
+                      static_cast<std::size_t>(values.nbytes()))};
+}
+
 base::Safetensors tensors_of(const Selected& selected, const deploy::ExportSpec& spec) {
-  const bool bfloat = spec.dtype == "bfloat16";
+  const at::ScalarType floats = spec.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   base::Safetensors out;
   for (const auto& [name, tensor] : model_tensors(*selected.model)) {
-    const at::Tensor values =
-        tensor.detach().to(at::kCPU, bfloat ? at::kBFloat16 : at::kFloat).contiguous();
-    out.tensors[name] = {bfloat ? "BF16" : "F32", values.sizes().vec(),
-                         std::string(static_cast<const char*>(values.const_data_ptr()),
-                                     static_cast<std::size_t>(values.nbytes()))};
+    out.tensors[name] = packed(tensor, floats);
   }
   out.metadata = to_strings(selected.facts);
   out.metadata["recipe"] = spec.recipe;

@@ -209,6 +209,17 @@ TEST(Export, EveryFormMayBeBfloat16AndFrozen) {
   }
 }
 
+TEST(Export, BuffersOfIntegersStayIntegers) {
+  const test::TemporaryDirectory directory;
+  Built e;
+  e.model->register_buffer("counter", at::full({2}, 1000003, at::kLong));
+  e.spec.dtype = "bfloat16";
+  const fs::path path = directory.path() / "model.pt";
+  export_torchscript(*e.model, e.spec, samples_of(e), path);
+  const torch::jit::Module module = torch::jit::load(path.string());
+  EXPECT_TRUE(module.attr("counter").toTensor().equal(at::full({2}, 1000003, at::kLong)));
+}
+
 TEST(Export, AFlippedBitAnywhereInTheFileIsFound) {
   const test::TemporaryDirectory directory;
   const Built e;

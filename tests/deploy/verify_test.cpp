@@ -100,6 +100,17 @@ TEST(Verify, LeavesTheModelAsItWasToTheBit) {
   }
 }
 
+TEST(Verify, LeavesBuffersOfIntegersAlone) {
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    Built b;
+    b.spec.dtype = dtype;
+    const at::Tensor counter = b.model->register_buffer("counter", at::arange(3, at::kLong));
+    b.with(b.output());
+    EXPECT_TRUE(counter.equal(at::arange(3, at::kLong)));
+    EXPECT_EQ(b.model->parameters().front().scalar_type(), at::kFloat);
+  }
+}
+
 TEST(Verify, Bfloat16MayDifferByWhatRoundedWeightsMake) {
   Built b;
   b.spec.dtype = "bfloat16";
