@@ -41,8 +41,8 @@ std::string fit(const train::Recipe& recipe) {
   for (const auto& encoding : recipe.encode) {
     encodings[std::string(encode::name_of(encoding))] = encode::width_of(encoding);
   }
-  const auto model =
-      train::build_model(recipe, models::signature_of(opened.dataset, std::move(encodings)));
+  const auto model = train::build_model(train::with_budget(recipe, opened),
+                                        models::signature_of(opened.dataset, std::move(encodings)));
   const std::int64_t parameters = models::parameter_count(*model);
   if (likeness.generated) {
     return fmt::format(

@@ -1,6 +1,7 @@
 #include "gtrain/sparsify/head_mask.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -73,10 +74,11 @@ std::string HeadMask::script() const {
     return "def forward(self, mixed: Tensor) -> Tensor:\n"
            "    return mixed\n";
   }
-  return std::string(
-             "def forward(self, mixed: Tensor) -> Tensor:\n"
-             "    factor = self.mask.to(mixed.dtype)\n") +
-         kHeadScript;
+  return fmt::format(
+      "def forward(self, mixed: Tensor) -> Tensor:\n"
+      "    factor = self.mask.to(mixed.dtype)\n"
+      "{}",
+      kHeadScript);
 }
 
 std::vector<std::int64_t> HeadMask::alive() const {
@@ -132,10 +134,11 @@ at::Tensor HeadConcrete::through(const at::Tensor& attended, const at::Tensor&,
 }
 
 std::string HeadConcrete::script() const {
-  return HardConcrete::script() +
-         "def forward(self, mixed: Tensor) -> Tensor:\n"
-         "    factor = self.value().to(mixed.dtype)\n" +
-         kHeadScript;
+  return fmt::format(
+      "{}def forward(self, mixed: Tensor) -> Tensor:\n"
+      "    factor = self.value().to(mixed.dtype)\n"
+      "{}",
+      HardConcrete::script(), kHeadScript);
 }
 
 at::Tensor head_rows(const at::Tensor& mask, std::int64_t width) {

@@ -82,11 +82,7 @@ double TokenSelection::keep() const {
 
 std::optional<nn::KeptRows> TokenSelection::choose(const nn::GlobalInput& input,
                                                    nn::Context& context) {
-  // Shapes alone: on a device without numbers any choice of the right size will do.
-  if (input.x.is_meta()) {
-    return keep_largest(at::zeros({input.x.size(0)}), input.graph_start,
-                        billionths.is_meta() ? kWhole : billionths.item<std::int64_t>(), first_);
-  }
+  if (input.x.is_meta()) return std::nullopt;  // scores have no numbers there
   if (billionths.item<std::int64_t>() >= kWhole) return std::nullopt;
   return chosen(input, context);
 }

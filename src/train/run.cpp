@@ -145,8 +145,7 @@ Start start_of(const Recipe& recipe, bool begins) {
   Start start{data::open_dataset(recipe.dataset), {}};
   start.material = prepare(first, start.opened);
   judge_of(first, start.material.dataset().info, start.material.scale);
-  begin_with(*build_model(first, start.material.signature), first.init, begins,
-             *recipe.zoo);
+  begin_with(*build_model(first, start.material.signature), first.init, begins, *recipe.zoo);
   const data::Dataset& dataset = start.material.dataset();
   const std::vector<std::int64_t>& train = start.material.split.train;
   if (!has_label(dataset, train)) {
@@ -202,9 +201,10 @@ Material opened_for(const Recipe& recipe, const data::DatasetOptions* data,
 template <class F>
 std::string look(const Recipe& recipe, Extent extent, F f) {
   const Member first = members_of(recipe).front();
-  const Recipe own = recipe_of(recipe, first);
-  Likeness likeness = open_or_generate(own.dataset, extent);
-  const Material material = prepare(own, std::move(likeness.opened));
+  const Recipe asked = recipe_of(recipe, first);
+  Likeness likeness = open_or_generate(asked.dataset, extent);
+  const Material material = prepare(asked, std::move(likeness.opened));
+  const Recipe own = with_budget(asked, material);
   const auto model = build_model(own, material.signature);
   models::initialise(*model, static_cast<std::uint64_t>(first.seed));
   const bool there = own.init && origin_exists(*own.init);
@@ -258,6 +258,7 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
   std::error_code missing;
   if (fs::is_directory(options.directory, missing)) directory = claim(options.directory);
   Start start = start_of(recipe, !options.resume);
+  recipe = with_budget(recipe, start.material);  // from here on, its rules say what they keep
   if (!lock) directory = claim(choose_directory(recipe, options));
   settle_recipe(directory, recipe);
   base::set_log_file((directory / "log.txt").c_str());

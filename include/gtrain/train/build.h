@@ -9,8 +9,18 @@
 
 namespace gtrain::train {
 
+struct Material;  // data, encodings, split, scale (src/train/material.h)
+
 // Throws base::RecipeError where model and data, or rules and model, do not fit.
 std::shared_ptr<models::Model> build_model(const Recipe& recipe,
                                            const models::Signature& signature);
+
+// The recipe with the keep of its rules set so that together they meet sparsify.flops
+// (sparsify/budget.h), and without that key; unchanged where there is none. Counts one forward of
+// the dense model over up to 64 graphs of the train split. Throws base::RecipeError where the rules
+// cannot meet it.
+Recipe with_budget(const Recipe& recipe, const Material& material);
+// The same from an opened data set, whose encodings it computes where there is a budget.
+Recipe with_budget(const Recipe& recipe, const data::Opened& opened);
 
 }  // namespace gtrain::train
