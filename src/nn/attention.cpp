@@ -1,5 +1,8 @@
 #include "gtrain/nn/attention.h"
 
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -20,14 +23,53 @@ Attention::Attention(std::int64_t width, std::int64_t heads, double dropout, boo
 
 at::Tensor Attention::forward(const GlobalInput& input, Context& context) {
   const ops::FlopScope running(*this);
+  if (heads_ == 0) return at::zeros_like(input.x);
   return through_gates(input, context, [&](const GlobalInput& in) {
     const at::Tensor mixed = mix(ops::linear(in.x, in_weight, in_bias), in, context);
     return ops::linear(gate_heads(mixed, in.graph_start, context), out_weight, out_bias);
   });
 }
 
+void Attention::keep_heads(const std::vector<std::int64_t>& heads) {
+  const at::NoGradGuard guard;
+  const std::int64_t inner = out_weight.size(1);
+  const std::int64_t channels = heads_ > 0 ? inner / heads_ : 0;
+  std::vector<std::int64_t> columns, rows;
+  for (const std::int64_t h : heads) {
+    TORCH_CHECK(h >= 0 && h < heads_, "[attention] head ", h, "; expected one of ", heads_);
+    for (std::int64_t c = 0; c < channels; ++c) columns.push_back(h * channels + c);
+  }
+  for (std::int64_t part = 0; part < 3; ++part) {
+    for (const std::int64_t c : columns) rows.push_back(part * inner + c);
+  }
+  const auto take = [](at::Tensor& t, std::int64_t dim, const std::vector<std::int64_t>& which) {
+    t.set_data(t.detach().index_select(dim, at::tensor(which, at::kLong).to(t.device())));
+  };
+  take(in_weight, 0, rows);
+  take(in_bias, 0, rows);
+  take(out_weight, 1, columns);
+  if (heads.empty()) out_bias.set_data(out_bias.detach().slice(0, 0, 0).clone());
+  heads_ = static_cast<std::int64_t>(heads.size());
+  if (!biased_) return;
+  const at::Tensor which = at::tensor(heads, at::kLong);
+  if (kept_.defined()) {
+    kept_.set_data(kept_.index_select(0, which));
+  } else {
+    kept_ = buffer("kept_heads", which);
+  }
+}
+
+ops::AttentionBias Attention::bias_of(const GlobalInput& input) const {
+  if (!biased_) return {};
+  ops::AttentionBias bias = input.bias;
+  if (!kept_.defined()) return bias;
+  if (bias.table.defined()) bias.table = bias.table.index_select(1, kept_);
+  if (bias.pair.defined()) bias.pair = bias.pair.index_select(1, kept_);
+  return bias;
+}
+
 at::Tensor Attention::mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const {
-  const ops::AttentionBias bias = biased_ ? input.bias : ops::AttentionBias{};
+  const ops::AttentionBias bias = bias_of(input);
   const bool dropping = context.training && dropout_ > 0;
   if (const at::Tensor* mask = dropping ? context.next_mask() : nullptr) {
     return ops::reference::varlen_attention(qkv, input.graph_start, heads_, dropout_, *mask, bias);
@@ -39,7 +81,7 @@ at::Tensor Attention::mix(const at::Tensor& qkv, const GlobalInput& input, Conte
 
 Attention::MaskScript Attention::mask_script() const {
   if (!biased_) return {};
-  return {"bias[i]", ""};
+  return {kept_.defined() ? "bias[i].index_select(1, self.kept_heads)" : "bias[i]", ""};
 }
 
 namespace {
@@ -57,7 +99,7 @@ constexpr const char* kKeptMask =
 }  // namespace
 
 std::string Attention::kept_script(const std::string& heads) const {
-  const std::int64_t width = out_weight.size(0);
+  const std::int64_t width = out_weight.size(1);
   const MaskScript mask = mask_script();
   const bool masked = !mask.expression.empty();
   return mask.methods + (masked ? kKeptMask : "") +
@@ -86,7 +128,12 @@ std::string Attention::kept_script(const std::string& heads) const {
 }
 
 std::string Attention::script() const {
-  const std::int64_t width = out_weight.size(0);
+  const std::int64_t width = out_weight.size(1);
+  if (heads_ == 0) {
+    return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) "
+           "-> Tensor:\n"
+           "    return torch.zeros_like(x)\n";
+  }
   const std::string heads = head_gate ? "    mixed = self.head_gate.forward(mixed)\n" : "";
   const std::string end =
       branch_gate ? "    return self.branch_gate.forward(update)\n" : "    return update\n";
@@ -97,7 +144,7 @@ std::string Attention::script() const {
              "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
              "List[Tensor]) -> Tensor:\n"
              "    qkv = torch.linear(x, self.in_weight, self.in_bias)\n"
-             "    mixed = torch.zeros_like(x)\n"
+             "    mixed = torch.zeros([x.size(0), {2}], dtype=x.dtype, device=x.device)\n"
              "    for i in range(len(groups)):\n"
              "        rows = groups[i]\n"
              "        flat = rows.reshape(-1)\n"
@@ -119,7 +166,7 @@ std::string Attention::mix_script() const {
 }
 
 std::string Attention::fused_script() const {
-  if (token_gate || head_gate || branch_gate) return script();
+  if (token_gate || head_gate || branch_gate || kept_.defined() || heads_ == 0) return script();
   return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
          "Tensor:\n"
          "    qkv = gtrain.linear(x, self.in_weight, self.in_bias)\n"

@@ -1,9 +1,12 @@
 // Multi-head self-attention inside each graph of a packed batch (ops/varlen_attention.h) with its
 // input and output projections: out = Drop_p(softmax(q k^T / sqrt(d) + bias)) v W_o^T + b_o.
-// Parameters in_weight [3D, D] (rows q | k | v), in_bias [3D], out_weight [D, D], out_bias [D].
+// Parameters in_weight [3D, D] (rows q | k | v), in_bias [3D], out_weight [D, D], out_bias [D]. Of
+// an attention that was cut to some of its heads, W channels in all: [3W, D], [3W], [D, W], [D].
 // Initialisation of torch.nn.MultiheadAttention: in_weight xavier over the stacked matrix,
 // out_weight U(±1/sqrt(D)), biases 0.
 #pragma once
+
+#include <vector>
 
 #include "gtrain/nn/global.h"
 #include "gtrain/nn/sparsity_gate.h"
@@ -19,6 +22,11 @@ class Attention : public Global, public Gated {
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
   Parts parts() const override { return {out_weight.size(0), heads_, true}; }
+
+  // Leaves these heads alone, ascending, with the weights that they have; none: no weights are
+  // left and the update is 0. Where the attention is biased the buffer "kept_heads" remembers which
+  // heads of the bias they were.
+  void keep_heads(const std::vector<std::int64_t>& heads);
 
   at::Tensor in_weight, in_bias, out_weight, out_bias;
 
@@ -38,9 +46,11 @@ class Attention : public Global, public Gated {
   double dropout_;
 
  private:
+  ops::AttentionBias bias_of(const GlobalInput& input) const;
   // Script up to `update`, where a gate says which rows take part; heads: what gates them.
   std::string kept_script(const std::string& heads) const;
   bool biased_;
+  at::Tensor kept_;  // "kept_heads" int64, once cut and biased
 };
 
 // TorchScript text of `def graph_groups(self, batch: Tensor) -> List[Tensor]`: rows [g, n] of the

@@ -1,0 +1,158 @@
+#include "gtrain/sparsify/compact.h"
+
+#include <ATen/ATen.h>
+
+#include "gtrain/base/error.h"
+#include "gtrain/sparsify/branch_drop.h"
+#include "gtrain/sparsify/head_mask.h"
+#include "gtrain/sparsify/plan.h"
+#include "sparsify/small_net.h"
+
+namespace gtrain::sparsify {
+namespace {
+
+at::Tensor start() { return at::tensor({0, 5, 5, 6, 12}, at::kLong); }
+
+std::unique_ptr<SmallNet> small_net() {
+  auto net = std::make_unique<SmallNet>();
+  net->to(at::kDouble);
+  return net;
+}
+
+at::Tensor run(SmallNet& net, const at::Tensor& x) {
+  const at::NoGradGuard guard;
+  nn::Context evaluation = support::context(false);
+  return net.forward(x, start(), evaluation);
+}
+
+std::int64_t size(const torch::nn::Module& net) {
+  std::int64_t sum = 0;
+  for (const at::Tensor& p : net.parameters()) sum += p.numel();
+  return sum;
+}
+
+std::map<std::string, at::Tensor> tensors(const torch::nn::Module& net) {
+  std::map<std::string, at::Tensor> out;
+  for (const auto& p : net.named_parameters()) out.emplace(p.key(), p.value().detach());
+  for (const auto& b : net.named_buffers()) out.emplace(b.key(), b.value());
+  return out;
+}
+
+// A whole net that takes the state of a cut one puts out the same.
+void expect_state_fits(SmallNet& cut, const at::Tensor& x) {
+  const auto fresh = small_net();
+  const auto state = tensors(cut);
+  fit(*fresh, state);
+  const auto own = tensors(*fresh);
+  ASSERT_EQ(own.size(), state.size());
+  const at::NoGradGuard guard;
+  for (const auto& [name, value] : own) {
+    ASSERT_EQ(value.sizes(), state.at(name).sizes()) << name;
+    value.copy_(state.at(name));
+  }
+  EXPECT_TRUE(support::same_bits(run(*fresh, x), run(cut, x)));
+}
+
+TEST(Compact, CutsHeadsThatAMaskSwitchedOff) {
+  for (const bool reference : {false, true}) {
+    const auto net = small_net();
+    HeadRule rule;
+    if (reference) rule.quirks = {"reference"};
+    attach(*net, one_rule(rule, 0.5));
+    net->to(at::kDouble);
+    const at::NoGradGuard guard;
+    auto& gated = *net->layers[1];
+    const Site site = sites(*net)[1];
+    auto* attention = dynamic_cast<nn::Attention*>(site.module);
+    const auto mask = std::dynamic_pointer_cast<HeadMask>(site.gated->head_gate);
+    ASSERT_TRUE(mask);
+    mask->mask[0] = 0;
+    attention->in_bias.uniform_(-1, 1);
+    if (reference) attention->in_weight.mul_(head_rows(mask->mask, 8).to(at::kDouble));
+    const at::Tensor x = at::randn({12, 8}, at::kDouble), want = run(*net, x);
+    const std::int64_t before = size(*net);
+    const std::vector<Cut> cuts = compact(*net);
+    ASSERT_EQ(cuts.size(), 1);
+    EXPECT_EQ(cuts[0].path, "layer_1.attention");
+    EXPECT_EQ(cuts[0].after, 1);
+    EXPECT_EQ(before - size(*net), 3 * 4 * 9 + 4 * 8);
+    EXPECT_LT(support::distance(run(*net, x), want), 1e-12);
+    EXPECT_FALSE(net->named_buffers().contains("layer_1.attention.head_gate.mask"));
+    EXPECT_EQ(gated.named_buffers().size(), 0);
+    expect_state_fits(*net, x);
+  }
+}
+
+TEST(Compact, CutsClosedBranchesWhole) {
+  const auto net = small_net();
+  LayerRule rule;
+  rule.method = "learned";
+  rule.branches = "all";
+  attach(*net, one_rule(rule, 0.5));
+  net->to(at::kDouble);
+  const std::vector<Branch> all = branches(*net, rule);
+  ASSERT_EQ(all.size(), 4);
+  for (const Branch& b : all) {
+    const bool open = b.path != "layer_0.attention.branch_gate" && b.path != "layer_1.feed_gate";
+    std::dynamic_pointer_cast<BranchConcrete>(*b.gate)->settle(at::full({1}, open ? 1.0 : 0.0));
+  }
+  const at::Tensor x = at::randn({12, 8}, at::kDouble), want = run(*net, x);
+  const std::vector<Cut> cuts = compact(*net);
+  ASSERT_EQ(cuts.size(), 2);
+  EXPECT_EQ(cuts[0].after, 0);
+  EXPECT_EQ(cuts[1].path, "layer_1.feed_0");
+  EXPECT_EQ(cuts[1].after, 1);
+  EXPECT_LT(support::distance(run(*net, x), want), 1e-12);
+  EXPECT_EQ(net->named_parameters()["layer_0.attention.in_weight"].numel(), 0);
+  expect_state_fits(*net, x);
+}
+
+TEST(Compact, CutsHiddenUnitsThatSayNothing) {
+  const auto net = small_net();
+  const at::NoGradGuard guard;
+  auto p = net->named_parameters();
+  for (const std::int64_t unit : {0, 3, 15}) {
+    p["layer_0.feed_0.weight"][unit].zero_();
+    p["layer_0.feed_0.bias"][unit] = 0;
+  }
+  p["layer_0.feed_1.weight"].select(1, 7).zero_();
+  p["layer_1.feed_0.weight"][2].zero_();  // its bias still speaks
+  const at::Tensor x = at::randn({12, 8}, at::kDouble), want = run(*net, x);
+  const std::vector<Cut> cuts = compact(*net);
+  ASSERT_EQ(cuts.size(), 1);
+  EXPECT_EQ(cuts[0].path, "layer_0.feed_0");
+  EXPECT_EQ(cuts[0].before, 16);
+  EXPECT_EQ(cuts[0].after, 12);
+  EXPECT_LT(support::distance(run(*net, x), want), 1e-12);
+  expect_state_fits(*net, x);
+}
+
+TEST(Compact, LeavesAWholeModelAlone) {
+  const auto net = small_net();
+  const std::int64_t before = size(*net);
+  EXPECT_TRUE(compact(*net).empty());
+  fit(*net, tensors(*net));
+  EXPECT_EQ(size(*net), before);
+}
+
+// The bias of Graphormer has a number for each head; a cut attention reads those of its own.
+TEST(Compact, ABiasedAttentionRemembersItsHeads) {
+  const auto layer = support::ready(std::make_shared<nn::Attention>(8, 4, 0.0, true));
+  const at::Tensor x = at::randn({12, 8}, at::kDouble);
+  ops::AttentionBias bias;
+  bias.pair = at::randn({25 + 1 + 36, 4}, at::kDouble);
+  const at::NoGradGuard guard;
+  for (const std::int64_t dead : {0, 2}) layer->out_weight.slice(1, 2 * dead, 2 * dead + 2).zero_();
+  const auto output = [&] {
+    nn::Context c = support::context(false);
+    return layer->forward({.x = x, .graph_start = start(), .bias = bias}, c);
+  };
+  const at::Tensor want = output();
+  layer->keep_heads({1, 2, 3});
+  layer->keep_heads({0, 2});
+  EXPECT_EQ(layer->named_buffers()["kept_heads"].sum().item<std::int64_t>(), 1 + 3);
+  EXPECT_LT(support::distance(output(), want), 1e-12);
+}
+
+}  // namespace
+}  // namespace gtrain::sparsify
