@@ -15,7 +15,7 @@
 #   g++ -std=c++20 -g1 -Isrc -Itests tests/cuda/X_test.cpp X.o *.o -lboost_context -lgtest -lgtest_main
 
 set(gtrain_simt_kernel_options -fno-sanitize=all
-    -fsanitize=thread,bounds,signed-integer-overflow,shift-exponent,integer-divide-by-zero
+    -fsanitize=thread,bounds-strict,signed-integer-overflow,shift-exponent,integer-divide-by-zero
     --param=tsan-instrument-func-entry-exit=0 -O1 -g1 -fno-exceptions -fno-thread-jumps
     -fno-tree-vectorize -Wno-unknown-pragmas)
 

@@ -39,7 +39,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CUDA = ROOT / "src/ops/cuda"
 CXX = os.environ.get("CXX", "g++")
 KERNEL_FLAGS = ["-x", "c++", "-std=c++17", "-O1",
-                "-fsanitize=thread,bounds,signed-integer-overflow,shift-exponent,"
+                "-fsanitize=thread,bounds-strict,signed-integer-overflow,shift-exponent,"
                 "integer-divide-by-zero",
                 "--param=tsan-instrument-func-entry-exit=0", "-fno-exceptions", "-fno-thread-jumps",
                 "-fno-tree-vectorize", "-w"]

@@ -238,6 +238,10 @@ TEST(EdgeAttention, NeedsNoWorkList) {
   expect_law<float>(with(random_pairs(3, 9, 7, 5), 2, 13, 0), 1);
 }
 
+TEST(EdgeAttention, TakesASingleNode) {
+  for (const Index cut : {0, 8}) expect_law<float>(with(pairs_of({{0}}, 1), 2, 8, cut), 1);
+}
+
 TEST(EdgeAttention, GivesZerosToRowsWithoutPairs) {
   for (const double epsilon : {0.0, 1e-6}) {
     for (const Pairs& pairs : {pairs_of({{}, {}, {}, {}, {}}, 3), pairs_of({{}, {1}, {}}, 2),

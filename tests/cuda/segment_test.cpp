@@ -333,6 +333,19 @@ TEST(SegmentKernelFloat, LaunchesAThreadForWhatItReduces) {
   EXPECT_EQ(launches({0, 2048}, 32)[1], (simt::Launch{1 + 2 * 1, 1, 1, 512, merging}));
 }
 
+// 1,025 chunks of 32 rows, each of 32 threads with four channels.
+TEST(SegmentKernelFloat, LaunchesTheChunksOfItsCut) {
+  const Case<float> c({0, 32769}, 128);
+  simt::Device device;
+  const auto starts = device.input(c.start, "start");
+  const auto input = device.input(c.x, "x");
+  const auto out = device.output<float>(c.reduced(), "out");
+  const auto work = c.workspace(device);
+  segment_sum(SegmentSum{c.segments(starts)}, input.data(), out.data(), work.data(), nullptr);
+  EXPECT_EQ(device.launches()[0], (simt::Launch{257, 1, 1, 128, 0}));
+  EXPECT_TRUE(device.findings().empty()) << device.report();
+}
+
 TEST(SegmentKernelFloat, CutsSoThatLargeDevicesAreFull) {
   EXPECT_EQ(chunk_rows(32768, 128), 16);
   EXPECT_EQ(chunk_rows(32769, 128), 32);
