@@ -1,7 +1,8 @@
 // Checkpoints: what a run needs to go on, bit for bit, as one safetensors file (base/safetensors.h)
 // with a hash per tensor. Model tensors stand under their plain module names, optimizer state under
-// `optimizer.`, masks of sparsification under `sparsify.`, labels and outputs of a partly done epoch under `trainer.`; everything else is JSON
-// in the metadata. Randomness is counter-based, so there is none to keep.
+// `optimizer.`, masks of sparsification under `sparsify.`, labels and outputs of a partly done
+// epoch under `trainer.`; everything else is JSON in the metadata. Randomness is counter-based, so
+// there is none to keep.
 //
 // A run keeps two generations, last.safetensors and last.previous.safetensors: the old file is
 // renamed before the new one is written, so that one of them is whole at every moment.
