@@ -3,8 +3,10 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <new>
 #include <sstream>
-#include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
@@ -52,6 +54,34 @@ void check_target(const fs::path& path) {
   }
 }
 
+// Of torch's many lines the last says what happened.
+std::string last_line(std::string text) {
+  text.erase(text.find_last_not_of("\n ") + 1);
+  return text.substr(text.rfind('\n') + 1);
+}
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& why) {
+  throw base::Error(base::ExitCode::kBug,
+                    fmt::format("export: {} was not written: {}", path.string(), why));
+}
+
+std::vector<at::Tensor> outputs_of(const std::string& bytes, const std::vector<Sample>& samples,
+                                   const fs::path& path, const Command& fresh) {
+  Calls calls;
+  for (const Sample& sample : samples) calls.push_back(sample.arguments);
+  try {
+    return fresh.empty() ? run_here(bytes, calls) : run_elsewhere(fresh, bytes, calls);
+  } catch (const base::Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& e) {
+    if (std::string_view(e.what()).find("can't allocate memory") != std::string_view::npos) throw;
+    refuse(path, "the module that script() of the model's layers makes does not run: " +
+                     last_line(e.what()));
+  }
+}
+
 }  // namespace
 
 Verified export_torchscript(models::Model& model, const ExportSpec& spec,
@@ -61,16 +91,14 @@ Verified export_torchscript(models::Model& model, const ExportSpec& spec,
   const at::NoGradGuard guard;
   const std::string bytes = archive_of(model, spec);
   check_seal(bytes, path);
-  Calls calls;
-  for (const Sample& sample : samples) calls.push_back(sample.arguments);
-  const Verified out =
-      compare(model, spec, samples,
-              fresh.empty() ? run_here(bytes, calls) : run_elsewhere(fresh, bytes, calls));
+  const Verified out = compare(model, spec, samples, outputs_of(bytes, samples, path, fresh));
   if (out.difference > out.bound) {
-    throw std::runtime_error(fmt::format(
-        "export: {} was not written: loaded again it differs from the model by {:.2e}; expected "
-        "at most {:.2e} (outputs up to {:.3g}, the model's own gap {:.2e})",
-        path.string(), out.difference, out.bound, out.size, out.gap));
+    refuse(
+        path,
+        fmt::format("loaded again it differs from the model by {:.2e}; expected at most {:.2e} "
+                    "(outputs up to {:.3g}, the model's own gap {:.2e}): script() and forward() of "
+                    "some layer do not agree",
+                    out.difference, out.bound, out.size, out.gap));
   }
   base::write_durable(path, bytes);
   check_seal(base::read_file(path), path);

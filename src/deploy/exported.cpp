@@ -42,21 +42,34 @@ at::Tensor argument_named(const std::string& name, const data::GraphBatch& batch
   throw base::DataError(fmt::format("the exported module takes {}, which is not computed", name));
 }
 
-at::Tensor with_zero_row(const at::Tensor& values) {
+at::Tensor with_zero_rows(const at::Tensor& values, std::int64_t count) {
   std::vector<std::int64_t> shape = values.sizes().vec();
-  shape[0] = 1;
+  shape[0] = count;
   return at::cat({values, at::zeros(shape, values.options())});
+}
+
+// Rows of an encoding for a graph of one node. Columns of graphs to which the module adds a node of
+// its own have a row more for each graph.
+std::int64_t rows_of_one(const std::string& name, const at::Tensor& values,
+                         const data::GraphBatch& batch) {
+  const at::Tensor size = batch.graph_start.diff();
+  const auto sum = [](const at::Tensor& counts) { return counts.sum().item<std::int64_t>(); };
+  if (is_per_pair(name)) return values.numel() == sum(size * size) ? 1 : 4;
+  return values.size(0) == sum(size) ? 1 : 2;
 }
 
 // A module counts graphs by batch[-1] + 1: one node more, in a graph of its own behind the last
 // graph of the batch, and those without nodes there are counted too.
 void append_graph(std::vector<at::Tensor>& arguments, const std::vector<std::string>& inputs,
-                  std::int64_t graphs) {
+                  const data::GraphBatch& batch) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i] == "batch") {
-      arguments[i] = at::cat({arguments[i], at::full({1}, graphs, at::kLong)});
-    } else if (inputs[i] != "edge_index" && inputs[i] != "edge_attr" && inputs[i] != "pairs") {
-      arguments[i] = with_zero_row(arguments[i]);
+    const std::string& name = inputs[i];
+    if (name == "edge_index" || name == "edge_attr" || name == "pairs") continue;
+    if (name == "batch") {
+      arguments[i] = at::cat({arguments[i], at::full({1}, batch.graphs, at::kLong)});
+    } else {
+      const std::int64_t rows = name == "x" ? 1 : rows_of_one(name, arguments[i], batch);
+      arguments[i] = with_zero_rows(arguments[i], rows);
     }
   }
 }
@@ -93,7 +106,7 @@ at::Tensor run(Exported& exported, const data::GraphBatch& batch) {
   }
   const bool graphs = exported.description.signature.level == data::Level::kGraph;
   const bool appended = graphs && ends_without_nodes(batch);
-  if (appended) append_graph(arguments, exported.description.inputs, batch.graphs);
+  if (appended) append_graph(arguments, exported.description.inputs, batch);
   try {
     const at::Tensor out = exported.module.forward({arguments.begin(), arguments.end()}).toTensor();
     return appended ? out.narrow(0, 0, batch.graphs) : out;

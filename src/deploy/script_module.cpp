@@ -61,6 +61,15 @@ bool has_gates(const torch::nn::Module& model) {
   });
 }
 
+// A layer without a TorchScript form says so in the text that stands in its place.
+void check_exportable(const std::string& text) {
+  const std::size_t at = text.find("has no exported form");
+  if (at == std::string::npos) return;
+  const std::size_t first = text.rfind('"', at) + 1;
+  throw base::RecipeError(fmt::format("export: {}; --format safetensors exports the weights alone",
+                                      text.substr(first, text.find('"', at) - first)));
+}
+
 Module scripted(const torch::nn::Module& module, const std::string& name, const std::string& more,
                 const Form& form) {
   Module out = empty_module(name, form.unit);
@@ -75,6 +84,7 @@ Module scripted(const torch::nn::Module& module, const std::string& name, const 
   }
   const nn::Layer& layer = as_layer(module);
   const std::string text = (form.fused ? layer.fused_script() : layer.script()) + more;
+  check_exportable(text);
   if (form.operators) {
     out.define(text, std::make_shared<FusedResolver>());
   } else {

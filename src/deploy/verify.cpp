@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 #include <utility>
+
+#include "gtrain/base/error.h"
 
 namespace gtrain::deploy {
 namespace {
@@ -71,16 +72,18 @@ double distance(const std::vector<at::Tensor>& got, const std::vector<at::Tensor
   return out;
 }
 
+[[noreturn]] void refuse(const std::string& what) {
+  throw base::Error(base::ExitCode::kBug, "export: " + what);
+}
+
 void check_shapes(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& want) {
   if (got.size() != want.size()) {
-    throw std::runtime_error(
-        fmt::format("export: the file gave {} outputs for {} calls", got.size(), want.size()));
+    refuse(fmt::format("the file gave {} outputs for {} calls", got.size(), want.size()));
   }
   for (std::size_t i = 0; i < want.size(); ++i) {
     if (got[i].sizes() == want[i].sizes()) continue;
-    throw std::runtime_error(fmt::format("export: the file gives [{}]; the model gives [{}]",
-                                         fmt::join(got[i].sizes(), ", "),
-                                         fmt::join(want[i].sizes(), ", ")));
+    refuse(fmt::format("the file gives [{}]; the model gives [{}]", fmt::join(got[i].sizes(), ", "),
+                       fmt::join(want[i].sizes(), ", ")));
   }
 }
 

@@ -24,6 +24,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A run's own files are not to be replaced by what is made of them.
+void check_target(const fs::path& run, const fs::path& out) {
+  for (const char* name :
+       {"recipe.yaml", "metrics.jsonl", "result.json", "summary.json", "last.safetensors",
+        "last.previous.safetensors", "best.safetensors", "report.html", "log.txt", ".lock"}) {
+    if (fs::weakly_canonical(out) != fs::weakly_canonical(run / name)) continue;
+    throw base::RecipeError(
+        fmt::format("--out {}: is the run's own {}; expected another name", out.string(), name));
+  }
+}
+
 void check(const ExportRunOptions& options) {
   const auto one_of = [](const char* flag, const std::string& value, const char* a, const char* b) {
     if (value == a || value == b) return;
@@ -167,6 +178,7 @@ void export_script(const Selected& selected, const Material& material, deploy::E
 void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions& options,
                 const models::Zoo& zoo) {
   check(options);
+  check_target(run, out);
   const SerialAten serial;
   const Selected selected = load_selected(run, zoo);
   if (options.format == "safetensors") {

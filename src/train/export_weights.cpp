@@ -59,6 +59,12 @@ Json section(const std::string& recipe, const std::string& key) {
 
 // Another's config.json is not ours to replace.
 void check_config(const fs::path& config, const fs::path& out) {
+  if (out.filename() == config.filename()) {
+    throw base::RecipeError(
+        fmt::format("--out {}: is the name of the description beside the weights; expected another "
+                    "name, such as model.safetensors",
+                    out.string()));
+  }
   std::error_code error;
   if (!fs::exists(config, error)) return;
   const Json there = Json::parse(base::read_file(config), nullptr, /*allow_exceptions=*/false);

@@ -15,7 +15,7 @@ endif()
 if(TARGET gtrain AND gtrain_python)
   add_test(NAME export.flips
     COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/flip_test.py
-            --gtrain $<TARGET_FILE:gtrain> --count 36 --seed 1)
+            --gtrain $<TARGET_FILE:gtrain> --count 200 --seed 1)
   set_tests_properties(export.flips PROPERTIES LABELS slow TIMEOUT 600)
 endif()
 

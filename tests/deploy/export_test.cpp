@@ -209,6 +209,21 @@ TEST(Export, EveryFormMayBeBfloat16AndFrozen) {
   }
 }
 
+class Formless final : public nn::Layer {
+ public:
+  std::string script() const override {
+    return "def forward(self):\n    assert False, \"odd: this layer has no exported form\"\n";
+  }
+};
+
+TEST(Export, ALayerWithoutAnExportedFormIsNamedBeforeAnythingRuns) {
+  const Built e;
+  e.model->register_module("odd", std::make_shared<Formless>());
+  EXPECT_THAT([&] { export_torchscript(*e.model, e.spec, samples_of(e), "model.pt"); },
+              ::testing::ThrowsMessage<base::RecipeError>(
+                  ::testing::HasSubstr("export: odd: this layer has no exported form; ")));
+}
+
 TEST(Export, BuffersOfIntegersStayIntegers) {
   const test::TemporaryDirectory directory;
   Built e;

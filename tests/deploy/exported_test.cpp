@@ -74,6 +74,38 @@ TEST_F(ExportedFile, GivesARowForGraphsWithoutNodesToo) {
   }
 }
 
+TEST_F(ExportedFile, GivesARowForGraphsWithoutNodesWhoseEncodingsHaveAVirtualNode) {
+  data::VirtualNodeOptions virtual_node;
+  virtual_node.after = "import";
+  spec_.transform = {virtual_node};
+  spec_.encodings = Encodings::kInput;
+  const data::Dataset raw = dataset_;
+  dataset_ = data::transform(raw, {}, spec_.transform, "import").dataset;
+  columns_ = compute_all(dataset_, encodings_);
+  models::GraphormerOptions graphormer = small_graphormers().at("paths");
+  for (const models::ModelOptions& options :
+       {models::ModelOptions(small_gps()), models::ModelOptions(graphormer)}) {
+    model_ = random_model(options, signature_);
+    const auto given = [&](const std::vector<std::int64_t>& ids) {
+      data::GraphBatch out = data::collate(raw, {}, ids);
+      out.encoding = batch(ids).encoding;
+      return out;
+    };
+    const fs::path path = directory_.path() / "model.pt";
+    const std::vector<std::int64_t> sampled{0, 1};
+    export_torchscript(
+        *model_, spec_,
+        {{arguments_of(given(sampled), *model_, spec_.encodings), batch(sampled), {}}}, path);
+    Exported e = load_exported(path);
+    for (const std::vector<std::int64_t>& ids :
+         {std::vector<std::int64_t>{1, 0}, {0, 2}, {2, 2}, {2, 0, 2}}) {
+      const at::Tensor want = run_model(*model_, batch(ids)), got = run(e, given(ids));
+      ASSERT_EQ(got.sizes(), want.sizes());
+      EXPECT_LT((got - want).abs().max().item<double>(), 1e-5);
+    }
+  }
+}
+
 TEST_F(ExportedFile, SaysWhatItsModuleSaysOfWrongData) {
   Exported e = load_exported(exported(Encodings::kInside));
   data::GraphBatch b = batch({0});

@@ -172,5 +172,21 @@ TEST_F(ExportRun, RefusesWhatCannotBeExportedSo) {
   EXPECT_THROW(export_run(root() / "a", root() / "a.pt", {}), base::DataError);  // no such run
 }
 
+TEST_F(ExportRun, TheRunsOwnFilesAreNotReplaced) {
+  run(recipe(overrides_), options("a"));
+  for (const std::string name : {"best.safetensors", "last.safetensors", "recipe.yaml"}) {
+    const std::string before = text_of(root() / "a" / name);
+    for (const char* format : {"torchscript", "safetensors"}) {
+      EXPECT_THAT([&] { export_run(root() / "a", root() / "a/." / name, with(format, "inside")); },
+                  ::testing::ThrowsMessage<base::RecipeError>(
+                      ::testing::HasSubstr("is the run's own " + name)));
+    }
+    EXPECT_EQ(text_of(root() / "a" / name), before);
+  }
+  EXPECT_THROW(export_run(root() / "a", root() / "config.json", with("safetensors", "inside")),
+               base::RecipeError);
+  EXPECT_FALSE(fs::exists(root() / "config.json"));
+}
+
 }  // namespace
 }  // namespace gtrain::train

@@ -14,7 +14,7 @@ namespace gtrain::deploy {
 
 // `fresh`: the command that loads the bytes; empty: this process does. Durable (base/durable.h).
 // Throws base::RecipeError where the model cannot be exported so, base::ResourceError where disk or
-// process fail, std::runtime_error where file and model differ by more than the bound; nothing is
+// process fail, base::Error (kBug) where file and model differ by more than the bound; nothing is
 // left behind then, and a file of that name stays as it was.
 Verified export_torchscript(models::Model& model, const ExportSpec& spec,
                             const std::vector<Sample>& samples, const std::filesystem::path& path,

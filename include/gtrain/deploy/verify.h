@@ -41,7 +41,7 @@ std::vector<at::Tensor> arguments_of(const data::GraphBatch& batch, const models
 Sample sample_of(const data::GraphBatch& batch, const models::Model& model, Encodings encodings);
 
 // `outputs`: one a sample. NaN and infinities count as equal to themselves: a diverged model is
-// exported as it is. Runs the model in float64 and sets it back. Throws std::runtime_error where
+// exported as it is. Runs the model in float64 and sets it back. Throws base::Error (kBug) where
 // shapes differ; a difference above the bound is the caller's to judge.
 Verified compare(models::Model& model, const ExportSpec& spec, const std::vector<Sample>& samples,
                  const std::vector<at::Tensor>& outputs);
