@@ -162,9 +162,7 @@ TEST(TransformScript, NodeTasksGetTheirOwnNodesBack) {
 TEST(TransformScript, PairsOfEdgeTasksAreInTheNumbersOfTheRawGraph) {
   models::GpsOptions options = small_gps();
   options.head = models::EdgeHeadOptions{2, "concat"};
-  Views v(options, node_after("encode"), data::Task::kGraphRegression, false);
-  v.spec.signature.level = data::Level::kEdge;
-  v.model = random_model(options, v.spec.signature);
+  Views v(options, node_after("encode"), data::Task::kEdgeRegression, false);
   torch::jit::Module module = script_module(*v.model, v.spec);
   GraphBatch seen = whole(v.seen, v.seen_columns);
   const GraphBatch raw = whole(v.raw);
@@ -191,7 +189,8 @@ TEST(TransformScript, GivenEncodingsAreOfTheGraphThatWasEncoded) {
 }
 
 TEST(TransformScript, PairColumnsCannotBeWidened) {
-  const Views v(small_gps(), node_after("encode"), data::Task::kGraphRegression, false);
+  Views v(small_gps(), node_after("encode"), data::Task::kGraphRegression, false);
+  v.spec.encode = all_encodings();
   const auto model =
       random_model(small_graphormers().at("paths"), signature_of(v.raw, all_encodings()));
   EXPECT_THAT([&] { script_module(*model, v.spec); },

@@ -375,7 +375,7 @@ TEST(ScriptModuleInput, EncodingsMayComeFromOutside) {
   inputs[4] = inputs[4].slice(1, 1);
   EXPECT_THAT([&] { run_script(module, inputs); },
               ::testing::ThrowsMessage<std::exception>(
-                  ::testing::HasSubstr("random_walk: has shape [14, 6]; expected [N, 7]")));
+                  ::testing::HasSubstr("random_walk: has shape [14, 6]; expected [14, 7]")));
 }
 
 TEST(ScriptModuleInput, EncodingsOfPairsMayComeFromOutside) {
