@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <span>
 
+#include "predict.h"
+
 namespace gtrain::train {
 namespace {
 
@@ -29,9 +31,11 @@ Ids graphs_of(const data::Dataset& dataset, const Ids& split) {
 
 // Rows of a node task's nodes that no transform added.
 at::Tensor own_rows(const data::GraphBatch& batch) {
-  const at::Tensor last = batch.graph_start.slice(0, 1) - 1;
-  const at::Tensor own = at::ones({batch.nodes()}, at::kBool).index_fill_(0, last, false);
-  return own.nonzero().view({-1});
+  Ids out;
+  for (std::int64_t node = 0; node < batch.nodes(); ++node) {
+    if (!is_added(batch, node)) out.push_back(node);
+  }
+  return at::tensor(out, at::kLong);
 }
 
 deploy::Sample sample(const TwoViews& views, const models::Model& model,

@@ -77,13 +77,16 @@ void append_place(std::string& out, const data::GraphBatch& batch, data::Level l
 
 // Row r of a node task is of a node that a transform added.
 bool is_virtual(const data::GraphBatch& batch, std::int64_t r) {
-  const std::int64_t node =
-      batch.label_row.defined() ? batch.label_row.const_data_ptr<std::int64_t>()[r] : r;
-  const std::int64_t g = batch.graph.const_data_ptr<std::int64_t>()[node];
-  return node + 1 == batch.graph_start.const_data_ptr<std::int64_t>()[g + 1];
+  return is_added(
+      batch, batch.label_row.defined() ? batch.label_row.const_data_ptr<std::int64_t>()[r] : r);
 }
 
 }  // namespace
+
+bool is_added(const data::GraphBatch& batch, std::int64_t node) {
+  const std::int64_t g = batch.graph.const_data_ptr<std::int64_t>()[node];
+  return node + 1 == batch.graph_start.const_data_ptr<std::int64_t>()[g + 1];
+}
 
 Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
   const fs::path recipe_path = directory / "recipe.yaml";

@@ -34,6 +34,9 @@ void check_signature(const models::Signature& of_data, const models::Signature& 
 // Ids of a split ("train", "valid", "test" or "all") in ascending order.
 std::vector<std::int64_t> ids_of(const Material& material, const std::string& split);
 
+// Whether a node of graphs with a virtual node (data/transform.h) is that one.
+bool is_added(const data::GraphBatch& batch, std::int64_t node);
+
 // Outputs of a batch in the units of the targets.
 using Forward = std::function<at::Tensor(const data::GraphBatch&)>;
 
