@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "driver.h"
+#include "detail/driver.h"
 #include "gtrain/base/error.h"
 
 namespace gtrain::sparsify {
