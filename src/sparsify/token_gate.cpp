@@ -16,6 +16,15 @@ namespace gtrain::sparsify {
 namespace {
 
 constexpr std::int64_t kWhole = 1'000'000'000;
+constexpr double kTie = 1e-4;
+
+// Scores in units of what counts as a tie; as they are where no unit can be had.
+void round_scores(double* begin, double* end) {
+  double most = 0;
+  for (const double* s = begin; s != end; ++s) most = std::max(most, std::abs(*s));
+  if (!(most > 0) || !std::isfinite(most)) return;
+  for (double* s = begin; s != end; ++s) *s = std::nearbyint(*s / (kTie * most));
+}
 
 // -log of exponential draws: Gumbel(0, 1), one per element, as a function of the key alone.
 at::Tensor exponential_draws(at::IntArrayRef shape, std::uint64_t key, at::ScalarType type) {
@@ -36,9 +45,9 @@ std::int64_t kept_tokens(std::int64_t billionths, std::int64_t n) {
 
 nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start,
                           std::int64_t billionths, std::int64_t first) {
-  const at::Tensor scores = score.detach().to(at::kDouble).contiguous().cpu();
+  const at::Tensor scores = score.detach().to(at::kDouble).contiguous().cpu().clone();
   const at::Tensor starts = graph_start.contiguous();
-  const auto* s = scores.const_data_ptr<double>();
+  auto* s = scores.mutable_data_ptr<double>();
   const auto* start = starts.const_data_ptr<std::int64_t>();
   const std::int64_t graphs = starts.size(0) - 1;
   std::vector<std::int64_t> kept, order;
@@ -52,6 +61,7 @@ nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start
   };
   for (std::int64_t g = 0; g < graphs; ++g) {
     const std::int64_t begin = std::min(start[g] + first, start[g + 1]);
+    round_scores(s + begin, s + start[g + 1]);
     for (std::int64_t i = start[g]; i < begin; ++i) kept.push_back(i);
     order.resize(static_cast<std::size_t>(start[g + 1] - begin));
     std::iota(order.begin(), order.end(), begin);
@@ -116,10 +126,12 @@ std::string LearnedSelection::script() const {
       "        return first[:, :rows.size(1)]\n"
       "    k = max(1, (int(self.billionths) * n + 999999999) // 1000000000)\n"
       "    score = torch.linear(x.index_select(0, rows.reshape(-1)), self.weight, self.bias)\n"
-      "    score = score.reshape(rows.size(0), -1)[:, {0}:]\n"
+      "    score = score.reshape(rows.size(0), -1)[:, {0}:].to(7)\n"
+      "    unit = torch.amax(torch.abs(score), [1], True) * {1}\n"
+      "    score = torch.where(unit > 0, torch.round(score / unit), score)\n"
       "    order = torch.sort(score, stable=True, dim=1, descending=True)[1][:, :k] + {0}\n"
       "    return torch.cat([first, torch.sort(order, 1)[0]], 1)\n",
-      first_);
+      first_, kTie);
 }
 
 nn::KeptRows LearnedSelection::chosen(const nn::GlobalInput& input, nn::Context& context) {

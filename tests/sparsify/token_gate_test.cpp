@@ -31,6 +31,15 @@ TEST(TokenGate, KeepsTheLargestOfEachGraphAndTheLowerRowOfEquals) {
   EXPECT_EQ(listed(kept.graph_start), (std::vector<std::int64_t>{0, 2, 2, 4}));
 }
 
+// Symmetric atoms, whose scores another batch rounds another way.
+TEST(TokenGate, ScoresThatDifferByRoundingAreEqual) {
+  for (const double e : {-1e-9, 0.0, 1e-9}) {
+    const at::Tensor score = at::tensor({0.5, 2.0 - e, 2.0 + e, -3.0}, at::kDouble);
+    const nn::KeptRows kept = keep_largest(score, longs({0, 4}), 250'000'000, 0);
+    EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{1})) << e;
+  }
+}
+
 TEST(TokenGate, LeadingTokensStayAndDoNotCount) {
   const at::Tensor score = at::tensor({-9.0, 1.0, 2.0, 3.0}, at::kDouble);
   const nn::KeptRows kept = keep_largest(score, longs({0, 4}), 300'000'000, 1);

@@ -1,5 +1,6 @@
 // What the rules find in a model, and the gates they attach there. The table of rules is in
-// plan.cpp; a rule is its options (rule.h), an entry there, and a driver (src/sparsify/detail/driver.h).
+// plan.cpp; a rule is its options (rule.h), an entry there, and a driver
+// (src/sparsify/detail/driver.h).
 //
 // The room in one picture: a recipe's Options -> attach() puts gates into the layers of a model,
 // wherever it is built (training, evaluation, export) -> Sparsity (sparsity.h) drives them while it

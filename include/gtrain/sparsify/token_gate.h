@@ -22,6 +22,8 @@ namespace gtrain::sparsify {
 std::int64_t kept_tokens(std::int64_t billionths, std::int64_t n);
 
 // The rows of each graph with the largest scores [N], lower rows first among equals, NaN last.
+// Equal are scores that round to the same multiple of 1e-4 of the graph's largest magnitude:
+// symmetric nodes differ by rounding alone, and would trade places from batch to batch.
 // `first`: rows in front of each graph that stay, besides those.
 nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start,
                           std::int64_t billionths, std::int64_t first);
