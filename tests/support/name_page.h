@@ -32,8 +32,9 @@ class NamePage {
   struct Row {
     std::string own, reference;  // as they stand, alternatives chosen
     std::regex own_form, reference_form;
+    bool biased;  // of models with global: biased
   };
-  void add(const std::string& own, const std::vector<std::string>& references);
+  void add(const std::string& own, const std::vector<std::string>& references, bool biased);
 
   std::vector<Row> rows_;
 };
@@ -132,16 +133,18 @@ inline NamePage::NamePage(const std::filesystem::path& page) {
     if (cells.size() != 5) continue;  // "", gtrain, shape, authors, ""
     const std::vector<std::string> own = name_page::code_spans(cells[1]);
     if (own.size() != 1) continue;
-    add(own.front(), name_page::code_spans(cells[3]));
+    const bool biased = cells[1].find("global: biased") != std::string::npos;
+    add(own.front(), name_page::code_spans(cells[3]), biased);
   }
   if (rows_.empty()) throw std::runtime_error(page.string() + ": no rows of tensor names");
 }
 
-inline void NamePage::add(const std::string& own, const std::vector<std::string>& references) {
+inline void NamePage::add(const std::string& own, const std::vector<std::string>& references,
+                          bool biased) {
   const std::vector<std::string> left = name_page::choices(own);
   if (references.empty()) {
     for (const std::string& name : left)
-      rows_.push_back({name, "", name_page::form_of(name), std::regex()});
+      rows_.push_back({name, "", name_page::form_of(name), std::regex(), biased});
   }
   for (const std::string& reference : references) {
     const std::vector<std::string> right = name_page::choices(reference);
@@ -150,7 +153,8 @@ inline void NamePage::add(const std::string& own, const std::vector<std::string>
     }
     for (std::size_t i = 0; i < right.size(); ++i) {
       const std::string& name = left[left.size() == 1 ? 0 : i];
-      rows_.push_back({name, right[i], name_page::form_of(name), name_page::form_of(right[i])});
+      rows_.push_back(
+          {name, right[i], name_page::form_of(name), name_page::form_of(right[i]), biased});
     }
   }
 }
@@ -160,6 +164,7 @@ inline std::set<std::string> NamePage::names_of(const std::string& reference,
   std::set<std::string> out;
   for (const Row& row : rows_) {
     std::smatch match;
+    if (row.biased && !known.contains("encoding.bias.distance")) continue;
     if (row.reference.empty() || !std::regex_match(reference, match, row.reference_form)) continue;
     const auto values = name_page::values_in(row.reference, match);
     if (!values) continue;
