@@ -176,6 +176,19 @@ def data_families():
     return out
 
 
+def sparse_families():
+    schedule = {"keep": 0.5, "start": 0, "end": 2, "every": 1}
+    out = {}
+    for name, rule in {"nodes": {"name": "tokens"}, "heads": {"name": "heads"},
+                       "branches": {"name": "layers", "method": "learned"},
+                       "weights": {"name": "weights"}}.items():
+        for prune in (False, True):
+            out[f"{'pruned' if prune else 'sparse'} {name}"] = {
+                **family(gps(encoders=[walk_encoder()]), [WALK]),
+                "sparsify": {"rules": [{**rule, **schedule}]}, "prune": prune}
+    return out
+
+
 def families():
     return {**gps_families(), **encoding_families(), **graphormer_families(), **other_families(),
-            **data_families()}
+            **data_families(), **sparse_families()}

@@ -44,6 +44,7 @@ def recipe_of(spec, folder):
         "model": spec["model"],
         "train": {"epochs": 1, "optimizer": {"name": "adamw", "lr": 1e-3}},
         "repeat": {"seeds": [0]},
+        **({"sparsify": spec["sparsify"]} if "sparsify" in spec else {}),
     }
 
 
@@ -68,6 +69,11 @@ def compare_rows(want, got):
     return {**answer, "bound": 1e-5 * max(1.0, size), "gap": 0.0, "seconds_256": 0.0}
 
 
+def state_of(run):
+    best = run + "/best.safetensors"
+    return best if os.path.exists(best) else run + "/last.safetensors"
+
+
 def run_family(name, spec, options, worker, work):
     folder = os.path.join(work, "data-" + spec["data"])
     if not os.path.exists(folder):
@@ -80,6 +86,9 @@ def run_family(name, spec, options, worker, work):
     environment = {**os.environ, "GTRAIN_CACHE": os.path.join(work, "cache")}
     gtrain = lambda *words: call([options.gtrain, *words, "--threads", "1"], environment)
     gtrain("train", recipe, "--run", run, "--quiet")
+    if spec.get("prune"):
+        gtrain("prune", run, "--out", run + "-pruned")
+        run += "-pruned"
     file = place + "/model.pt"
     gtrain("export", run, "--out", file, "--encodings", options.encodings,
            *(["--fused"] if options.library else []))
@@ -88,7 +97,7 @@ def run_family(name, spec, options, worker, work):
         gtrain("predict", file, "--data", folder, "--split", "test", "--out", place + "/own.csv")
         return compare_rows(place + "/rows.csv", place + "/own.csv")
     worker.stdin.write(json.dumps({"file": file, "data": folder, "rows": place + "/rows.csv",
-                                   "state": run + "/best.safetensors", "kind": spec["data"],
+                                   "state": state_of(run), "kind": spec["data"],
                                    "library": options.library}) + "\n")
     worker.stdin.flush()
     answer = worker.stdout.readline()
