@@ -52,4 +52,5 @@ run("" ${gtrain} train quickstart train.epochs=2 train.schedule.warmup=0 model.w
        "model.encoders[0].dim=4" --run ${WORK}/run --quiet)
 run("" ${gtrain} predict ${WORK}/run --split all --out ${WORK}/predict.csv)
 run("" ${gtrain} export ${WORK}/run --out ${WORK}/model.pt)
+run("" ${gtrain} export ${WORK}/run --encodings input --out ${WORK}/input.pt)
 message(STATUS "installed, moved and run")

@@ -10,7 +10,7 @@ TorchScript files are programs: load only those of people you trust.
 import argparse
 import json
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 try:
     import torch
@@ -19,10 +19,29 @@ try:
 except ImportError as missing:
     sys.exit(f"serve.py: {missing}; it needs torch, ogb and rdkit: pip install torch ogb rdkit")
 
+ARGUMENTS = ["x", "edge_index", "edge_attr", "batch"]
+LARGEST_REQUEST = 1 << 20  # bytes
+
+
+def load(path, library):
+    """The module of a file whose arguments are those that predict() has."""
+    if library is not None:
+        torch.ops.load_library(library)
+    extra = {"gtrain.json": ""}
+    try:
+        model = torch.jit.load(path, _extra_files=extra)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"serve.py: {path} cannot be loaded (of --fused: it needs --library): {error}")
+    about = json.loads(extra["gtrain.json"] or "{}")
+    if about.get("inputs") != ARGUMENTS:
+        sys.exit(f"serve.py: {path} takes {about.get('inputs')}; expected {ARGUMENTS}")
+    print(f"task {about['task']}, metric {about['metric']}", file=sys.stderr)
+    return model
+
 
 def graph_of(smiles):
     """Node columns, edge_index (both directions of each bond) and edge columns."""
-    if Chem.MolFromSmiles(smiles) is None or smiles.strip() == "":
+    if not isinstance(smiles, str) or smiles.strip() == "" or Chem.MolFromSmiles(smiles) is None:
         raise ValueError(f"{smiles!r}: no molecule that RDKit can read")
     graph = smiles2graph(smiles)
     return tuple(torch.from_numpy(graph[key]) for key in ("node_feat", "edge_index", "edge_feat"))
@@ -30,6 +49,8 @@ def graph_of(smiles):
 
 def predict(model, molecules):
     """One row of outputs a molecule."""
+    if not isinstance(molecules, list):
+        raise ValueError(f"smiles: {molecules!r}; expected a list of SMILES")
     graphs = [graph_of(smiles) for smiles in molecules]
     if not graphs:
         return []
@@ -46,11 +67,21 @@ def predict(model, molecules):
 
 def handler_of(model):
     class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # seconds that a client may be silent
+
+        def read_json(self):
+            length = int(self.headers["Content-Length"] or 0)
+            if not 0 <= length <= LARGEST_REQUEST:
+                raise ValueError(f"Content-Length: {length}; expected 0 to {LARGEST_REQUEST}")
+            request = json.loads(self.rfile.read(length))
+            if not isinstance(request, dict) or "smiles" not in request:
+                raise ValueError('expected {"smiles": [...]}')
+            return request
+
         def do_POST(self):
             try:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)))
-                status, answer = 200, {"outputs": predict(model, request["smiles"])}
-            except (ValueError, KeyError, TypeError, RuntimeError) as error:
+                status, answer = 200, {"outputs": predict(model, self.read_json()["smiles"])}
+            except (ValueError, RuntimeError) as error:
                 status, answer = 400, {"error": str(error)}
             body = json.dumps(answer).encode()
             self.send_response(status)
@@ -66,19 +97,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", help="file that gtrain export wrote")
     parser.add_argument("smiles", nargs="*", help="molecules")
-    parser.add_argument("--port", type=int, help="serve on this port of this machine")
+    parser.add_argument("--port", type=int, help="serve on this port of this machine; 0: a free one")
+    parser.add_argument("--library", help="libgtrain_ops.so, for a file exported with --fused")
     arguments = parser.parse_args()
-    extra = {"gtrain.json": ""}
-    model = torch.jit.load(arguments.model, _extra_files=extra)
-    about = json.loads(extra["gtrain.json"])
-    print(f"task {about['task']}, metric {about['metric']}", file=sys.stderr)
+    model = load(arguments.model, arguments.library)
     try:
         for smiles, row in zip(arguments.smiles, predict(model, arguments.smiles)):
             print(smiles, *(f"{value:.6g}" for value in row))
     except (ValueError, RuntimeError) as error:
         sys.exit(f"serve.py: {error}")
     if arguments.port is not None:
-        HTTPServer(("127.0.0.1", arguments.port), handler_of(model)).serve_forever()
+        server = ThreadingHTTPServer(("127.0.0.1", arguments.port), handler_of(model))
+        print(f"serving on http://127.0.0.1:{server.server_port}", file=sys.stderr, flush=True)
+        server.serve_forever()
 
 
 if __name__ == "__main__":
