@@ -81,6 +81,7 @@ void build(CLI::App& program, Session& session) {
   add_run_commands(program, session);
   add_table_command(program, session);
   add_export_command(program, session);
+  add_prune_command(program, session);
   add_recipe_commands(program, session);
   add_list_command(program, session);
   add_data_commands(program);

@@ -12,6 +12,7 @@
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
+#include "gtrain/sparsify/compact.h"
 
 namespace gtrain::train {
 namespace {
@@ -103,6 +104,7 @@ NamedTensors model_tensors(const torch::nn::Module& model) {
 
 void load_model_tensors(torch::nn::Module& model, const NamedTensors& tensors,
                         const std::string& origin) {
+  sparsify::fit(model, tensors);
   NamedTensors own = model_tensors(model);
   for (const auto& [name, value] : tensors) {
     const auto it = own.find(name);

@@ -13,6 +13,7 @@
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
+#include "gtrain/sparsify/compact.h"
 #include "gtrain/train/checkpoint.h"
 #include "predict.h"
 
@@ -122,9 +123,10 @@ void freeze(models::Model& model, const InitOptions& options) {
 }
 
 std::string load_origin(models::Model& model, const InitOptions& options, const models::Zoo& zoo) {
+  const NamedTensors given = tensors_at(options.from, zoo);
+  sparsify::fit(model, given);  // weights of a pruned run
   NamedTensors own = model_tensors(model);
   check_modules(own, "fresh", options.fresh);
-  const NamedTensors given = tensors_at(options.from, zoo);
   const std::vector<std::string> wrong = misfits(own, given, options);
   if (!wrong.empty()) {
     constexpr std::size_t kShown = 20;

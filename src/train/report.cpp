@@ -139,6 +139,9 @@ std::string facts(const Json& result) {
   if (result.contains("flops_per_graph")) {
     out += fact("FLOPs a graph", fmt::format("{:.3g}", number(result, "flops_per_graph")));
   }
+  if (result.contains("sparse_flops_per_graph")) {
+    out += fact("made sparse", fmt::format("{:.3g}", number(result, "sparse_flops_per_graph")));
+  }
   if (result.contains("peak_rss_bytes")) {
     out += fact("memory", fmt::format("{:.0f} MiB", number(result, "peak_rss_bytes") / 1048576.0));
   }

@@ -6,6 +6,8 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
+#include "gtrain/models/gps.h"
+#include "gtrain/models/graphtrans.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/serial_aten.h"
 #include "train/epoch.h"
@@ -26,6 +28,16 @@ TEST(Flag, StartsWithinAStepOrWithinTheBound) {
   EXPECT_LE(bounded.norm(2, -1).max().item<float>(), 1.0f);
   EXPECT_TRUE(by_step.equal(first_perturbation({3, 0.2, 0.0}, 50, 16, 7)));
   EXPECT_FALSE(by_step.equal(first_perturbation({3, 0.2, 0.0}, 50, 16, 8)));
+}
+
+TEST(Flag, PerturbsNodesWhereTheyBecomeVectors) {
+  models::GraphTransOptions trans;
+  trans.width = 8;
+  trans.gnn.width = 12;
+  EXPECT_EQ(node_width(models::ModelOptions(trans)), 12);
+  models::GpsOptions gps;
+  gps.width = 20;
+  EXPECT_EQ(node_width(models::ModelOptions(gps)), 20);
 }
 
 TEST(Flag, ClimbsBySignsAndShortensLongRowsOnly) {

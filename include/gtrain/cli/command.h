@@ -25,6 +25,7 @@ struct Session {
 void add_run_commands(CLI::App& program, Session& session);  // train resume eval predict
 void add_table_command(CLI::App& program, Session& session);
 void add_export_command(CLI::App& program, const Session& session);
+void add_prune_command(CLI::App& program, const Session& session);
 void add_recipe_commands(CLI::App& program, Session& session);  // validate plan explain recipe
 void add_list_command(CLI::App& program, const Session& session);
 void add_data_commands(CLI::App& program);

@@ -1,0 +1,175 @@
+#include "gtrain/train/prune_run.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "evaluation.h"
+#include "flop_report.h"
+#include "gtrain/base/durable.h"
+#include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
+#include "gtrain/sparsify/compact.h"
+#include "gtrain/train/checkpoint.h"
+#include "gtrain/train/recipe_file.h"
+#include "gtrain/train/serial_aten.h"
+#include "material.h"
+#include "predict.h"
+#include "result.h"
+
+namespace gtrain::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kCompared = 1024;  // graphs
+constexpr int kPasses = 3;               // the fastest counts
+constexpr double kTolerance = 1e-5;
+
+// A model at work on some graphs.
+struct Look {
+  std::vector<at::Tensor> outputs;
+  std::int64_t parameters = 0;
+  ops::Flops flops;    // of one graph
+  double seconds = 0;  // of one graph
+};
+
+Look look_at(models::Model& model, const Selected& run, const Material& material,
+             const std::vector<std::int64_t>& ids) {
+  const at::NoGradGuard no_grad;
+  model.eval();
+  Look out;
+  out.parameters = models::parameter_count(model);
+  out.seconds = std::numeric_limits<double>::infinity();
+  data::Loader loader(material.dataset(), material.encodings, ids, plain_loading(run.recipe));
+  const auto graphs = static_cast<double>(std::max<std::size_t>(1, ids.size()));
+  for (int pass = 0; pass < kPasses; ++pass) {
+    out.outputs.clear();
+    double seconds = 0;
+    loader.start_epoch(1);
+    while (const auto batch = loader.next()) {
+      nn::Context context;
+      const auto start = std::chrono::steady_clock::now();
+      out.outputs.push_back(model.forward(*batch, context));
+      seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    out.seconds = std::min(out.seconds, seconds / graphs);
+  }
+  out.flops =
+      count_flops(model, run.recipe, material, static_cast<std::int64_t>(kCompared)).total();
+  return out;
+}
+
+double largest_difference(const Look& a, const Look& b) {
+  double most = 0;
+  for (std::size_t i = 0; i < a.outputs.size(); ++i) {
+    if (a.outputs[i].numel() == 0) continue;
+    const double scale = std::max(1.0, a.outputs[i].abs().max().item<double>());
+    most = std::max(most, (a.outputs[i] - b.outputs[i]).abs().max().item<double>() / scale);
+  }
+  return most;
+}
+
+// Rules whose work is in the shapes now; those that choose nodes anew in every graph stay.
+Recipe without_rules(Recipe recipe, const fs::path& out) {
+  std::vector<sparsify::Rule>& rules = recipe.sparsify->rules;
+  std::erase_if(rules, [](const sparsify::Rule& rule) {
+    return !std::holds_alternative<sparsify::TokenRule>(rule);
+  });
+  if (rules.empty()) recipe.sparsify.reset();
+  recipe.init = InitOptions{};
+  recipe.init->from = fs::absolute(out).lexically_normal().string();
+  recipe.published.reset();
+  return recipe;
+}
+
+Json account(const Look& look) {
+  return {{"parameters", look.parameters},
+          {"flops_per_graph", look.flops.total()},
+          {"sparse_flops_per_graph", look.flops.sparse()},
+          {"seconds_per_graph", look.seconds}};
+}
+
+void note_cuts(const std::vector<sparsify::Cut>& cuts, const Look& before, const Look& after,
+               double difference) {
+  for (const sparsify::Cut& cut : cuts) {
+    base::note(fmt::format("{}: {} of {} {} left", cut.path, cut.after, cut.before, cut.what));
+  }
+  const auto line = [](const char* name, double a, double b) {
+    base::note(fmt::format("{:<18} {:.4g} -> {:.4g}  ({:.1f} %)", name, a, b, 100 * b / a));
+  };
+  line("parameters", static_cast<double>(before.parameters), static_cast<double>(after.parameters));
+  line("FLOPs a graph", before.flops.total(), after.flops.total());
+  line("seconds a graph", before.seconds, after.seconds);
+  base::note(fmt::format("outputs differ by {:.1e} of the largest at most", difference));
+  if (after.flops.zeros > 0) {
+    base::note(
+        fmt::format("weights of 0 stay in dense products, which are faster: {:.1f} % of the "
+                    "FLOPs left",
+                    100 * after.flops.zeros / after.flops.total()));
+  }
+}
+
+void check_target(const fs::path& out) {
+  std::error_code ignored;
+  if (!fs::exists(out, ignored) || fs::is_empty(out, ignored)) return;
+  throw base::RecipeError(
+      fmt::format("--out {}: is not empty; choose another directory", out.string()));
+}
+
+}  // namespace
+
+void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo) {
+  const SerialAten serial;
+  check_target(out);
+  const Selected selected = load_selected(run, zoo);
+  if (!selected.recipe.sparsify) {
+    throw base::RecipeError(fmt::format(
+        "{}: its recipe has no sparsify: section; there is nothing to prune", run.string()));
+  }
+  const Material material = prepare(selected.recipe);
+  check_signature(material.signature, selected.facts.signature, material.dataset().info.name);
+  std::vector<std::int64_t> ids = ids_of(material, "all");
+  ids.resize(std::min(ids.size(), kCompared));
+  const Look before = look_at(*selected.model, selected, material, ids);
+  const std::vector<sparsify::Cut> cuts = sparsify::compact(*selected.model);
+  if (cuts.empty()) {
+    throw base::RecipeError(
+        fmt::format("{}: no heads, layers or hidden units are switched off; single weights of 0 "
+                    "would make sparse products, which are slower here (docs/sparsity.md)",
+                    run.string()));
+  }
+  const Look after = look_at(*selected.model, selected, material, ids);
+  const double difference = largest_difference(before, after);
+  TORCH_CHECK(difference <= kTolerance, "[prune] the outputs differ by ", difference);
+  note_cuts(cuts, before, after, difference);
+
+  base::make_directory(out);
+  const Recipe recipe = without_rules(selected.recipe, out);
+  Checkpoint state;
+  state.model = model_tensors(*selected.model);
+  state.progress.done = true;
+  Facts facts = selected.facts;
+  facts.recipe_hash = recipe_hash(recipe);
+  state.facts = to_strings(facts);
+  base::write_durable(out / "recipe.yaml", dump_recipe(recipe));
+  save_generation(out, state);
+  Json listed = Json::array();
+  for (const sparsify::Cut& cut : cuts) {
+    listed.push_back(
+        {{"of", cut.path}, {"what", cut.what}, {"before", cut.before}, {"after", cut.after}});
+  }
+  write_json(out / "prune.json", {{"from", fs::absolute(run).lexically_normal().string()},
+                                  {"before", account(before)},
+                                  {"after", account(after)},
+                                  {"largest_difference", difference},
+                                  {"cuts", listed}});
+}
+
+}  // namespace gtrain::train

@@ -1,0 +1,83 @@
+#include "gtrain/train/prune_run.h"
+
+#include "gtrain/base/error.h"
+#include "gtrain/train/export_run.h"
+#include "train/sample_run.h"
+
+namespace gtrain::train {
+namespace {
+
+class PrunedRun : public TrainedSample {
+ protected:
+  nlohmann::json account(const std::string& name) const {
+    return nlohmann::json::parse(text_of(root() / name / "prune.json"));
+  }
+  double mae(const std::string& name) const {
+    return nlohmann::json::parse(evaluate(root() / name, "test"))["mae"];
+  }
+};
+
+constexpr const char* kRules =
+    "sparsify={rules: [{name: heads, keep: 0.5, end: 4}, {name: layers, keep: 0.5, method: "
+    "learned, end: 4}, {name: weights, keep: 0.5, structure: neuron, method: gmp, end: 4}]}";
+
+TEST_F(PrunedRun, SaysWhatTheMaskedModelSaysWithLess) {
+  ASSERT_EQ(run(recipe({kRules}), options("a")).code, base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");
+  const auto said = account("b");
+  EXPECT_LT(said["after"]["parameters"], said["before"]["parameters"]);
+  EXPECT_LT(said["after"]["flops_per_graph"], said["before"]["flops_per_graph"]);
+  EXPECT_LT(said["largest_difference"], 1e-5);
+  EXPECT_NEAR(mae("b"), mae("a"), 1e-4);
+}
+
+TEST_F(PrunedRun, IsWhereFineTuningBeginsAndGoesOn) {
+  ASSERT_EQ(run(recipe({kRules}), options("a")).code, base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");
+  const Recipe again = load_recipe(root() / "b/recipe.yaml", {"train.epochs=2"});
+  EXPECT_FALSE(again.sparsify);
+  ASSERT_EQ(run(again, options("c")).code, base::ExitCode::kOk);
+  EXPECT_EQ(result("c")["parameters"], account("b")["after"]["parameters"]);
+  EXPECT_EQ(resume(root() / "c", options("c")).code, base::ExitCode::kOk);
+  EXPECT_EQ(mae("c"), result("c")["test"]["mae"]);
+}
+
+// `export` loads its file again and compares it with the model.
+TEST_F(PrunedRun, IsExported) {
+  const std::string parts =
+      "width: 8, layers: 2, heads: 4, dropout: 0.1, node: {name: type}, head: {name: halving, "
+      "layers: 1, pool: ";
+  const std::vector<std::vector<std::string>> models{
+      {"model={name: gps, edge: {name: type}, " + parts + "mean}}"},
+      {"model={name: graphtrans, hidden: 8, edge: {name: type}, gnn: {width: 8, layers: 2}, " +
+       parts + "graph_token}}"},
+      {"encode=[{name: degree}, {name: hop_distance}]",
+       "model={name: graphormer, hidden: 8, bias: {degrees: 8, max_distance: 4, path: none, token: "
+       "true}, " +
+           parts + "graph_token}}"}};
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    std::vector<std::string> keys = models[i];
+    keys.emplace_back(kRules);
+    const std::string name = std::to_string(i);
+    SCOPED_TRACE(keys[keys.size() - 2]);
+    ASSERT_EQ(run(recipe(keys), options(name)).code, base::ExitCode::kOk);
+    prune_run(root() / name, root() / (name + "-pruned"));
+    EXPECT_LT(account(name + "-pruned")["largest_difference"], 1e-5);
+    EXPECT_NO_THROW(export_run(root() / (name + "-pruned"), root() / (name + ".pt"), {}));
+  }
+}
+
+TEST_F(PrunedRun, RefusesWhatHasNothingToCut) {
+  ASSERT_EQ(run(recipe({"train.epochs=1"}), options("a")).code, base::ExitCode::kOk);
+  EXPECT_THROW(prune_run(root() / "a", root() / "b"), base::RecipeError);
+  ASSERT_EQ(run(recipe({"train.epochs=1", "sparsify={rules: [{name: weights, keep: 0.5}]}"}),
+                options("c"))
+                .code,
+            base::ExitCode::kOk);
+  EXPECT_THROW(prune_run(root() / "c", root() / "d"), base::RecipeError);
+  EXPECT_FALSE(std::filesystem::exists(root() / "d"));
+  EXPECT_THROW(prune_run(root() / "c", root() / "a"), base::RecipeError);
+}
+
+}  // namespace
+}  // namespace gtrain::train
