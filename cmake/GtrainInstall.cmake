@@ -56,7 +56,12 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/recipes ${PROJECT_SOURCE_DIR}/datasets
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}
         COMPONENT program)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPONENT program)
+file(READ ${PROJECT_SOURCE_DIR}/LICENSE gtrain_licence)
+file(READ ${PROJECT_SOURCE_DIR}/docs/third_party.md gtrain_third_party)
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/package/copyright
+     CONTENT "@gtrain_licence@\n@gtrain_third_party@" @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/package/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR}
+        COMPONENT program)
 
 # The package restates the room table, so that a consumer links what the table says.
 set(gtrain_package_rows "")

@@ -23,6 +23,10 @@ file(WRITE ${WORK}/torch/TorchConfigVersion.cmake "set(PACKAGE_VERSION 1.2.3)\ns
 file(REMOVE_RECURSE ${WORK}/refused)
 run("libtorch 1.2.3 was found in" ${CMAKE_COMMAND} -S ${examples}/library -B ${WORK}/refused
     -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${prefix} -DTorch_DIR=${WORK}/torch)
+set(ENV{GTRAIN_LIBTORCH} ${WORK}/nowhere)
+run("GTRAIN_LIBTORCH=${WORK}/nowhere: no[ \n]+share/cmake/Torch" ${CMAKE_COMMAND}
+    -S ${examples}/library -B ${WORK}/refused/folder -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${prefix})
+unset(ENV{GTRAIN_LIBTORCH})
 file(READ ${examples}/library/CMakeLists.txt text)
 string(REPLACE "gtrain 0.1" "gtrain 0.2" text "${text}")
 file(WRITE ${WORK}/refused/later/CMakeLists.txt "${text}")
