@@ -2,9 +2,8 @@
 """Inference of GPS on ogbg-molhiv: PyG eager against files of `gtrain export`, the same weights on
 the same batches.
 
-A run of recipe molhiv/gps (--run; made with two steps of training where none is given) is exported
-as a portable file, a frozen one and a fused, frozen one, each with the encodings inside and as
-inputs. PyG's model takes the weights from the portable file, and the outputs have to agree. All
+A run of recipe molhiv/gps (--run; made with sixty steps of training where none is given) is
+exported as it is, frozen, fused and both, each with the encodings inside and as inputs. PyG's model takes the weights from the portable file, and the outputs have to agree. All
 forms then run in turn in one process, --rounds times over --batches batches, so that a busy machine
 disturbs them alike; medians per batch and ratios are printed for each number of threads.
 
@@ -34,7 +33,7 @@ def run_of(args, folder):
         return args.run
     run = folder / "run"
     subprocess.run([args.program, "train", RECIPE, f"dataset.path={args.data}", "train.epochs=1",
-                    "train.steps=2", "--run", str(run), "--quiet", "--seeds", "0"], check=True)
+                    "train.steps=60", "--run", str(run), "--quiet", "--seeds", "0"], check=True)
     return run / "seed-0" if (run / "seed-0").exists() else run
 
 
@@ -136,7 +135,7 @@ def main():
             want = model(batch)
             for key, call in calls.items():
                 gap = float((call(batch) - want).abs().max())
-                assert gap < 1e-4 * max(1.0, float(want.abs().max())), (key, gap)
+                assert gap < 1e-3 * max(1.0, float(want.abs().max())), (key, gap)
         for threads in args.threads:
             torch.set_num_threads(threads)
             times = {key: [] for key in calls}
