@@ -28,7 +28,7 @@ std::string gtsp_name(const std::string& reference) {
         {R"(attn\.out_proj\.)", "attention.out_"}, {R"(norm1\.module)", "norm_local"},
         {R"(norm2\.module)", "norm_attention"},    {R"(norm3\.module)", "norm_out"},
         {R"((^|\.)mlp\.0)", "$1feed_0"},           {R"((^|\.)mlp\.3)", "$1feed_1"},
-        {R"(gumbel\.)", "attention.token_gate."},
+        {R"(gumbel\.)", "attention.token_gate."},  {R"(^lin\.)", "head.linear_0."},
     };
     std::vector<std::pair<std::regex, std::string>> out;
     for (const auto& [from, to] : text) out.emplace_back(std::regex(from), to);
@@ -131,7 +131,8 @@ class HeadNet final : public torch::nn::Module {
       layers.push_back(
           register_module(fmt::format("layer_{}", l), std::make_shared<models::GpsLayer>(options)));
     }
-    last = register_module("lin", std::make_shared<nn::Linear>(options.width, outputs));
+    const auto head = register_module("head", std::make_shared<torch::nn::Module>());
+    last = head->register_module("linear_0", std::make_shared<nn::Linear>(options.width, outputs));
   }
   at::Tensor forward(const data::GraphBatch& b, nn::Context& context) {
     const nn::Edges edges = edges_of(b);
