@@ -230,6 +230,10 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
   out += fmt::format("graphs               {}\n", work.text);
   out += fmt::format("batches              {} an epoch, {} epochs\n", work.batches, loop.epochs());
   out += flop_text(recipe, count_flops(model, recipe, material, kCounted), work.graphs);
+  if (recipe.sparsify) {
+    out += fmt::format("made sparse          {:.1f} % of the dense model's FLOPs, by the rules\n",
+                       100 * predicted_share(recipe, material));
+  }
   out += fmt::format(
       "memory               {} weights, gradients and optimizer{}; {} at the peak of "
       "a step (measured on the first batches)\n",

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -36,7 +38,7 @@ constexpr double kTolerance = 1e-5;
 struct Look {
   std::vector<at::Tensor> outputs;
   std::int64_t parameters = 0;
-  ops::Flops flops;    // of one graph
+  FlopReport flops;
   double seconds = 0;  // of one graph
 };
 
@@ -61,8 +63,7 @@ Look look_at(models::Model& model, const Selected& run, const Material& material
     }
     out.seconds = std::min(out.seconds, seconds / graphs);
   }
-  out.flops =
-      count_flops(model, run.recipe, material, static_cast<std::int64_t>(kCompared)).total();
+  out.flops = count_flops(model, run.recipe, material, static_cast<std::int64_t>(kCompared));
   return out;
 }
 
@@ -91,9 +92,30 @@ Recipe without_rules(Recipe recipe, const fs::path& out) {
 
 Json account(const Look& look) {
   return {{"parameters", look.parameters},
-          {"flops_per_graph", look.flops.total()},
-          {"sparse_flops_per_graph", look.flops.sparse()},
+          {"flops_per_graph", look.flops.total().total()},
+          {"sparse_flops_per_graph", look.flops.total().sparse()},
           {"seconds_per_graph", look.seconds}};
+}
+
+// What the cuts leave of the FLOPs, from the count before them: products and attention of a module
+// in proportion to its heads or units.
+double predicted(const FlopReport& before, const std::vector<sparsify::Cut>& cuts) {
+  double sum = before.total().total();
+  for (const sparsify::Cut& cut : cuts) {
+    const double gone = 1 - static_cast<double>(cut.after) / static_cast<double>(cut.before);
+    std::vector<std::string> modules{cut.path};
+    if (cut.what == "units") {
+      modules.push_back(cut.path.substr(0, cut.path.size() - 1) + "1");  // feed_0 feeds feed_1
+    }
+    for (const std::string& module : modules) {
+      const auto at = before.modules.find(module);
+      if (at == before.modules.end()) continue;
+      const auto& of = at->second.of;
+      sum -= gone * (of[static_cast<std::size_t>(ops::Work::kProduct)] +
+                     of[static_cast<std::size_t>(ops::Work::kAttention)]);
+    }
+  }
+  return sum;
 }
 
 void note_cuts(const std::vector<sparsify::Cut>& cuts, const Look& before, const Look& after,
@@ -105,14 +127,18 @@ void note_cuts(const std::vector<sparsify::Cut>& cuts, const Look& before, const
     base::note(fmt::format("{:<18} {:.4g} -> {:.4g}  ({:.1f} %)", name, a, b, 100 * b / a));
   };
   line("parameters", static_cast<double>(before.parameters), static_cast<double>(after.parameters));
-  line("FLOPs a graph", before.flops.total(), after.flops.total());
+  const ops::Flops left = after.flops.total();
+  line("FLOPs a graph", before.flops.total().total(), left.total());
+  const double promised = predicted(before.flops, cuts);
+  base::note(fmt::format("{:<18} {:.4g}, {:.2f} % off", "  predicted", promised,
+                         100 * std::abs(promised / left.total() - 1)));
   line("seconds a graph", before.seconds, after.seconds);
   base::note(fmt::format("outputs differ by {:.1e} of the largest at most", difference));
-  if (after.flops.zeros > 0) {
+  if (left.zeros > 0) {
     base::note(
         fmt::format("weights of 0 stay in dense products, which are faster: {:.1f} % of the "
                     "FLOPs left",
-                    100 * after.flops.zeros / after.flops.total()));
+                    100 * left.zeros / left.total()));
   }
 }
 
@@ -168,6 +194,7 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
   write_json(out / "prune.json", {{"from", fs::absolute(run).lexically_normal().string()},
                                   {"before", account(before)},
                                   {"after", account(after)},
+                                  {"predicted_flops_per_graph", predicted(before.flops, cuts)},
                                   {"largest_difference", difference},
                                   {"cuts", listed}});
 }

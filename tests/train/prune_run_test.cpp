@@ -28,6 +28,8 @@ TEST_F(PrunedRun, SaysWhatTheMaskedModelSaysWithLess) {
   EXPECT_LT(said["after"]["parameters"], said["before"]["parameters"]);
   EXPECT_LT(said["after"]["flops_per_graph"], said["before"]["flops_per_graph"]);
   EXPECT_LT(said["largest_difference"], 1e-5);
+  const double left = said["after"]["flops_per_graph"];
+  EXPECT_NEAR(said["predicted_flops_per_graph"], left, 0.02 * left);
   EXPECT_NEAR(mae("b"), mae("a"), 1e-4);
 }
 
