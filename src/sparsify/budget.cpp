@@ -55,13 +55,21 @@ void apply(const WeightRule& rule, double keep, const Costs&, Shares& s) {
   s.products *= keep;
 }
 
-double least(const Rule& rule) { return timing_of(rule).keep.value_or(kLeast); }
+double most(const Rule& rule) { return timing_of(rule).keep.value_or(1.0); }
+
+double least(const Rule& rule) {
+  const auto* weights = std::get_if<WeightRule>(&rule);
+  const auto* layers = std::get_if<LayerRule>(&rule);
+  if (layers != nullptr && layers->method == "drop_path") return most(rule);
+  const bool fours = weights != nullptr && weights->structure == "2:4";
+  return std::min(most(rule), fours ? 0.5 : kLeast);
+}
 
 std::vector<Rule> at(const std::vector<Rule>& rules, double share) {
   std::vector<Rule> out = rules;
   for (Rule& rule : out) {
     // In steps of 1e-4: a keep that can be read, and the same on every machine.
-    const double keep = 1 - share * (1 - least(rule));
+    const double keep = most(rule) + share * (least(rule) - most(rule));
     timing_of(rule).keep = std::max(1e-4, std::round(keep * 1e4) / 1e4);
   }
   return out;
@@ -95,7 +103,7 @@ Options spend(const Options& options, const Costs& costs) {
   if (!met(1)) {
     throw base::RecipeError(fmt::format(
         "sparsify.flops: {} of the dense model's FLOPs is not reachable: these rules, at the least "
-        "they may leave, leave {:.3f}; expected more, or rules with a smaller keep",
+        "they can leave, leave {:.3f}; expected more, or further rules",
         *options.flops, predicted(costs, at(options.rules, 1)) / costs.dense()));
   }
   double low = 0, high = 1;  // not met (or nothing to do), met

@@ -49,7 +49,7 @@ bool has_quirk(const std::vector<std::string>& quirks, std::string_view name) {
 
 void Timing::fields(base::FieldVisitor& f) {
   f({.key = "keep",
-     .doc = "share that is left at the end; beside flops the least that may be left",
+     .doc = "share that is left at the end; beside flops the most, which the budget may lower",
      .min = 0,
      .max = 1},
     keep);

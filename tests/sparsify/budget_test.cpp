@@ -59,22 +59,36 @@ TEST(Budget, MeetsTheShareWithTheSmallestCut) {
   }
 }
 
-TEST(Budget, KeepBesideItIsTheLeastThatIsLeft) {
+TEST(Budget, KeepBesideItIsTheMostThatIsLeft) {
   WeightRule weights;
-  weights.timing.keep = 0.9;
-  const Options got = spend(budget(0.7, {TokenRule(), weights}), costs());
-  EXPECT_GE(keep_of(got, 1), 0.9);
-  EXPECT_LT(keep_of(got, 0), 0.9);
+  weights.timing.keep = 0.5;
+  const Options enough = spend(budget(0.7, {TokenRule(), weights}), costs());
+  EXPECT_EQ(keep_of(enough, 0), 1);
+  EXPECT_EQ(keep_of(enough, 1), 0.5);
+  const Options more = spend(budget(0.3, {TokenRule(), weights}), costs());
+  EXPECT_LT(keep_of(more, 0), 1);
+  EXPECT_LT(keep_of(more, 1), 0.5);
+}
+
+TEST(Budget, WhatSavesNothingOrCannotGoFurtherStays) {
+  WeightRule fours;
+  fours.structure = "2:4";
+  LayerRule drop;
+  drop.timing.keep = 0.8;
+  const Options got = spend(budget(0.6, {fours, drop}), costs());
+  EXPECT_GE(keep_of(got, 0), 0.5);
+  EXPECT_EQ(keep_of(got, 1), 0.8);
+  EXPECT_THROW(spend(budget(0.5, {fours, drop}), costs()), base::RecipeError);
 }
 
 TEST(Budget, SaysWhatIsReachableWhereItIsNot) {
   HeadRule heads;
   heads.timing.keep = 0.5;
   try {
-    spend(budget(0.5, {heads}), costs());
+    spend(budget(0.6, {heads}), costs());
     FAIL();
   } catch (const base::RecipeError& e) {
-    EXPECT_NE(std::string(e.what()).find("leave 0.750"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("leave 0.625"), std::string::npos) << e.what();
   }
 }
 

@@ -5,8 +5,9 @@
 //   heads h    an attention costs max(1, round(h H)) / H
 //   layers l   all attentions together cost max(1, round(l L)) / L; drop_path saves nothing
 //   weights w  products with weights cost w (neuron: those of feed-forward blocks)
-// All rules move together: keep = 1 - s (1 - least) for one s in [0, 1], least being the rule's own
-// keep, or 0.05 without one. The smallest s that meets the budget is taken.
+// All rules move together: keep = most + s (least - most) for one s in [0, 1]; most is the rule's
+// own keep, or 1 without one; least is 0.05, for structure 2:4 a half, and most for drop_path. The
+// smallest s that meets the budget is taken.
 #pragma once
 
 #include <cstdint>
