@@ -1,5 +1,7 @@
 #include "gtrain/train/build.h"
 
+#include <oneapi/tbb/global_control.h>
+
 #include "gtrain/base/error.h"
 #include "gtrain/train/checkpoint.h"
 #include "train/material.h"
@@ -114,6 +116,20 @@ TEST_F(BuiltModel, EveryAttentionOfTheZooIsMadeSparser) {
     const auto said = nlohmann::json::parse(evaluate(root() / name, "test"));
     EXPECT_EQ(said["mae"], result(name)["test"]["mae"]) << models[i].back();
   }
+}
+
+TEST_F(BuiltModel, AnyNumberOfThreadsGivesTheSameBits) {
+  const std::string rules =
+      "sparsify={rules: [{name: tokens, scorer: pagerank, propagate: 0.5, keep: 0.5, end: 6}, "
+      "{name: heads, keep: 0.5, start: 2, end: 6}, {name: layers, keep: 0.5, method: learned, end: "
+      "6}, {name: weights, keep: 0.5, scope: global, end: 6}]}";
+  for (const std::size_t threads : {1, 2, 4}) {
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, threads);
+    run(recipe({rules, "train.epochs=2"}), options("threads" + std::to_string(threads)));
+  }
+  const std::string one = text_of(root() / "threads1/last.safetensors");
+  EXPECT_TRUE(text_of(root() / "threads2/last.safetensors") == one);
+  EXPECT_TRUE(text_of(root() / "threads4/last.safetensors") == one);
 }
 
 TEST_F(BuiltModel, ABudgetSetsWhatIsKeptAndTheRunSaysSo) {
