@@ -181,8 +181,11 @@ def sparse_families():
     out = {}
     for name, rule in {"nodes": {"name": "tokens"}, "heads": {"name": "heads"},
                        "branches": {"name": "layers", "method": "learned"},
-                       "weights": {"name": "weights"}}.items():
+                       "weights": {"name": "weights"},
+                       "hidden units": {"name": "weights", "structure": "neuron"}}.items():
         for prune in (False, True):
+            if prune and name in ("nodes", "weights"):
+                continue  # nothing is switched off for good
             out[f"{'pruned' if prune else 'sparse'} {name}"] = {
                 **family(gps(encoders=[walk_encoder()]), [WALK]),
                 "sparsify": {"rules": [{**rule, **schedule}]}, "prune": prune}

@@ -171,9 +171,13 @@ def check_names(model, path):
     state = model.state_dict()
     if set(own) != set(state):
         raise RuntimeError(f"names differ from the run's state: {sorted(set(own) ^ set(state))[:5]}")
+    types = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "I32": torch.int32,
+             "U8": torch.uint8, "BOOL": torch.bool}
     for name, entry in own.items():
         first, last = (8 + size + at for at in entry["data_offsets"])
-        values = torch.frombuffer(bytearray(content[first:last]), dtype=torch.float32)
+        if first == last:
+            continue
+        values = torch.frombuffer(bytearray(content[first:last]), dtype=types[entry["dtype"]])
         if not torch.equal(values, state[name].reshape(-1)):
             raise RuntimeError(f"{name} has other values than in the run's state")
 
