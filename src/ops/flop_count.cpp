@@ -241,6 +241,12 @@ struct Entered final : at::ObserverContext {};
 
 struct FlopCount::State {
   std::unordered_map<const void*, std::string> of_memory, of_layer;
+  struct Zeros {
+    std::int64_t numbers = -1;
+    std::int64_t version = 0;
+    double count = 0;
+  };
+  std::unordered_map<const void*, Zeros> zeros;  // of weights
   std::map<std::string, Flops> modules;
   std::set<std::string> unknown;
   const void* scope = nullptr;
@@ -258,6 +264,16 @@ struct FlopCount::State {
   }
 
   bool owns(const at::Tensor& t) const { return t.defined() && of_memory.contains(memory_of(t)); }
+
+  // Looked for once, until the weight changes.
+  double zeros_of(const at::Tensor& weight) {
+    const std::int64_t version = weight._version();
+    Zeros& known = zeros[memory_of(weight)];
+    if (known.numbers != weight.numel() || known.version != version) {
+      known = {weight.numel(), version, number(weight) - at::count_nonzero(weight).item<double>()};
+    }
+    return known.count;
+  }
 
   void add(Work work, double flops, const at::Tensor& parameter) {
     modules[owner(parameter)].of[static_cast<std::size_t>(work)] += flops;
@@ -378,8 +394,7 @@ void OpCount::product(std::int64_t rows, const at::Tensor& weight, const at::Ten
   const auto n = static_cast<double>(rows);
   add(Work::kProduct, 2 * n * number(weight) + (bias.defined() ? n * number(bias) : 0), weight);
   if (weight.is_meta() || !state_->owns(weight)) return;
-  const double nonzero = at::count_nonzero(weight).item<double>();
-  state_->modules[state_->owner(weight)].zeros += 2 * n * (number(weight) - nonzero);
+  state_->modules[state_->owner(weight)].zeros += 2 * n * state_->zeros_of(weight);
 }
 
 double square_pairs(const at::Tensor& graph_start) {

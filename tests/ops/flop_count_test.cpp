@@ -382,6 +382,9 @@ TEST(FlopCount, KnowsWhatZerosOfAWeightWouldSave) {
   ops::linear(x, w, b);
   EXPECT_EQ(count.total().zeros, 2 * 5 * 4);
   EXPECT_EQ(count.total().sparse(), 2 * 5 * 8 + 5 * 4);
+  w[3].zero_();
+  ops::linear(x, w, b);
+  EXPECT_EQ(count.total().zeros, 2 * 5 * 4 + 2 * 5 * 7);
 }
 
 TEST(FlopCount, EndsWithItsLife) {
