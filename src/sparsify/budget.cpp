@@ -65,12 +65,28 @@ double least(const Rule& rule) {
   return std::min(most(rule), fours ? 0.5 : kLeast);
 }
 
-std::vector<Rule> at(const std::vector<Rule>& rules, double share) {
+// The largest keep that removes nothing counts as 1: a rule that asks for less by itself is refused
+// where a model is built, one that a budget leaves alone is not.
+bool removes(const Rule& rule, double keep, const Costs& costs) {
+  const auto count = static_cast<std::int64_t>(costs.attentions.size());
+  const auto* layers = std::get_if<LayerRule>(&rule);
+  if (layers != nullptr && layers->method == "learned") {
+    const std::int64_t all = layers->branches == "all" ? 2 * count : count;
+    return kept_heads(keep, all) < all;
+  }
+  if (!std::holds_alternative<HeadRule>(rule)) return true;
+  return std::all_of(costs.attentions.begin(), costs.attentions.end(), [&](const AttentionCost& a) {
+    return a.heads == 1 || kept_heads(keep, a.heads) < a.heads;
+  });
+}
+
+std::vector<Rule> at(const std::vector<Rule>& rules, double share, const Costs& costs) {
   std::vector<Rule> out = rules;
   for (Rule& rule : out) {
     // In steps of 1e-4: a keep that can be read, and the same on every machine.
-    const double keep = most(rule) + share * (least(rule) - most(rule));
-    timing_of(rule).keep = std::max(1e-4, std::round(keep * 1e4) / 1e4);
+    double keep = most(rule) + share * (least(rule) - most(rule));
+    keep = std::max(1e-4, std::round(keep * 1e4) / 1e4);
+    timing_of(rule).keep = removes(rule, keep, costs) ? keep : 1.0;
   }
   return out;
 }
@@ -98,13 +114,13 @@ Options spend(const Options& options, const Costs& costs) {
   if (!options.flops) return options;
   const double target = *options.flops * costs.dense();
   const auto met = [&](double share) {
-    return predicted(costs, at(options.rules, share)) <= target * (1 + 1e-12);
+    return predicted(costs, at(options.rules, share, costs)) <= target * (1 + 1e-12);
   };
   if (!met(1)) {
     throw base::RecipeError(fmt::format(
         "sparsify.flops: {} of the dense model's FLOPs is not reachable: these rules, at the least "
         "they can leave, leave {:.3f}; expected more, or further rules",
-        *options.flops, predicted(costs, at(options.rules, 1)) / costs.dense()));
+        *options.flops, predicted(costs, at(options.rules, 1, costs)) / costs.dense()));
   }
   double low = 0, high = 1;  // not met (or nothing to do), met
   if (met(0)) high = 0;
@@ -112,7 +128,7 @@ Options spend(const Options& options, const Costs& costs) {
     const double middle = (low + high) / 2;
     (met(middle) ? high : low) = middle;
   }
-  return {.flops = std::nullopt, .rules = at(options.rules, high)};
+  return {.flops = std::nullopt, .rules = at(options.rules, high, costs)};
 }
 
 }  // namespace gtrain::sparsify

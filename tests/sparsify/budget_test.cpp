@@ -81,6 +81,13 @@ TEST(Budget, WhatSavesNothingOrCannotGoFurtherStays) {
   EXPECT_THROW(spend(budget(0.5, {fours, drop}), costs()), base::RecipeError);
 }
 
+TEST(Budget, ARuleThatRemovesNothingIsLeftOut) {
+  const Options got = spend(budget(0.95, {HeadRule(), learned(), WeightRule()}), costs());
+  EXPECT_EQ(keep_of(got, 0), 1);
+  EXPECT_EQ(keep_of(got, 1), 1);
+  EXPECT_LT(keep_of(got, 2), 1);
+}
+
 TEST(Budget, SaysWhatIsReachableWhereItIsNot) {
   HeadRule heads;
   heads.timing.keep = 0.5;
