@@ -75,9 +75,8 @@ bool removes(const Rule& rule, double keep, const Costs& costs) {
     return kept_heads(keep, all) < all;
   }
   if (!std::holds_alternative<HeadRule>(rule)) return true;
-  return std::all_of(costs.attentions.begin(), costs.attentions.end(), [&](const AttentionCost& a) {
-    return a.heads == 1 || kept_heads(keep, a.heads) < a.heads;
-  });
+  return std::all_of(costs.attentions.begin(), costs.attentions.end(),
+                     [&](const AttentionCost& a) { return kept_heads(keep, a.heads) < a.heads; });
 }
 
 std::vector<Rule> at(const std::vector<Rule>& rules, double share, const Costs& costs) {
