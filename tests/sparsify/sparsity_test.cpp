@@ -190,6 +190,30 @@ TEST(Sparsity, DensityFollowsTheScheduleToOneWeightAtEveryStep) {
   }
 }
 
+TEST(Sparsity, KeptTokensFollowTheScheduleAtEveryStep) {
+  Training run(during(TokenRule(), 0.25, 2, 12, 1));
+  const at::Tensor start = at::tensor({0, 5, 6, 12}, at::kLong);
+  for (int i = 0; i < 14; ++i) {
+    run.step();
+    const double t = std::clamp((run.updates - 2) / 10.0, 0.0, 1.0);
+    const double keep = 0.25 + 0.75 * std::pow(1 - t, 3);
+    for (const Site& site : sites(run.net)) {
+      nn::Context context = support::context(i % 2 == 0, 5);
+      const auto kept =
+          site.gated->token_gate->choose({.x = at::randn({12, 8}), .graph_start = start}, context);
+      if (keep == 1) {
+        EXPECT_FALSE(kept.has_value()) << run.updates;
+        continue;
+      }
+      const at::Tensor count = kept->graph_start.diff();
+      for (const auto& [graph, n] : {std::pair{0, 5.0}, {1, 1.0}, {2, 6.0}}) {
+        EXPECT_EQ(count[graph].item<double>(), std::max(1.0, std::ceil(keep * n - 1e-7)))
+            << run.updates;
+      }
+    }
+  }
+}
+
 TEST(Sparsity, DeadWeightsAreZeroAndHaveNoMomentum) {
   WeightRule rule;
   rule.timing.start = 2;
