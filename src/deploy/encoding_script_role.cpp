@@ -32,6 +32,7 @@ def weisfeiler_lehman(self, edge_index: Tensor, batch: Tensor) -> Tensor:
     j = pair - i * nodes
     degree = torch.bincount(i, minlength=nodes)
     width = int(degree.max()) + 1
+    assert nodes * width <= {cells}, "batch: has {{}} nodes and one of them {{}} neighbours; roles inside this module take at most {cells} as a product; use smaller batches or export with --encodings input".format(nodes, width - 1)
     first = (torch.cumsum(degree, 0) - degree).index_select(0, i)
     place = i * width + 1 + torch.arange(i.size(0), device=batch.device) - first
     for r in range({rounds}):
@@ -135,6 +136,9 @@ std::string md5_method() {
                      fmt::arg("state", fmt::format("{}", fmt::join(kState, ", "))));
 }
 
+// Numbers in a table of neighbours' colours: 512 MiB.
+constexpr std::int64_t kCells = std::int64_t{1} << 26;
+
 }  // namespace
 
 EncodingText text_of(const encode::WeisfeilerLehmanOptions& options) {
@@ -142,6 +146,7 @@ EncodingText text_of(const encode::WeisfeilerLehmanOptions& options) {
   EncodingText text;
   if (hashed) text.methods = {kTexts, md5_method()};
   text.methods.push_back(fmt::format(kRoles, fmt::arg("rounds", options.rounds),
+                                     fmt::arg("cells", kCells),
                                      fmt::arg("hash", hashed ? kHash : "")));
   text.before = "    weisfeiler_lehman = self.weisfeiler_lehman(edge_index, batch)\n";
   return text;

@@ -53,14 +53,22 @@ constexpr const char* kCheckPairs = R"(
         assert bool(torch.all(own[0] == own[1])), "pairs: has a pair of nodes of two graphs of the batch"
 )";
 
+// Missing eigenpairs are NaN.
 constexpr const char* kCheckRows = R"(
     assert {name}.dim() == 2 and {name}.size(0) == x.size(0) and {name}.size(1) == {width}, "{name}: has shape {{}}; expected [{{}}, {width}]".format({name}.size(), x.size(0))
+    {check}
 )";
 
 constexpr const char* kCheckCells = R"(
     count = torch.bincount(batch)
     cells = int((count * count).sum())
     assert {name}.numel() == cells, "{name}: has shape {{}}; expected [{{}}, 1], a row for each pair of nodes of a graph".format({name}.size(), cells)
+    assert {name}.dtype < 5 or {name}.is_floating_point(), "{name}: has another type; expected whole numbers"
+    whole = {name}.reshape(-1).to(4)
+    assert bool(torch.all(whole == {name}.reshape(-1))), "{name}: has a fraction or no number; expected whole numbers"
+    if whole.numel() > 0:
+        most = torch.repeat_interleave({most}, count * count)
+        assert int(whole.min()) >= {least} and bool(torch.all(whole <= most)), "{name}: has the values {{}} to {{}}; expected {range}".format(int(whole.min()), int(whole.max()))
 )";
 
 }  // namespace
@@ -77,8 +85,24 @@ std::string input_check_script(const RawFeatures& features, const models::Signat
 std::string pair_check_script() { return kCheckPairs + 1; }
 
 std::string encoding_check_script(const std::string& name, std::optional<std::int64_t> width) {
-  if (!width) return fmt::format(kCheckCells + 1, fmt::arg("name", name));
-  return fmt::format(kCheckRows + 1, fmt::arg("name", name), fmt::arg("width", *width));
+  if (!width) {
+    const bool inner = name == "shortest_path";
+    return fmt::format(kCheckCells + 1, fmt::arg("name", name),
+                       fmt::arg("most", inner ? "count - 1" : "torch.full_like(count, 255)"),
+                       fmt::arg("least", inner ? -1 : 0),
+                       fmt::arg("range", inner ? "-1 or a node of the graph, from 0" : "0 to 255"));
+  }
+  constexpr const char* kEigenpairs =
+      "assert {0}.is_floating_point() and not bool(torch.any(torch.isinf({0}))), \"{0}: has "
+      "another "
+      "type or an infinite number; expected finite ones, or NaN where a graph has no such pair\"";
+  constexpr const char* kOthers =
+      "assert ({0}.dtype < 5 or {0}.is_floating_point()) and bool(torch.all(torch.isfinite({0}))), "
+      "\"{0}: has another type or a number that is not finite; expected finite numbers\"";
+  const std::string check =
+      name.starts_with("laplacian") ? fmt::format(kEigenpairs, name) : fmt::format(kOthers, name);
+  return fmt::format(kCheckRows + 1, fmt::arg("name", name), fmt::arg("width", *width),
+                     fmt::arg("check", check));
 }
 
 }  // namespace gtrain::deploy

@@ -211,8 +211,36 @@ at::Tensor GraphBias::hop_rows(const at::Tensor& kinds, std::int64_t blocks,
   return at::cat({flat, at::matmul(later, rows.select(1, 0).slice(0, 0, padded))});
 }
 
+namespace {
+
+// Repeated edges, which stand together, all get the code of one with the largest columns: no order
+// of edges changes what a pair of nodes sees.
+void settle_repeated(const PairInput& input, std::int64_t width, at::Tensor& code) {
+  const std::int64_t count = code.size(0), stride = input.edge.size(1);
+  const at::Tensor dense = input.edge.contiguous();
+  const auto* value = dense.const_data_ptr<std::int64_t>();
+  const auto* source = input.source.const_data_ptr<std::int64_t>();
+  const auto* target = input.target.const_data_ptr<std::int64_t>();
+  auto* to = code.mutable_data_ptr<std::int64_t>();
+  const auto less = [&](std::int64_t a, std::int64_t b) {
+    const auto *first = value + a * stride, *second = value + b * stride;
+    return std::lexicographical_compare(first, first + width, second, second + width);
+  };
+  for (std::int64_t begin = 0, end = 0; begin < count; begin = end) {
+    std::int64_t most = begin;
+    for (end = begin + 1;
+         end < count && source[end] == source[begin] && target[end] == target[begin]; ++end) {
+      if (less(most, end)) most = end;
+    }
+    std::fill(to + begin, to + end, to[most]);
+  }
+}
+
+}  // namespace
+
 at::Tensor GraphBias::pairs(const PairInput& input) {
-  const auto [kinds, code] = edge_kinds(input.edge);
+  auto [kinds, code] = edge_kinds(input.edge);
+  settle_repeated(input, static_cast<std::int64_t>(categories_.size()), code);
   PathShape shape;
   shape.single = options_.path == "single_hop";
   shape.token = options_.token;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "gtrain/nn/graph_bias.h"
 
@@ -22,15 +23,28 @@ def forward(self, hops: Tensor, inner: Tensor, edge_index: Tensor, edge_attr: Te
     out = self.distance.index_select(0, torch.where(h == 255, torch.full_like(row, {last}), row))
 )";
 
-// Codes: 0 no edge, 1 a step without an edge, 2 + e edge e.
+// Codes: 0 no edge, 1 a step without an edge, 2 + e edge e. Of repeated edges one with the largest
+// columns counts; all of those have the same row.
 constexpr const char* kEdges = R"(
     s = edge_index[0]
     t = edge_index[1]
     g = batch.index_select(0, s)
     zero = (torch.cumsum(count, 0) - count).index_select(0, g)
     place = first.index_select(0, g) + (s - zero) * count.index_select(0, g) + t - zero
+    limits = torch.tensor([{limits}], device=s.device)
+    columns = edge_attr[:, :{columns}].to(4)
+    wrong = torch.nonzero((columns < 0) | (columns >= limits))
+    if wrong.size(0) > 0:
+        e = int(wrong[0][0])
+        c = int(wrong[0][1])
+        assert False, "edge_attr: row {{}} column {{}} holds {{}}; expected a category from 0 to {{}}".format(e, c, int(columns[e][c]), int(limits[c]) - 1)
+    key = torch.zeros_like(s)
+    for c in range({columns}):
+        key = key * limits[c] + columns[:, c]
+    most = torch.full_like(h, -1).scatter_reduce(0, place, key, "amax")
+    chosen = torch.nonzero(key == most.index_select(0, place)).reshape(-1)
     kind = torch.ones_like(h)
-    kind.index_copy_(0, place, torch.arange(s.size(0), device=s.device) + 2)
+    kind.index_copy_(0, place.index_select(0, chosen), chosen + 2)
     rows = torch.cat([{pad}, {jump}, ({mean}) / {columns}.0])
 )";
 
@@ -119,7 +133,8 @@ std::string GraphBias::script() const {
     }
     text += fmt::format(kEdges + 1, fmt::arg("pad", v1 || port ? "self.edge[:1]" : none),
                         fmt::arg("jump", padding ? "self.edge[1:2]" : none), fmt::arg("mean", mean),
-                        fmt::arg("columns", offset_.size()));
+                        fmt::arg("columns", offset_.size()),
+                        fmt::arg("limits", fmt::format("{}", fmt::join(categories_, ", "))));
     text +=
         hop.defined()
             ? fmt::format(kMulti + 1, fmt::arg("hops", options_.hops),

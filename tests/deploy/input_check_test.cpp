@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -134,6 +135,34 @@ TEST(InputCheck, RowsOfAnEncodingAreThoseOfNodesOrOfPairsOfNodes) {
       },
       ::testing::ThrowsMessage<std::exception>(
           ::testing::HasSubstr("hops: has shape [25]; expected [13, 1]")));
+}
+
+TEST(InputCheck, NumbersOfAnEncodingAreWhatItCanHave) {
+  torch::jit::Module module("check");
+  const auto method = [](const std::string& name, std::optional<std::int64_t> width) {
+    return "def of_" + name + "(self, x: Tensor, batch: Tensor, " + name + ": Tensor):\n" +
+           encoding_check_script(name, width);
+  };
+  module.define(method("walk", 1) + method("laplacian_values", 1) + method("hops", std::nullopt) +
+                method("shortest_path", std::nullopt));
+  const at::Tensor x = at::zeros({2, 1}), batch = at::zeros({2}, at::kLong);
+  const auto check = [&](const char* name, const at::Tensor& column) {
+    module.get_method(std::string("of_") + name)({x, batch, column});
+  };
+  const at::Tensor nan = at::full({2, 1}, std::nan("")), inf = at::full({2, 1}, INFINITY);
+  EXPECT_NO_THROW(check("laplacian_values", nan));
+  EXPECT_ANY_THROW(check("laplacian_values", inf));
+  EXPECT_ANY_THROW(check("laplacian_values", at::zeros({2, 1}, at::kComplexFloat)));
+  EXPECT_NO_THROW(check("walk", at::ones({2, 1}, at::kInt)));
+  EXPECT_ANY_THROW(check("walk", nan));
+  EXPECT_ANY_THROW(check("walk", inf));
+  EXPECT_ANY_THROW(check("walk", at::zeros({2, 1}, at::kBool)));
+  EXPECT_NO_THROW(check("hops", at::full({4}, 255, at::kByte)));
+  EXPECT_ANY_THROW(check("hops", at::full({4}, -5, at::kLong)));
+  EXPECT_ANY_THROW(check("hops", at::full({4}, 1000, at::kLong)));
+  EXPECT_ANY_THROW(check("hops", at::full({4}, 0.5)));
+  EXPECT_NO_THROW(check("shortest_path", at::full({4, 1}, -1, at::kInt)));
+  EXPECT_ANY_THROW(check("shortest_path", at::full({4, 1}, 2, at::kInt)));
 }
 
 }  // namespace
