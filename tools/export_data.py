@@ -8,11 +8,15 @@ GRAPHS, TRAIN, VALID = 320, 24, 8
 
 
 def odd_graphs():
-    """(nodes, undirected edges): the odd ones, which the test split holds too."""
+    """(nodes, undirected edges, arcs): the odd ones, which the test split holds too."""
     star = [(0, i) for i in range(1, 9)]
     cycle = [(i, (i + 1) % 6) for i in range(6)]
-    return [(1, []), (3, []), (2, [(0, 1)]), (9, star), (6, cycle), (4, [(0, 1), (2, 3)]),
-            (7, [(0, 1), (1, 2), (0, 2), (4, 5)]), (5, [(i, j) for i in range(5) for j in range(i)])]
+    whole = [(i, j) for i in range(5) for j in range(i)]
+    graphs = [(1, []), (3, []), (2, [(0, 1)]), (9, star), (6, cycle), (4, [(0, 1), (2, 3)]),
+              (7, [(0, 1), (1, 2), (0, 2), (4, 5)]), (5, whole)]
+    repeated = (4, [(0, 1), (1, 2), (0, 1), (1, 2), (1, 2)], [])
+    one_way = (5, [(0, 1), (1, 2)], [(2, 2), (2, 3), (4, 2), (4, 2)])
+    return [(*g, []) for g in graphs] + [repeated, one_way]
 
 
 def molecule_like(rng):
@@ -27,7 +31,7 @@ def molecule_like(rng):
     for i in range(n - 5):
         if rng.random() < 0.15 and (i, i + 5) not in edges:
             edges.append((i, i + 5))
-    return n, edges
+    return n, edges, []
 
 
 def write(path, rows):
@@ -45,12 +49,12 @@ def make_data(folder, kind):
     for k, graph in enumerate(odd):
         graphs[TRAIN + VALID + 11 * k] = graph  # in the test split, among the others
         graphs[2 * k] = graph
-    edges = [[e for pair in g[1] for e in (pair, pair[::-1])] for g in graphs]
+    edges = [[e for pair in g[1] for e in (pair, pair[::-1])] + g[2] for g in graphs]
     raw = os.path.join(folder, "raw")
-    write(raw + "/num-node-list", [[n] for n, _ in graphs])
+    write(raw + "/num-node-list", [[n] for n, *_ in graphs])
     write(raw + "/num-edge-list", [[len(e)] for e in edges])
     write(raw + "/edge", [pair for e in edges for pair in e])
-    nodes, total = sum(n for n, _ in graphs), sum(len(e) for e in edges)
+    nodes, total = sum(n for n, *_ in graphs), sum(len(e) for e in edges)
     category = lambda sizes, count: [[rng.randrange(s) for s in sizes] for _ in range(count)]
     number = lambda width, count: [[round(rng.gauss(0, 1), 4) for _ in range(width)]
                                    for _ in range(count)]
@@ -63,7 +67,7 @@ def make_data(folder, kind):
     if kind == "node":
         write(raw + "/node-label", [[rng.randrange(3)] for _ in range(nodes)])
     elif kind == "edge":
-        pairs = [[(rng.randrange(n), rng.randrange(n)) for _ in range(3)] for n, _ in graphs]
+        pairs = [[(rng.randrange(n), rng.randrange(n)) for _ in range(3)] for n, *_ in graphs]
         write(raw + "/num-pair-list", [[len(p)] for p in pairs])
         write(raw + "/pair", [pair for p in pairs for pair in p])
         write(raw + "/pair-label", [[rng.randrange(2)] for p in pairs for _ in p])

@@ -130,8 +130,11 @@ def other_families():
              "heterogeneous": {"name": "heterogeneous"}, "attention": {"name": "attention"}}
     for local in ("gine", "gated_gcn", "gcn", "gcnii", "ogb_gin", "ogb_gcn", "gat"):
         for name, options in nodes.items():
+            keys = {"norm": "none"} if local == "gated_gcn" else {}
+            if local in ("gcn", "gcnii"):
+                keys = {"edge": {"name": "none"}}
             out[f"mpnn {local}, virtual node {name}"] = family(
-                {**mpnn, "local": local, "virtual_node": options},
+                {**mpnn, "local": local, "virtual_node": options, **keys},
                 few=(local, name) == ("gine", "heterogeneous"))
     for name, more in {"token": {}, "last nodes": {"max_nodes": 5},
                        "mean": {"token": False, "norm": "before"}}.items():

@@ -21,14 +21,17 @@ endif()
 
 # Files of every recipe family in plain torch against `gtrain predict`: a few of them, and all.
 if(TARGET gtrain AND gtrain_python AND NOT GTRAIN_SANITIZE)
-  foreach(part few all)
+  foreach(part few all input fused)
     add_test(NAME export.matrix_${part}
       COMMAND ${gtrain_python} -B ${PROJECT_SOURCE_DIR}/tools/export_matrix.py
               --gtrain $<TARGET_FILE:gtrain> --python ${PROJECT_SOURCE_DIR}/.deps/venv/bin/python
-              $<$<STREQUAL:${part},few>:--few>
+              "$<$<STREQUAL:${part},few>:--few>"
+              "$<$<STREQUAL:${part},input>:--encodings;input>"
+              "$<$<STREQUAL:${part},fused>:--library;$<TARGET_FILE:gtrain_ops>>"
       COMMAND_EXPAND_LISTS)
     set_tests_properties(export.matrix_${part} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 7200)
   endforeach()
   set_tests_properties(export.matrix_few PROPERTIES LABELS unit)
-  set_tests_properties(export.matrix_all PROPERTIES LABELS slow)
+  set_tests_properties(export.matrix_all export.matrix_input export.matrix_fused PROPERTIES
+    LABELS slow)
 endif()
