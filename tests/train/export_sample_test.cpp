@@ -62,7 +62,7 @@ TEST_F(ExportSample, IsBatchedInThreeWaysAndWithItsEdgesTurned) {
 TEST_F(ExportSample, OfOneGraphIsThatGraph) {
   write_one_graph(root() / "one", 50);
   const Recipe own = recipe({"dataset.path=" + (root() / "one").string(), "dataset.task=node_class",
-                             "dataset.metric=accuracy", "model.head={name: node}"});
+                             "dataset.metric=acc", "model.head={name: node}"});
   const Material m = prepare(own);
   const SampleChoice chosen = choose_samples({m, m}, 0);
   EXPECT_EQ(chosen.ids, (std::vector<std::int64_t>{0}));
@@ -73,7 +73,7 @@ TEST_F(ExportSample, OfOneGraphIsThatGraph) {
 TEST_F(ExportSample, RowsOfNodesThatATransformAddedAreLeftOut) {
   write_one_graph(root() / "one", 50);
   Recipe own = recipe({"dataset.path=" + (root() / "one").string(), "dataset.task=node_class",
-                       "dataset.metric=accuracy", "model.head={name: node}"});
+                       "dataset.metric=acc", "model.head={name: node}"});
   const Material raw = prepare(own);
   own.dataset.transform = {data::VirtualNodeOptions{}};
   const Material seen = prepare(own);

@@ -63,7 +63,7 @@ TEST_F(PredictFile, WritesTheRowsOfItsRun) {
 TEST_F(PredictFile, WritesTheRowsOfNodeTasksToo) {
   write_one_graph(root() / "one", 50);
   run(recipe({"dataset.path=" + (root() / "one").string(), "dataset.task=node_class",
-              "dataset.metric=accuracy", "model.head={name: node}"}),
+              "dataset.metric=acc", "model.head={name: node}"}),
       options("a"));
   expect_as_predict("a", exported("a"));
 }
@@ -82,12 +82,12 @@ TEST_F(PredictFile, TakesOtherDataOfTheSameForm) {
 TEST_F(PredictFile, RefusesDataThatDoNotFit) {
   run(recipe(overrides_), options("a"));
   write_one_graph(root() / "one", 50);
-  EXPECT_THROW(predict_file(exported("a"),
-                            {(root() / "one").string(),
-                             {"dataset.task=node_class", "dataset.metric=accuracy"},
-                             "test"},
-                            root() / "got.csv"),
-               base::DataError);
+  EXPECT_THROW(
+      predict_file(
+          exported("a"),
+          {(root() / "one").string(), {"dataset.task=node_class", "dataset.metric=acc"}, "test"},
+          root() / "got.csv"),
+      base::DataError);
   EXPECT_FALSE(fs::exists(root() / "got.csv"));
 }
 
