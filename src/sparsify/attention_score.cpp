@@ -9,18 +9,21 @@
 #include <utility>
 #include <vector>
 
+#include "gtrain/ops/flop_note.h"
 #include "gtrain/ops/gather.h"
 #include "gtrain/ops/linear.h"
+#include "gtrain/sparsify/compact.h"
 
 namespace gtrain::sparsify {
 namespace {
 
 struct Scores {
-  std::int64_t heads, width;  // of all heads
-  const double* qk;           // [N, 2 width]: q | k
-  const std::uint8_t* hops;   // [P] or null
-  const double* table;        // [buckets, H]
-  const double* pair;         // [P, H] or null
+  std::int64_t heads, width;         // of all heads
+  std::vector<std::int64_t> living;  // those that score
+  const double* qk;                  // [N, 2 width]: q | k
+  const std::uint8_t* hops;          // [P] or null
+  const double* table;               // [buckets, H]
+  const double* pair;                // [P, H] or null
 };
 
 // Softmax weights of row i over the n nodes of its graph, added to `out` with 1/H each.
@@ -28,7 +31,7 @@ void add_row(const Scores& s, std::int64_t first, std::int64_t n, std::int64_t i
              double* out, std::vector<double>& row) {
   const std::int64_t d = s.width / s.heads;
   const double scale = 1 / std::sqrt(static_cast<double>(d));
-  for (std::int64_t h = 0; h < s.heads; ++h) {
+  for (const std::int64_t h : s.living) {
     const double* q = s.qk + (first + i) * 2 * s.width + h * d;
     double most = -std::numeric_limits<double>::infinity();
     for (std::int64_t j = 0; j < n; ++j) {
@@ -48,9 +51,24 @@ void add_row(const Scores& s, std::int64_t first, std::int64_t n, std::int64_t i
       v = std::exp(v - most);
       total += v;
     }
-    const double share = 1 / (total * static_cast<double>(s.heads));
+    const double share = 1 / (total * static_cast<double>(s.living.size()));
     for (std::int64_t j = 0; j < n; ++j) out[j] += row[static_cast<std::size_t>(j)] * share;
   }
+}
+
+// The bias of the heads that a cut attention has left.
+at::Tensor of_heads(const at::Tensor& bias, const at::Tensor& kept) {
+  return bias.defined() && kept.defined() ? bias.index_select(1, kept) : bias;
+}
+
+// Per pair and head: 2 d of the score, scale, biases, largest, difference, exp, sum and 2 of the
+// mean; per row and head 2 of the quotient.
+void note_scores(const Scores& s, double pairs, double rows) {
+  const auto heads = static_cast<double>(s.living.size());
+  const double d = static_cast<double>(s.width) / static_cast<double>(s.heads);
+  const double added = (s.table != nullptr ? 1 : 0) + (s.pair != nullptr ? 1 : 0);
+  ops::note_flops(ops::Work::kAttention,
+                  pairs * (2 * d * heads + (7 + added) * heads) + 2 * rows * heads);
 }
 
 at::Tensor doubles(const at::Tensor& t) {
@@ -75,12 +93,16 @@ at::Tensor pair_starts(const at::Tensor& graph_start) {
 
 AttentionGraph attention_graph(const nn::Attention& attention, const nn::GlobalInput& input) {
   const at::NoGradGuard guard;
-  const std::int64_t d = attention.parts().width;
+  const std::int64_t d = attention.in_weight.size(0) / 3;  // of the heads that are left
   const at::Tensor qk =
       doubles(ops::linear(input.x.detach(), attention.in_weight.slice(0, 0, 2 * d),
                           attention.in_bias.slice(0, 0, 2 * d)));
   const at::Tensor hops = input.bias.hops.defined() ? input.bias.hops.contiguous() : at::Tensor();
-  const at::Tensor table = doubles(input.bias.table), pair = doubles(input.bias.pair);
+  const auto buffers = attention.named_buffers(false);
+  const at::Tensor* found = buffers.find("kept_heads");
+  const at::Tensor kept = found != nullptr ? *found : at::Tensor();
+  const at::Tensor table = doubles(of_heads(input.bias.table, kept)),
+                   pair = doubles(of_heads(input.bias.pair, kept));
   AttentionGraph out{
       {}, pair_starts(input.graph_start.contiguous()), input.graph_start.contiguous()};
   const auto* start = out.graph_start.const_data_ptr<std::int64_t>();
@@ -90,10 +112,12 @@ AttentionGraph attention_graph(const nn::Attention& attention, const nn::GlobalI
   auto* weight = out.weight.mutable_data_ptr<double>();
   const Scores s{attention.parts().heads,
                  d,
+                 living_heads(attention),
                  qk.const_data_ptr<double>(),
                  hops.defined() ? hops.const_data_ptr<std::uint8_t>() : nullptr,
                  data_of(table),
                  data_of(pair)};
+  note_scores(s, static_cast<double>(pairs[graphs]), static_cast<double>(start[graphs]));
   tbb::parallel_for(std::int64_t{0}, graphs, [&](std::int64_t g) {
     const std::int64_t n = start[g + 1] - start[g];
     std::vector<double> row(static_cast<std::size_t>(n));
@@ -112,6 +136,8 @@ at::Tensor page_rank(const AttentionGraph& graph, std::int64_t iterations) {
   const std::int64_t graphs = graph.graph_start.size(0) - 1;
   const at::Tensor out = at::zeros({start[graphs]}, at::kDouble);
   auto* score = out.mutable_data_ptr<double>();
+  ops::note_flops(ops::Work::kAttention,
+                  2 * static_cast<double>(iterations) * static_cast<double>(pairs[graphs]));
   tbb::parallel_for(std::int64_t{0}, graphs, [&](std::int64_t g) {
     const std::int64_t n = start[g + 1] - start[g];
     std::vector<double> now(static_cast<std::size_t>(n), 1 / std::max(1.0, static_cast<double>(n)));

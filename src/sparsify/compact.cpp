@@ -33,18 +33,6 @@ bool is_closed(const std::shared_ptr<nn::BranchGate>& gate) {
   return gate && gate->closed(nn::Context{});
 }
 
-// Of `heads` heads those that the gate lets through.
-Numbers living(const std::shared_ptr<nn::HeadGate>& gate, std::int64_t heads) {
-  if (const auto* mask = dynamic_cast<const HeadMask*>(gate.get())) return mask->alive();
-  const auto* concrete = dynamic_cast<const HeadConcrete*>(gate.get());
-  if (concrete == nullptr || !concrete->settled()) return ascending(heads);
-  Numbers out;
-  for (std::int64_t h = 0; h < heads; ++h) {
-    if (concrete->open[h].item<double>() != 0) out.push_back(h);
-  }
-  return out;
-}
-
 bool has_head_mask_of_reference(const nn::Gated& gated) {
   const auto* mask = dynamic_cast<const HeadMask*>(gated.head_gate.get());
   return mask != nullptr && mask->reference();
@@ -65,16 +53,23 @@ void drop(torch::nn::Module& module, const char* name) {
   if (module.named_children().contains(name)) module.unregister_module(name);
 }
 
+// Nothing attends here any more, so no nodes are chosen.
+void drop_choice(const Site& site) {
+  site.gated->token_gate.reset();
+  drop(*site.module, "token_gate");
+}
+
 void compact_attention(const Site& site, std::vector<Cut>& cuts) {
   const std::int64_t heads = site.gated->parts().heads;
   const bool gone = is_closed(site.gated->branch_gate);
-  const Numbers alive = gone ? Numbers{} : living(site.gated->head_gate, heads);
+  const Numbers alive = gone ? Numbers{} : living_heads(*site.gated);
   const auto left = static_cast<std::int64_t>(alive.size());
   if (auto* attention = dynamic_cast<nn::Attention*>(site.module); attention && left < heads) {
     if (!gone && has_head_mask_of_reference(*site.gated)) keep_constants(*attention, heads, alive);
     attention->keep_heads(alive);
     cuts.push_back({site.path, "heads", heads, left});
   }
+  if (gone && dynamic_cast<nn::Attention*>(site.module) != nullptr) drop_choice(site);
   site.gated->head_gate.reset();
   site.gated->branch_gate.reset();
   drop(*site.module, "head_gate");
@@ -148,8 +143,7 @@ void check_sites(const std::vector<Site>& all) {
   for (const Site& site : all) {
     if (dynamic_cast<nn::Attention*>(site.module) != nullptr) continue;
     const std::int64_t heads = site.gated->parts().heads;
-    const bool whole =
-        static_cast<std::int64_t>(living(site.gated->head_gate, heads).size()) == heads;
+    const bool whole = static_cast<std::int64_t>(living_heads(*site.gated).size()) == heads;
     if (whole && !is_closed(site.gated->branch_gate)) continue;
     throw base::RecipeError(
         fmt::format("{}: heads of this attention cannot be cut out one by one; its run stays as it "
@@ -159,6 +153,28 @@ void check_sites(const std::vector<Site>& all) {
 }
 
 }  // namespace
+
+Numbers living_heads(const nn::Gated& gated) {
+  const std::int64_t heads = gated.parts().heads;
+  if (const auto* mask = dynamic_cast<const HeadMask*>(gated.head_gate.get())) return mask->alive();
+  const auto* concrete = dynamic_cast<const HeadConcrete*>(gated.head_gate.get());
+  if (concrete == nullptr || !concrete->settled()) return ascending(heads);
+  Numbers out;
+  for (std::int64_t h = 0; h < heads; ++h) {
+    if (concrete->open[h].item<double>() != 0) out.push_back(h);
+  }
+  return out;
+}
+
+std::vector<Cut> dead_heads(torch::nn::Module& model) {
+  std::vector<Cut> out;
+  for (const Site& site : sites(model)) {
+    const std::int64_t heads = site.gated->parts().heads;
+    const auto left = static_cast<std::int64_t>(living_heads(*site.gated).size());
+    if (left < heads) out.push_back({site.path, "heads", heads, left});
+  }
+  return out;
+}
 
 std::vector<Cut> compact(torch::nn::Module& model) {
   const at::NoGradGuard guard;
@@ -183,6 +199,7 @@ void fit(torch::nn::Module& model, const std::map<std::string, at::Tensor>& tens
     const std::int64_t inner = attention->out_weight.size(1);
     if (heads == 0 || given.size(1) >= inner || given.size(1) % (inner / heads) != 0) continue;
     attention->keep_heads(ascending(given.size(1) / (inner / heads)));
+    if (given.size(1) == 0) drop_choice(site);
   }
   for (const auto& [feed, _] : feeds(model)) {
     const at::Tensor given = find(feed.path + ".weight");

@@ -105,9 +105,4 @@ Recipe with_budget(const Recipe& recipe, const data::Opened& opened) {
   return with_budget(recipe, prepare(recipe, opened));
 }
 
-double predicted_share(const Recipe& recipe, const Material& material) {
-  const sparsify::Costs costs = costs_of(recipe, material);
-  return sparsify::predicted(costs, recipe.sparsify->rules) / costs.dense();
-}
-
 }  // namespace gtrain::train

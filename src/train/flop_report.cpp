@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gtrain/data/batch.h"
+#include "gtrain/sparsify/compact.h"
 
 namespace gtrain::train {
 namespace {
@@ -28,6 +29,20 @@ std::string row_of(const std::string& module) {
   return head + module.substr(first, module.find('.', first + 1) - first);
 }
 
+double of(const ops::Flops& flops, ops::Work work) {
+  return flops.of[static_cast<std::size_t>(work)];
+}
+
+// Whether the work of a module is that of an attention's heads: the attention's own, or in GT and
+// SAN that of its projections.
+bool works_for_heads(const std::string& module, const std::string& attention) {
+  if (module == attention) return true;
+  for (const char* part : {"q", "k", "v", "e", "q_other", "k_other", "e_other", "node.out"}) {
+    if (module == attention + "." + part) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 ops::Flops FlopReport::total() const {
@@ -36,7 +51,7 @@ ops::Flops FlopReport::total() const {
   return sum;
 }
 
-FlopMeter::FlopMeter(models::Model& model) {
+FlopMeter::FlopMeter(models::Model& model) : model_(model) {
   for (const auto& p : model.named_parameters()) count_.name(p.value(), module_of(p.key()));
   for (const auto& m : model.named_modules()) count_.name(*m.value(), m.key());
 }
@@ -44,9 +59,16 @@ FlopMeter::FlopMeter(models::Model& model) {
 FlopReport FlopMeter::report(std::int64_t graphs) const {
   FlopReport out{count_.modules(), graphs, count_.unknown()};
   const double share = 1.0 / static_cast<double>(std::max<std::int64_t>(1, graphs));
-  for (auto& [_, flops] : out.modules) {
+  const std::vector<sparsify::Cut> dead = sparsify::dead_heads(model_);
+  for (auto& [module, flops] : out.modules) {
     for (double& f : flops.of) f *= share;
     flops.zeros *= share;
+    for (const sparsify::Cut& cut : dead) {
+      if (!works_for_heads(module, cut.path)) continue;
+      const double gone = 1 - static_cast<double>(cut.after) / static_cast<double>(cut.before);
+      flops.zeros +=
+          gone * (of(flops, ops::Work::kProduct) - flops.zeros + of(flops, ops::Work::kAttention));
+    }
   }
   return out;
 }

@@ -25,10 +25,11 @@ struct FlopReport {
 // Counts what runs on this thread while it lives.
 class FlopMeter {
  public:
-  explicit FlopMeter(models::Model& model);
+  explicit FlopMeter(models::Model& model);  // which outlives it
   FlopReport report(std::int64_t graphs) const;
 
  private:
+  models::Model& model_;
   ops::FlopCount count_;
 };
 

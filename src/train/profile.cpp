@@ -20,6 +20,7 @@
 #include "gtrain/base/log.h"
 #include "gtrain/models/zoo.h"
 #include "gtrain/ops/meta.h"
+#include "gtrain/sparsify/sparsity.h"
 #include "gtrain/train/build.h"
 #include "meta_run.h"
 
@@ -198,6 +199,25 @@ std::string memory_of(const Recipe& recipe, const Material& material, EpochLoop&
                      size_text(run.kept_bytes), size_text(run.peak_bytes + state));
 }
 
+// The model as its rules leave it in the end, with weights that are not trained.
+std::string sparse_text(const Recipe& recipe, const Material& material) {
+  Recipe now = recipe;
+  for (sparsify::Rule& rule : now.sparsify->rules) {
+    sparsify::Timing& timing = sparsify::timing_of(rule);
+    timing.start = timing.end = 0;
+  }
+  const auto model = build_model(now, material.signature);
+  const auto plain = models::build(recipe.model, material.signature);
+  for (models::Model* m : {model.get(), plain.get()}) models::initialise(*m, 0);
+  sparsify::Sparsity(*model, *now.sparsify, {}).begin(0);
+  const ops::Flops sparse = count_flops(*model, recipe, material, kCounted).total();
+  const double dense = count_flops(*plain, recipe, material, kCounted).total().total();
+  return fmt::format(
+      "made sparse          {:.4g} a graph, {:.1f} % of the dense model's; {:.1f} % are run until "
+      "it is pruned\n",
+      sparse.sparse(), 100 * sparse.sparse() / dense, 100 * sparse.total() / dense);
+}
+
 std::string flop_text(const Recipe& recipe, const FlopReport& report, double graphs) {
   const double each = report.total().total();
   const auto passes = 3.0 * static_cast<double>(recipe.train.flag ? recipe.train.flag->steps : 1);
@@ -230,10 +250,7 @@ std::string plan_text(const Recipe& recipe, const Material& material, models::Mo
   out += fmt::format("graphs               {}\n", work.text);
   out += fmt::format("batches              {} an epoch, {} epochs\n", work.batches, loop.epochs());
   out += flop_text(recipe, count_flops(model, recipe, material, kCounted), work.graphs);
-  if (recipe.sparsify) {
-    out += fmt::format("made sparse          {:.1f} % of the dense model's FLOPs, by the rules\n",
-                       100 * predicted_share(recipe, material));
-  }
+  if (recipe.sparsify) out += sparse_text(recipe, material);
   out += fmt::format(
       "memory               {} weights, gradients and optimizer{}; {} at the peak of "
       "a step (measured on the first batches)\n",

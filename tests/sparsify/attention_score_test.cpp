@@ -2,6 +2,7 @@
 
 #include <tbb/global_control.h>
 
+#include "gtrain/ops/flop_count.h"
 #include "support/layer_case.h"
 
 namespace gtrain::sparsify {
@@ -43,6 +44,28 @@ TEST(AttentionScore, GivesTheWeightsOfTheLayerMeanOverHeads) {
   const at::Tensor p = s.graph().weight;
   EXPECT_LT(support::distance(p.slice(0, 0, 16).view({4, 4}), s.first()), 1e-12);
   EXPECT_NEAR(p[16].item<double>(), 1, 1e-12);  // alone in its graph
+}
+
+TEST(AttentionScore, OfACutAttentionIsThatOfItsHeads) {
+  const Sample s;
+  const at::Tensor qkv = at::matmul(s.x.slice(0, 0, 4), s.layer->in_weight.t()) + s.layer->in_bias;
+  at::Tensor want = at::matmul(qkv.slice(1, 4, 8), qkv.slice(1, 12, 16).t()) / 2;
+  want = want + s.bias.table.select(1, 1)
+                    .index_select(0, s.bias.hops.slice(0, 0, 16).to(at::kLong))
+                    .view({4, 4});
+  want = (want + s.bias.pair.select(1, 1).slice(0, 0, 16).view({4, 4})).softmax(1);
+  s.layer->keep_heads({1});
+  EXPECT_LT(support::distance(s.graph().weight.slice(0, 0, 16).view({4, 4}), want), 1e-12);
+}
+
+TEST(AttentionScore, IsCounted) {
+  const Sample s;
+  const ops::FlopCount count;
+  const AttentionGraph graph = s.graph();
+  const double pairs = 16 + 1 + 9, linear = 8 * (2 * 8 * 16 + 16);
+  EXPECT_EQ(count.total().total(), linear + pairs * (2 * 8 + 9 * 2) + 2 * 8 * 2);
+  page_rank(graph, 3);
+  EXPECT_EQ(count.total().total(), linear + pairs * (2 * 8 + 9 * 2) + 2 * 8 * 2 + 6 * pairs);
 }
 
 TEST(AttentionScore, PageRankIsThePowerOfTheTranspose) {

@@ -3,6 +3,9 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include "gtrain/sparsify/compact.h"
+#include "gtrain/sparsify/plan.h"
+#include "gtrain/sparsify/sparsity.h"
 #include "models/zoo_case.h"
 
 namespace gtrain::train {
@@ -52,7 +55,48 @@ TEST(FlopReport, IsASumOverGraphs) {
   }
 }
 
-TEST(FlopReport, TakesZerosOfWeightsOffAndGatesAsTheyRun) {
+TEST(FlopReport, TakesOffWhatDeadHeadsCost) {
+  for (const char* name : {"gps", "gt", "graphormer", "graphtrans"}) {
+    SCOPED_TRACE(name);
+    const auto cases = models::zoo_case::cases();
+    const auto c =
+        std::find_if(cases.begin(), cases.end(), [&](auto& one) { return one.name == name; });
+    ASSERT_NE(c, cases.end());
+    const auto dense = models::zoo_case::model(*c), masked = models::zoo_case::model(*c);
+    sparsify::Options options;
+    options.rules.emplace_back(sparsify::HeadRule());
+    sparsify::timing_of(options.rules[0]).keep = 0.5;
+    sparsify::attach(*masked, options);
+    sparsify::Sparsity(*masked, options, {}).begin(0);
+    masked->to(at::kDouble);
+    const std::vector<Specimen> graphs{random_specimen(1)};
+    const FlopReport before = report_of(*dense, graphs), after = report_of(*masked, graphs);
+    const double attention = before.total().of[1];
+    EXPECT_EQ(after.total().of[1], attention);
+    EXPECT_GT(after.total().zeros, attention / 2);
+    EXPECT_LT(after.total().sparse(), before.total().total() - attention / 2);
+    if (std::string(name) == "gt") continue;
+    sparsify::compact(*masked);
+    const double left = report_of(*masked, graphs).total().total();
+    EXPECT_NEAR(after.total().sparse(), left, 0.01 * left);
+  }
+}
+
+TEST(FlopReport, CountsTheNodesThatTakePart) {
+  const auto cases = models::zoo_case::cases();
+  const auto model = models::zoo_case::model(cases.front());
+  const std::vector<Specimen> graphs{random_specimen(1)};
+  const double dense = report_of(*model, graphs).total().of[1];
+  sparsify::Options options;
+  options.rules.emplace_back(sparsify::TokenRule());
+  sparsify::timing_of(options.rules[0]).keep = 0.5;
+  sparsify::attach(*model, options);
+  sparsify::Sparsity(*model, options, {}).begin(0);
+  model->to(at::kDouble);
+  EXPECT_EQ(report_of(*model, graphs).total().of[1], dense / 4);  // 6 of 12 nodes
+}
+
+TEST(FlopReport, TakesZerosOfWeightsOff) {
   const auto cases = models::zoo_case::cases();
   const auto model = models::zoo_case::model(cases.front());
   const std::vector<Specimen> graphs{random_specimen(1)};

@@ -33,6 +33,16 @@ TEST_F(PrunedRun, SaysWhatTheMaskedModelSaysWithLess) {
   EXPECT_NEAR(mae("b"), mae("a"), 1e-4);
 }
 
+TEST_F(PrunedRun, ChoosesNodesWithTheHeadsThatAreLeft) {
+  const std::string rules =
+      "sparsify={rules: [{name: tokens, keep: 0.5, scorer: attention, end: 4}, {name: heads, keep: "
+      "0.5, end: 4}, {name: layers, keep: 0.5, method: learned, end: 4}]}";
+  ASSERT_EQ(run(recipe({rules}), options("a")).code, base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");  // dead heads had no say before either
+  EXPECT_FALSE(load_recipe(root() / "b/recipe.yaml", {}).sparsify->rules.empty());
+  EXPECT_NEAR(mae("b"), mae("a"), 1e-4);
+}
+
 TEST_F(PrunedRun, IsWhereFineTuningBeginsAndGoesOn) {
   ASSERT_EQ(run(recipe({kRules}), options("a")).code, base::ExitCode::kOk);
   prune_run(root() / "a", root() / "b");

@@ -3,8 +3,9 @@
 //   P = mean_h softmax(q_h k_h^T / sqrt(d) + bias_h)          each row sums to 1
 //   attention received:   s = P^T 1 / n
 //   weighted PageRank:    s_0 = 1/n, s_{t+1} = P^T s_t        (Zero-TPrune, Wang et al. 2024)
-// No gradient. 2 N D² + 2 Σn² D multiply-adds for P, Σn² for each iteration. Graphs are independent
-// tasks; the bits do not depend on the number of threads.
+// Heads that a gate has switched off, or that were cut out, have no say. No gradient. 2 N D² + 2
+// Σn² D multiply-adds for P, Σn² for each iteration. Graphs are independent tasks; the bits do not
+// depend on the number of threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>

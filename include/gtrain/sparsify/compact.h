@@ -1,7 +1,8 @@
 // Cutting out of a trained model what its gates and masks have switched off, so that it is smaller
 // and faster instead of multiplied by zeros. What goes:
 //   heads    that a head gate multiplies by 0, with their rows and columns of the projections
-//   branches closed for good: all weights of the attention, or of the feed-forward block but one
+//   branches closed for good: all weights of the attention and its choice of nodes, or of the
+//   feed-forward block but one
 //            hidden unit of zeros
 //   units    of feed_0 -> feed_1 that no weight leaves or that put out 0
 // The gates of heads and branches go with them; those of tokens stay. Values are those of the gated
@@ -16,6 +17,10 @@
 #include <string>
 #include <vector>
 
+namespace gtrain::nn {
+class Gated;
+}
+
 namespace gtrain::sparsify {
 
 // What was cut at one place: of `before` heads or hidden units `after` are left.
@@ -24,6 +29,12 @@ struct Cut {
   std::string what;  // "heads" or "units"
   std::int64_t before = 0, after = 0;
 };
+
+// Of the heads that an attention has those that its gate does not multiply by 0 for good.
+std::vector<std::int64_t> living_heads(const nn::Gated& gated);
+
+// Attentions with heads that a gate multiplies by 0.
+std::vector<Cut> dead_heads(torch::nn::Module& model);
 
 // Throws base::RecipeError, before anything is cut, where heads are switched off in an attention
 // that cannot do without them one by one.

@@ -23,8 +23,4 @@ Recipe with_budget(const Recipe& recipe, const Material& material);
 // The same from an opened data set, whose encodings it computes where there is a budget.
 Recipe with_budget(const Recipe& recipe, const data::Opened& opened);
 
-// FLOPs of a forward that the rules leave, as a share of the dense model's (sparsify/budget.h).
-// Counts as with_budget does. Needs rules that all have their keep.
-double predicted_share(const Recipe& recipe, const Material& material);
-
 }  // namespace gtrain::train
