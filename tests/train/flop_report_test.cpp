@@ -41,8 +41,8 @@ TEST(FlopReport, KnowsEveryOperatorAndLayerOfTheZoo) {
   }
 }
 
-// What a batch costs is what its graphs cost one by one, up to what is done once for a batch (an
-// entry of a parameter more).
+// What a batch costs is what its graphs cost one by one, but for what is made of weights alone once
+// a batch: tables of a bias, GAT's vectors, SAN's vector of other pairs.
 TEST(FlopReport, IsASumOverGraphs) {
   for (const auto& c : models::zoo_case::cases()) {
     SCOPED_TRACE(c.name);
@@ -51,7 +51,11 @@ TEST(FlopReport, IsASumOverGraphs) {
     const double alone =
         report_of(*model, {a}).total().total() + report_of(*model, {b}).total().total();
     const double together = 2 * report_of(*model, {a, b}).total().total();
-    EXPECT_NEAR(together, alone, 0.02 * alone);
+    const bool once =
+        std::set<std::string>{"gps_biased", "gps_gat", "graphormer", "graphormer_post_norm", "san"}
+            .contains(c.name);
+    EXPECT_LE(together, alone * (1 + 1e-12));
+    EXPECT_GE(together, alone * (1 - (once ? 0.02 : 1e-12)));
   }
 }
 
