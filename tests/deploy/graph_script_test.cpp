@@ -93,7 +93,8 @@ struct Views {
   Views(const models::ModelOptions& options, const data::VirtualNodeOptions& node, data::Task task,
         bool pairs = true)
       : raw(categorical_dataset(graphs())), encodings(all_encodings()) {
-    raw.info.task = task;
+    const bool edges = data::level_of(task) == data::Level::kEdge;  // pairs come with the batch
+    raw.info.task = edges ? data::Task::kGraphRegression : task;
     if (!pairs) encodings.resize(3);
     if (data::level_of(task) == data::Level::kNode) {
       raw.labels = data::make_column<float>("y", data::Per::kNode, raw.nodes(), 1).column;
