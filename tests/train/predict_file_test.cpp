@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include <cmath>
 #include <sstream>
 
 #include "gtrain/base/error.h"
@@ -36,9 +35,12 @@ class PredictFile : public TrainedSample {
     int rows = 0;
     for (; std::getline(b, right); ++rows) {
       ASSERT_TRUE(std::getline(a, left));
-      if (rows == 0) ASSERT_EQ(left, right);
+      if (rows == 0) {
+        ASSERT_EQ(left, right);
+        continue;
+      }
       std::istringstream p(left), q(right);
-      while (rows > 0 && std::getline(q, y, ',')) {
+      while (std::getline(q, y, ',')) {
         ASSERT_TRUE(std::getline(p, x, ','));
         EXPECT_NEAR(std::stod(x), std::stod(y), 1e-4);
       }
