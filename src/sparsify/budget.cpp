@@ -55,14 +55,17 @@ void apply(const WeightRule& rule, double keep, const Costs&, Shares& s) {
   s.products *= keep;
 }
 
-double most(const Rule& rule) { return timing_of(rule).keep.value_or(1.0); }
+bool is_fours(const Rule& rule) {
+  const auto* weights = std::get_if<WeightRule>(&rule);
+  return weights != nullptr && weights->structure == "2:4";
+}
+
+double most(const Rule& rule) { return timing_of(rule).keep.value_or(is_fours(rule) ? 0.5 : 1.0); }
 
 double least(const Rule& rule) {
-  const auto* weights = std::get_if<WeightRule>(&rule);
   const auto* layers = std::get_if<LayerRule>(&rule);
-  if (layers != nullptr && layers->method == "drop_path") return most(rule);
-  const bool fours = weights != nullptr && weights->structure == "2:4";
-  return std::min(most(rule), fours ? 0.5 : kLeast);
+  const bool drops = layers != nullptr && layers->method == "drop_path";
+  return drops || is_fours(rule) ? most(rule) : std::min(most(rule), kLeast);
 }
 
 // The largest keep that removes nothing counts as 1: a rule that asks for less by itself is refused

@@ -7,7 +7,8 @@
 namespace gtrain::sparsify {
 namespace {
 
-constexpr double kStretch = 2.0 / 3.0, kLow = -0.1, kHigh = 1.1, kStart = 2.5;
+constexpr double kStretch = 2.0 / 3.0, kLow = -0.1, kHigh = 1.1, kStart = 1.5;
+constexpr double kPace = 100;  // of a, to its parameter
 
 std::int64_t phase_of(const at::Tensor& phase) {
   return phase.is_meta() ? 0 : phase.item<std::int64_t>();
@@ -23,12 +24,12 @@ HardConcrete::HardConcrete(std::int64_t count) {
 
 void HardConcrete::initialise(base::Random&) {
   const at::NoGradGuard guard;
-  log_alpha.fill_(kStart);
+  log_alpha.fill_(kStart / kPace);
 }
 
 at::Tensor HardConcrete::value(const nn::Context& context) const {
   if (!awake()) return open;
-  at::Tensor logit = log_alpha;
+  at::Tensor a = logit();
   if (context.training) {
     base::Random random(base::mix(context.key ^ stream_));
     const at::Tensor noise = at::empty(log_alpha.sizes(), at::kDouble);
@@ -37,19 +38,21 @@ at::Tensor HardConcrete::value(const nn::Context& context) const {
       const double u = std::min(std::max(random.uniform(), 1e-12), 1 - 1e-12);
       p[i] = std::log(u) - std::log1p(-u);
     }
-    logit = (log_alpha + noise.to(log_alpha.scalar_type())) / kStretch;
+    a = (a + noise.to(a.scalar_type())) / kStretch;
   }
-  return (at::sigmoid(logit) * (kHigh - kLow) + kLow).clamp(0, 1);
+  return (at::sigmoid(a) * (kHigh - kLow) + kLow).clamp(0, 1);
 }
 
+at::Tensor HardConcrete::logit() const { return log_alpha + log_alpha.detach() * (kPace - 1); }
+
 at::Tensor HardConcrete::expected() const {
-  return at::sigmoid(log_alpha - kStretch * std::log(-kLow / kHigh));
+  return at::sigmoid(logit() - kStretch * std::log(-kLow / kHigh));
 }
 
 std::string HardConcrete::script() const {
   return "def value(self) -> Tensor:\n"
          "    if int(self.phase) == 1:\n"
-         "        return torch.clamp(torch.sigmoid(self.log_alpha) * 1.2 - 0.1, 0, 1)\n"
+         "        return torch.clamp(torch.sigmoid(self.log_alpha * 100.0) * 1.2 - 0.1, 0, 1)\n"
          "    return self.open\n";
 }
 

@@ -8,6 +8,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
+#include "gtrain/nn/bigbird.h"
 #include "gtrain/nn/graph_token.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/sparsify/branch_drop.h"
@@ -45,9 +46,9 @@ void attach_rule(torch::nn::Module& model, const TokenRule& rule, const Place& p
                                                 has_quirk(rule.quirks, "reference"));
     } else {
       const auto* attention = dynamic_cast<const nn::Attention*>(site.module);
-      if (attention == nullptr) {
+      if (attention == nullptr || dynamic_cast<const nn::BigBird*>(attention) != nullptr) {
         place.refuse(
-            fmt::format(".scorer: {} needs the attention weights of {}, which makes none; "
+            fmt::format(".scorer: {} needs the weights of all pairs in {}, which has none; "
                         "expected learned",
                         rule.scorer, site.path));
       }
@@ -68,7 +69,8 @@ void attach_rule(torch::nn::Module& model, const HeadRule& rule, const Place& pl
   for (const Site& site : sites(model)) {
     const std::int64_t heads = site.gated->parts().heads;
     if (heads == 0) continue;
-    if (rule.timing.keep && kept_heads(*rule.timing.keep, heads) == heads) {
+    const bool reference = has_quirk(rule.quirks, "reference");
+    if (rule.timing.keep && !reference && kept_heads(*rule.timing.keep, heads) == heads) {
       place.refuse(fmt::format(".keep: {} of {} heads leaves all of them; expected less",
                                *rule.timing.keep, heads));
     }
@@ -80,7 +82,6 @@ void attach_rule(torch::nn::Module& model, const HeadRule& rule, const Place& pl
       site.gated->head_gate = gate;
       continue;
     }
-    const bool reference = has_quirk(rule.quirks, "reference");
     if (reference && dynamic_cast<nn::Attention*>(site.module) == nullptr) {
       place.refuse(
           fmt::format(".quirks: reference needs the one input projection of attention; {} "

@@ -94,6 +94,8 @@ void TokenRule::fields(base::FieldVisitor& f) {
                   "removed; noise in evaluation, too",
                   quirks);
   f.require(quirks.empty() || scorer == "learned", "quirks", "belong to scorer: learned");
+  f.require(temperature == 1 || scorer == "learned", "temperature", "belongs to scorer: learned");
+  f.require(iterations == 4 || scorer == "pagerank", "iterations", "belongs to scorer: pagerank");
   f.require(propagate == 0 || scorer != "learned", "propagate",
             "needs attention weights; expected scorer: attention or pagerank");
 }
@@ -112,7 +114,7 @@ void HeadRule::fields(base::FieldVisitor& f) {
      .max = 1},
     exchange);
   f({.key = "penalty",
-     .doc = "l0: weight in the loss of the expected share of open heads above keep",
+     .doc = "l0: weight in the loss of the expected number of open heads above keep",
      .min = 0,
      .max = 1e6},
     penalty);
@@ -121,6 +123,7 @@ void HeadRule::fields(base::FieldVisitor& f) {
                   "but biases and its share of the output projection; importance from slices of "
                   "the output after the projection",
                   quirks);
+  f.require(method == "l0" || penalty == 0.1, "penalty", "belongs to method: l0");
   f.require(method != "l0" || exchange == 0, "exchange", "does not go with method: l0");
   f.require(method != "l0" || timing.end > timing.start, "end",
             "method: l0 learns between start and end; expected end after start");
@@ -140,11 +143,12 @@ void LayerRule::fields(base::FieldVisitor& f) {
      .one_of = {"attention", "all"}},
     branches);
   f({.key = "penalty",
-     .doc = "learned: weight in the loss of the expected share of open branches above keep",
+     .doc = "learned: weight in the loss of the expected number of open branches above keep",
      .min = 0,
      .max = 1e6},
     penalty);
   reference_quirk(f, "reference: the authors' code: drop_path draws for each node", quirks);
+  f.require(method == "learned" || penalty == 0.1, "penalty", "belongs to method: learned");
   f.require(method != "learned" || timing.end > timing.start, "end",
             "method: learned learns between start and end; expected end after start");
   f.require(quirks.empty() || method == "drop_path", "quirks", "belong to method: drop_path");
@@ -159,7 +163,7 @@ void WeightRule::fields(base::FieldVisitor& f) {
     method);
   f({.key = "structure",
      .doc = "none: single weights; 2:4: two of four neighbours in a row; neuron: hidden units of "
-            "feed-forward blocks",
+            "feed-forward blocks, which exchange nothing",
      .one_of = {"none", "2:4", "neuron"}},
     structure);
   f({.key = "scope",
@@ -199,6 +203,10 @@ void WeightRule::fields(base::FieldVisitor& f) {
             fmt::format("method: {} keeps a share of each matrix; expected layer", method));
   f.require(quirks.empty() || (method == "granet" && exact), "quirks",
             "belong to method: granet and structure: none");
+  f.require(quirks.empty() || timing.end >= timing.start + 2 * timing.every, "end",
+            "quirks: reference prunes at the changes before end; expected two of them at least");
+  f.require(regrow == 0.5 || (method != "gmp" && structure != "neuron"), "regrow",
+            "is of rules that exchange; this one does not");
 }
 
 void Options::fields(base::FieldVisitor& f) {

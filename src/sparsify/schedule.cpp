@@ -50,7 +50,7 @@ bool ReferencePruning::due(std::int64_t updates) const {
 double ReferencePruning::density(std::int64_t updates) const {
   const auto first = static_cast<double>(start / every), last = static_cast<double>(end / every);
   const double left = 1 - (static_cast<double>(updates / every) - first) / (last - first);
-  return 1 - (1 - keep) * (1 - std::pow(left, 3));
+  return 1 - ((1 - initial) + (initial - keep) * (1 - std::pow(left, 3)));
 }
 
 double cosine_share(double first, std::int64_t updates, std::int64_t total) {

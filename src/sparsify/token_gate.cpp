@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -20,10 +21,15 @@ constexpr double kTie = 1e-4;
 
 // Scores in units of what counts as a tie; as they are where no unit can be had.
 void round_scores(double* begin, double* end) {
-  double most = 0;
-  for (const double* s = begin; s != end; ++s) most = std::max(most, std::abs(*s));
-  if (!(most > 0) || !std::isfinite(most)) return;
-  for (double* s = begin; s != end; ++s) *s = std::nearbyint(*s / (kTie * most));
+  double least = std::numeric_limits<double>::infinity(), most = -least;
+  for (const double* s = begin; s != end; ++s) {
+    if (std::isnan(*s)) continue;
+    least = std::min(least, *s);
+    most = std::max(most, *s);
+  }
+  const double range = most - least;
+  if (!(range > 0) || !std::isfinite(range)) return;
+  for (double* s = begin; s != end; ++s) *s = std::nearbyint((*s - least) / (kTie * range));
 }
 
 // -log of exponential draws: Gumbel(0, 1), one per element, as a function of the key alone.
@@ -83,6 +89,7 @@ TokenSelection::TokenSelection(std::int64_t first) : first_(first) {
 }
 
 void TokenSelection::set_keep(double share) {
+  exact_ = share;
   billionths.fill_(static_cast<std::int64_t>(std::llround(share * static_cast<double>(kWhole))));
 }
 
@@ -127,7 +134,8 @@ std::string LearnedSelection::script() const {
       "    k = max(1, (int(self.billionths) * n + 999999999) // 1000000000)\n"
       "    score = torch.linear(x.index_select(0, rows.reshape(-1)), self.weight, self.bias)\n"
       "    score = score.reshape(rows.size(0), -1)[:, {0}:].to(7)\n"
-      "    unit = torch.amax(torch.abs(score), [1], True) * {1}\n"
+      "    score = score - torch.amin(score, [1], True)\n"
+      "    unit = torch.amax(score, [1], True) * {1}\n"
       "    score = torch.where(unit > 0, torch.round(score / unit), score)\n"
       "    order = torch.sort(score, stable=True, dim=1, descending=True)[1][:, :k] + {0}\n"
       "    return torch.cat([first, torch.sort(order, 1)[0]], 1)\n",
@@ -164,7 +172,7 @@ nn::KeptRows LearnedSelection::as_reference(const nn::GlobalInput& input, nn::Co
           : exponential_draws(score.sizes(), base::mix(context.key ^ stream_), score.scalar_type());
   const at::Tensor soft = ((at::log_softmax(score, 1) - draws.log()) / temperature_).softmax(1);
   const std::int64_t k =
-      static_cast<std::int64_t>(static_cast<double>(length) * keep());  // rounded down
+      static_cast<std::int64_t>(static_cast<double>(length) * exact());  // rounded down
   const at::Tensor top = std::get<1>(soft.topk(k, 1));
   const at::Tensor hard = at::zeros_like(soft).scatter(1, top, 1.0);
   at::Tensor chosen = hard - soft.detach() + soft;

@@ -198,13 +198,13 @@ void check_heads(const Case& c, Checker& checker, at::ScalarType type) {
 }
 
 // The number behind `before` in a note of the case.
-std::int64_t noted(const Case& c, const char* note, const std::string& before) {
+double noted(const Case& c, const char* note, const std::string& before) {
   const std::string text = c.info().at("notes").at(note).get<std::string>();
   std::smatch m;
-  if (!std::regex_search(text, m, std::regex(before + R"( (\d+))"))) {
+  if (!std::regex_search(text, m, std::regex(before + R"( (\d+(\.\d+)?))"))) {
     throw Skip{fmt::format("notes.{} does not say {}", note, before)};
   }
-  return std::stoll(m[1]);
+  return std::stod(m[1]);
 }
 
 // Masks, in single precision alone: the weights change by masking only.
@@ -221,14 +221,16 @@ void check_weights(const Case& c, Checker& checker) {
   const auto gradient = [&](const std::string& name) {
     return c.input("input.grad." + name, at::kFloat);
   };
-  const std::int64_t batches = noted(c, "schedule", "loader of");
-  const std::int64_t period = noted(c, "cosine", "T_max");
+  const auto batches = static_cast<std::int64_t>(noted(c, "schedule", "loader of"));
+  const auto period = static_cast<std::int64_t>(noted(c, "cosine", "T_max"));
+  rule.regrow = noted(c, "cosine", "from");
   const auto updates = [&](const char* key) {
     return config.at(key).get<std::int64_t>() * batches;
   };
   const sparsify::ReferencePruning schedule{
       updates("init_prune_epoch"), updates("final_prune_epoch"),
-      config.at("update_frequency").get<std::int64_t>(), config.at("final_density").get<double>()};
+      config.at("update_frequency").get<std::int64_t>(), config.at("final_density").get<double>(),
+      config.at("init_density").get<double>()};
   const auto compare = [&](std::int64_t step, const char* kind) {
     for (const auto& group : mask.groups()) {
       const std::string key = fmt::format("step{}.mask_{}.{}", step, kind, group.name);

@@ -15,7 +15,7 @@ TEST(HardConcrete, DrawsFromItsDistribution) {
   const auto gate = support::ready(std::make_shared<HardConcrete>(20000));
   gate->wake();
   const at::NoGradGuard guard;
-  gate->log_alpha.fill_(0.3);
+  gate->log_alpha.fill_(0.003);
   const at::Tensor z = gate->value(support::context(true, 5));
   EXPECT_GE(z.min().item<double>(), 0);
   EXPECT_LE(z.max().item<double>(), 1);

@@ -40,6 +40,14 @@ TEST(TokenGate, ScoresThatDifferByRoundingAreEqual) {
   }
 }
 
+TEST(TokenGate, AConstantAddedToAllScoresChangesNothing) {
+  const at::Tensor score = at::tensor({0.001, 0.004, 0.003, 0.002}, at::kDouble);
+  for (const double more : {0.0, 1000.0}) {
+    const nn::KeptRows kept = keep_largest(score + more, longs({0, 4}), 500'000'000, 0);
+    EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{1, 2})) << more;
+  }
+}
+
 TEST(TokenGate, LeadingTokensStayAndDoNotCount) {
   const at::Tensor score = at::tensor({-9.0, 1.0, 2.0, 3.0}, at::kDouble);
   const nn::KeptRows kept = keep_largest(score, longs({0, 4}), 300'000'000, 1);

@@ -6,8 +6,8 @@
 //   layers l   all attentions together cost max(1, round(l L)) / L; drop_path saves nothing
 //   weights w  products with weights cost w (neuron: those of feed-forward blocks)
 // All rules move together: keep = most + s (least - most) for one s in [0, 1]; most is the rule's
-// own keep, or 1 without one; least is 0.05, for structure 2:4 a half, and most for drop_path. The
-// smallest s that meets the budget is taken.
+// own keep, or 1 without one; least is 0.05, and most for drop_path. Structure 2:4 stays at a
+// half. The smallest s that meets the budget is taken.
 #pragma once
 
 #include <cstdint>

@@ -47,7 +47,7 @@ struct HeadRule {
   Timing timing;
   std::string method = "gradual";
   double exchange = 0.0;  // share of the living heads that die and are replaced at each change
-  double penalty = 1.0;   // of l0
+  double penalty = 0.1;   // of l0
   std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
 };
@@ -59,7 +59,7 @@ struct LayerRule {
   Timing timing;
   std::string method = "drop_path";
   std::string branches = "attention";
-  double penalty = 1.0;  // of learned
+  double penalty = 0.1;  // of learned
   std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
 };

@@ -38,6 +38,7 @@ class Schedule {
 struct ReferencePruning {
   std::int64_t start, end, every;  // in updates
   double keep;
+  double initial = 1;  // density before the first change
 
   bool due(std::int64_t updates) const;
   double density(std::int64_t updates) const;

@@ -22,9 +22,9 @@ namespace gtrain::sparsify {
 std::int64_t kept_tokens(std::int64_t billionths, std::int64_t n);
 
 // The rows of each graph with the largest scores [N], lower rows first among equals, NaN last.
-// Equal are scores that round to the same multiple of 1e-4 of the graph's largest magnitude:
-// symmetric nodes differ by rounding alone, and would trade places from batch to batch.
-// `first`: rows in front of each graph that stay, besides those.
+// Equal are scores that round to the same multiple of 1e-4 of the graph's range: symmetric nodes
+// differ by rounding alone, and would trade places from batch to batch. `first`: rows in front of
+// each graph that stay, besides those.
 nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start,
                           std::int64_t billionths, std::int64_t first);
 
@@ -46,8 +46,13 @@ class TokenSelection : public nn::Layer, public nn::TokenGate {
  protected:
   // Below keep 1.
   virtual nn::KeptRows chosen(const nn::GlobalInput& input, nn::Context& context) = 0;
+  // keep as it was set, where it was; the authors' product with it rounds down.
+  double exact() const { return exact_ > 0 ? exact_ : keep(); }
   std::int64_t first_;
   std::uint64_t stream_ = 0;
+
+ private:
+  double exact_ = 0;
 };
 
 // weight [1, D], bias [1]: U(±1/sqrt(D)).

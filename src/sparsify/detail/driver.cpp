@@ -124,7 +124,9 @@ class ConcreteDriver final : public Driver {
     for (const Group& group : groups_) {
       for (const HardConcrete* gate : group) open.push_back(gate->expected());
     }
-    return at::relu(at::cat(open).mean() - schedule_.target()) * penalty_;
+    const at::Tensor all = at::cat(open);
+    const double wanted = schedule_.target() * static_cast<double>(all.numel());
+    return at::relu(all.sum() - wanted) * penalty_;
   }
 
   void after_update(std::int64_t updates, const Slots&) override {

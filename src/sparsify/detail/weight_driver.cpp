@@ -36,6 +36,7 @@ class WeightDriver final : public Driver {
 
   void after_update(std::int64_t updates, const Slots& slots) override {
     const bool due = reference_ ? authors_.due(updates) : schedule_.due(updates);
+    mask_.apply();
     if (due) change(updates);
     dense_.clear();
     if (due) clear(slots);
@@ -51,7 +52,8 @@ class WeightDriver final : public Driver {
 
  private:
   bool exchanges(std::int64_t updates) const {
-    if (rule_.method == "gmp") return false;
+    // A hidden unit whose row and column are 0 has no gradient: it could not come back.
+    if (rule_.method == "gmp" || rule_.structure == "neuron") return false;
     if (reference_) return authors_.due(updates);
     return schedule_.due(updates) && updates > 0 && schedule_.exchange(rule_.regrow, updates) > 0;
   }
