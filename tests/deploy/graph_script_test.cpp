@@ -167,8 +167,14 @@ TEST(TransformScript, PairsOfEdgeTasksAreInTheNumbersOfTheRawGraph) {
   torch::jit::Module module = script_module(*v.model, v.spec);
   GraphBatch seen = whole(v.seen, v.seen_columns);
   const GraphBatch raw = whole(v.raw);
-  const at::Tensor pairs = at::tensor({0, 9, 30, 1, 4, 31}, at::kLong).view({2, 3});
-  seen.pair = own_rows(seen).index_select(0, pairs.flatten()).view({2, 3}).t();
+  std::vector<std::int64_t> ends;  // first and last node of each graph
+  for (std::int64_t g = 0; g < raw.graphs; ++g) {
+    const auto first = raw.graph_start[g].item<std::int64_t>();
+    const auto last = raw.graph_start[g + 1].item<std::int64_t>() - 1;
+    if (first <= last) ends.insert(ends.end(), {first, last});
+  }
+  const at::Tensor pairs = at::tensor(ends, at::kLong).view({-1, 2}).t().contiguous();
+  seen.pair = own_rows(seen).index_select(0, pairs.flatten()).view({2, -1}).t();
   std::vector<at::Tensor> inputs = inputs_of(raw);
   inputs.push_back(pairs);
   EXPECT_LT(apart(run_script(module, inputs), run_model(*v.model, seen)), 1e-5);

@@ -43,6 +43,22 @@ TEST(GraphBias, SumsDistanceAndPathEdgesDividedByTheLength) {
   EXPECT_LT(support::distance(at_pair(b, 0), layer->distance[0]), 1e-14);
 }
 
+TEST(GraphBias, OfRepeatedEdgesOneWithTheLargestColumnsCountsInAnyOrder) {
+  GraphBiasOptions o;
+  o.token = false;
+  o.path = "single_hop";
+  const auto layer = made(o);
+  PairInput in = input();
+  in.source = at::tensor({1, 0, 0, 2, 1}, at::kLong);  // 0 -> 1 twice
+  in.target = at::tensor({0, 1, 1, 1, 2}, at::kLong);
+  in.edge = at::tensor({0, 1, 1, 1, 2, 0, 2, 1, 2, 0}, at::kLong).view({5, 2});
+  const PairBias b = layer->forward(in);
+  const at::Tensor want = layer->distance[1] + (layer->edge[2] + layer->edge[3]) / 2;  // (2, 0)
+  EXPECT_LT(support::distance(at_pair(b, 1), want), 1e-14);
+  in.edge = in.edge.index_select(0, at::tensor({0, 2, 1, 3, 4}, at::kLong));
+  EXPECT_LT(support::distance(at_pair(layer->forward(in), 1), want), 1e-14);
+}
+
 TEST(GraphBias, TokenHasANumberOfItsOwnAndCutPairsDoNotAttend) {
   GraphBiasOptions o;
   o.path = "none";
