@@ -62,7 +62,7 @@ if(TARGET gtrain AND gtrain_bash)
   add_test(NAME recipes.dry_run
     COMMAND ${CMAKE_COMMAND} -E env GTRAIN=$<TARGET_FILE:gtrain> GTRAIN_THREADS=1
             ${gtrain_bash} ${PROJECT_SOURCE_DIR}/tools/dry_run.sh)
-  set_tests_properties(recipes.dry_run PROPERTIES LABELS "recipe;slow" TIMEOUT 1800)
+  set_tests_properties(recipes.dry_run PROPERTIES LABELS "recipe;slow;long" TIMEOUT 1800)
 endif()
 
 # Tensors recorded from the reference implementations; the folder is no part of gtrain.

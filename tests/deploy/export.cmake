@@ -33,5 +33,5 @@ if(TARGET gtrain AND gtrain_python AND NOT GTRAIN_SANITIZE)
   endforeach()
   set_tests_properties(export.matrix_few PROPERTIES LABELS unit)
   set_tests_properties(export.matrix_all export.matrix_input export.matrix_fused PROPERTIES
-    LABELS slow)
+    LABELS "slow;long")
 endif()
