@@ -117,7 +117,9 @@ function(gtrain_program)
   target_link_libraries(gtrain_program PRIVATE gtrain_cli)
   target_link_options(gtrain_program PRIVATE LINKER:--exclude-libs,ALL)
   gtrain_use_pch(gtrain_program)
-  add_executable(gtrain ${PROJECT_SOURCE_DIR}/src/cli/launcher.cpp)
+  add_executable(gtrain ${PROJECT_SOURCE_DIR}/src/cli/launcher.cpp
+                        ${PROJECT_SOURCE_DIR}/src/base/torch_release.cpp)
+  target_include_directories(gtrain PRIVATE ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(gtrain PRIVATE ${CMAKE_DL_LIBS})
   target_compile_definitions(gtrain PRIVATE
     GTRAIN_TORCH_VERSION="${Torch_VERSION}" GTRAIN_TORCH_FOLDER="${TORCH_INSTALL_PREFIX}")

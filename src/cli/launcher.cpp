@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "gtrain/base/torch_release.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -55,12 +57,9 @@ std::string library_to_open() {
 std::optional<std::string> version_of(void* library) {
   void* symbol = ::dlsym(library, "_ZN2at11show_configB5cxx11Ev");
   if (symbol == nullptr) return std::nullopt;
-  const std::string all = reinterpret_cast<std::string (*)()>(symbol)();
-  constexpr std::string_view kKey = "TORCH_VERSION=";
-  const std::size_t at = all.find(kKey);
-  if (at == std::string::npos) return std::nullopt;
-  const std::size_t start = at + kKey.size();
-  return all.substr(start, all.find_first_not_of("0123456789.", start) - start);
+  const std::string version =
+      gtrain::base::torch_version_in(reinterpret_cast<std::string (*)()>(symbol)());
+  return version.empty() ? std::nullopt : std::optional(version);
 }
 
 std::string path_of(void* library) {
@@ -68,16 +67,11 @@ std::string path_of(void* library) {
   return ::dlinfo(library, RTLD_DI_LINKMAP, &map) == 0 ? map->l_name : kLibrary;
 }
 
-// "2.13" of "2.13.0": releases that differ only in the last number keep the binary interface.
-std::string_view release(std::string_view version) {
-  return version.substr(0, version.find('.', version.find('.') + 1));
-}
-
 void open_libtorch() {
   void* library = ::dlopen(library_to_open().c_str(), RTLD_LAZY | RTLD_GLOBAL);
   if (library == nullptr) throw Failure{std::string(::dlerror()) + "\n" + way_out()};
   const std::optional<std::string> version = version_of(library);
-  if (version && release(*version) == release(GTRAIN_TORCH_VERSION)) return;
+  if (version && gtrain::base::same_torch_release(*version, GTRAIN_TORCH_VERSION)) return;
   throw Failure{path_of(library) + ": is libtorch " + version.value_or("of another kind") + ".\n" +
                 way_out()};
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "gtrain/base/torch_release.h"
 #include "gtrain/script/encoding.h"
 #include "gtrain/script/layer.h"
 #include "gtrain/script/packed.h"
@@ -17,11 +18,11 @@
 namespace gtrain::script {
 namespace {
 
-// Empty: this process has the libtorch of the build.
+// Empty: this process has the build's release of libtorch.
 const std::string& version_problem() {
   static const std::string problem = [] {
-    const std::string found = version_in(at::show_config());
-    if (found.empty() || found == TORCH_VERSION) return std::string();
+    const std::string found = base::torch_version_in(at::show_config());
+    if (found.empty() || base::same_torch_release(found, TORCH_VERSION)) return std::string();
     return "libgtrain_ops was built with torch " TORCH_VERSION "; this process has torch " + found +
            " (install that version, build gtrain with this one, or export without --fused)";
   }();
@@ -98,14 +99,6 @@ const std::vector<std::string>& schemas() {
     return texts;
   }();
   return out;
-}
-
-std::string version_in(const std::string& config) {
-  const std::string key = "TORCH_VERSION=";
-  const std::size_t begin = config.find(key);
-  if (begin == std::string::npos) return "";
-  const std::size_t from = begin + key.size();
-  return config.substr(from, config.find_first_of(", \n", from) - from);
 }
 
 TORCH_LIBRARY(gtrain, library) {

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "gtrain/base/torch_release.h"
+
 namespace gtrain::script {
 namespace {
 
@@ -60,10 +62,8 @@ TEST(ScriptLibrary, RefusesOtherDevicesByName) {
       ThrowsMessage<std::exception>(HasSubstr("gtrain::linear")));
 }
 
-TEST(ScriptLibrary, ReadsTheVersionOfTorch) {
-  EXPECT_EQ(version_in("USE_MKL=ON, TORCH_VERSION=2.13.0, USE_CUDA=0"), "2.13.0");
-  EXPECT_EQ(version_in("USE_MKL=ON"), "");
-  EXPECT_NE(version_in(at::show_config()), "");
+TEST(ScriptLibrary, CanReadTheVersionOfThisTorch) {
+  EXPECT_NE(base::torch_version_in(at::show_config()), "");
 }
 
 }  // namespace

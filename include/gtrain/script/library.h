@@ -5,7 +5,7 @@
 // Every operator runs on the CPU, on threads() threads (script/thread.h), and gives what the model
 // gives in evaluation; a derivative is refused. Meta and CUDA tensors are refused by name. The
 // library wants the libtorch that it was built with: the process is told on loading where the
-// versions differ, and the operators then refuse to run.
+// releases differ (base/torch_release.h), and the operators then refuse to run.
 #pragma once
 
 #include <string>
@@ -15,8 +15,5 @@ namespace gtrain::script {
 
 // "gtrain::linear(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor", …
 const std::vector<std::string>& schemas();
-
-// The version in a text like at::show_config(), "TORCH_VERSION=2.13.0,"; "" where there is none.
-std::string version_in(const std::string& config);
 
 }  // namespace gtrain::script
