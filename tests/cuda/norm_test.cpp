@@ -104,6 +104,14 @@ TEST(NormKernelFloat, MergesManyChunks) {
   }
 }
 
+// The gradients of weight and bias add up the graphs' sums in chunks of 16.
+TEST(NormKernelFloat, MergesTheSumsOfManyGraphs) {
+  Starts start{0};
+  for (int g = 0; g < 40; ++g) start.push_back(start.back() + 1 + g % 3);
+  const Case<float> c(start, 5, {Kind::kGraph, true, 0});
+  simt::for_each_schedule(2, [&](simt::Device& device) { c.run(device); });
+}
+
 // Squares of these numbers hold none of the variance's digits.
 TEST(NormKernelFloat, KeepsTheVarianceFarFromZero) {
   for (const Kind kind : {Kind::kBatch, Kind::kLayer, Kind::kGraph}) {
