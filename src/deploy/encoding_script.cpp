@@ -179,23 +179,30 @@ std::string argument_of(const std::string& column) {
   return name;
 }
 
-std::string encoding_script(const std::vector<encode::EncodingOptions>& options,
-                            const std::vector<std::string>& columns) {
-  Composition composition;
-  std::vector<std::string> done;
-  std::string list;
+std::vector<encode::EncodingOptions> computations_of(
+    const std::vector<encode::EncodingOptions>& options, const std::vector<std::string>& columns) {
+  std::vector<encode::EncodingOptions> out;
   for (const std::string& column : columns) {
     const std::string name = encoding_of_column(column);
-    list += (list.empty() ? "" : ", ") + argument_of(column);
-    if (std::find(done.begin(), done.end(), name) != done.end()) continue;
-    const auto found = std::find_if(options.begin(), options.end(),
-                                    [&](const auto& o) { return encode::name_of(o) == name; });
+    const auto named = [&](const auto& o) { return encode::name_of(o) == name; };
+    if (std::any_of(out.begin(), out.end(), named)) continue;
+    const auto found = std::find_if(options.begin(), options.end(), named);
     if (found == options.end()) {
       throw base::RecipeError(
           fmt::format("encode: {} is not computed, but the model reads it", name));
     }
-    composition.add(*found);
-    done.push_back(name);
+    out.push_back(*found);
+  }
+  return out;
+}
+
+std::string encoding_script(const std::vector<encode::EncodingOptions>& options,
+                            const std::vector<std::string>& columns) {
+  Composition composition;
+  for (const auto& computation : computations_of(options, columns)) composition.add(computation);
+  std::string list;
+  for (const std::string& column : columns) {
+    list += (list.empty() ? "" : ", ") + argument_of(column);
   }
   return composition.text(list);
 }

@@ -32,6 +32,11 @@ inline constexpr std::int64_t kDenseNodes = 4096;
 std::string encoding_script(const std::vector<encode::EncodingOptions>& options,
                             const std::vector<std::string>& columns);
 
+// The computations that give `columns`, each once, in the columns' order. Throws base::RecipeError
+// where no option computes a column.
+std::vector<encode::EncodingOptions> computations_of(
+    const std::vector<encode::EncodingOptions>& options, const std::vector<std::string>& columns);
+
 // The column's name as an argument: "laplacian.values" -> "laplacian_values".
 std::string argument_of(const std::string& column);
 
