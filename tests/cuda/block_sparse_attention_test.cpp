@@ -39,7 +39,7 @@ using Kinds = ::testing::Types<float, double, bf16, f16>;
 TYPED_TEST_SUITE(BlockSparseAttentionCuda, Kinds);
 
 TYPED_TEST(BlockSparseAttentionCuda, AttendsToThePairsAtAllWidths) {
-  for (const int width : {1, 8, 13, 16, 24, 32, 64, 80, 128}) {
+  for (const int width : {1, 4, 6, 8, 13, 16, 24, 32, 64, 80, 128}) {
     if (!block_sparse_attention_runs(Kind<TypeParam>::kStorage, width)) continue;
     SCOPED_TRACE(width);
     Problem p;
@@ -108,6 +108,14 @@ TYPED_TEST(BlockSparseAttentionCuda, PatternsWithoutPairsGiveZeros) {
   for (const auto& [rows, columns] : {std::pair{0, 0}, {3, 0}, {0, 3}, {20, 5}}) {
     Problem p;
     p.pairs = pairs_where(rows, columns, [](int, int) { return false; });
+    check<TypeParam>(p);
+  }
+}
+
+TYPED_TEST(BlockSparseAttentionCuda, AttendsToOrFromASingleNode) {
+  for (const auto& [rows, columns] : {std::pair{20, 1}, {1, 40}, {1, 1}}) {
+    Problem p;
+    p.pairs = pairs_where(rows, columns, [](int, int) { return true; });
     check<TypeParam>(p);
   }
 }

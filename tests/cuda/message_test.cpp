@@ -130,7 +130,7 @@ void expect_gine(const Case& c, int schedules = 1) {
                 uniform(3, c.pairs.rows * c.width)};
   for (Numbers* n : {&in.x, &in.edge, &in.dout}) *n = rounded<S>(*n);
   // x + e = 0 exactly: no gradient.
-  if (c.pairs.count() > 0) in.edge[0] = -in.x[c.pairs.column[0] * c.width];
+  if (!in.edge.empty()) in.edge[0] = -in.x[c.pairs.column[0] * c.width];
   const Expected wanted = gine_reference(c, in);
   simt::for_each_schedule(
       schedules, [&](simt::Device& device) { expect_all<S>(run_gine<S>(device, c, in), wanted); });
@@ -318,6 +318,31 @@ TEST(MessageKernels, KeepNodesWithoutEdges) {
   expect_messages<float>(case_of(pairs_of({{}}, 1), 3, 0));
   expect_messages<float>(case_of(pairs_of({}, 0), 8));
   expect_messages<float>(case_of(pairs_of({{0}}, 1), 8));
+}
+
+TEST(MessageKernels, LaunchNothingForRowsWithoutChannels) {
+  const Case c = case_of(square_pairs(), 0);
+  expect_messages<float>(c);
+  simt::Device device;
+  run_gine<float>(device, c, {});
+  EXPECT_TRUE(device.launches().empty());
+}
+
+// 2^32 + 1 blocks: one, by the last 32 bits.
+TEST(MessageKernels, LaunchNoGridLargerThanADeviceTakes) {
+  simt::Device device;
+  const auto start = device.input(std::vector<Index>(5, 0), "start");
+  const auto x = device.input(std::vector<float>(32, 1), "x");
+  const auto out = device.output<float>(32, "out");
+  WeightedAggregate<float> a;
+  a.work.start = start.data();
+  a.work.rows = ((Index{1} << 32) + 1) * 4;
+  a.width = 8;
+  a.x = x.data();
+  a.out = out.data();
+  weighted_aggregate(a, nullptr);
+  ASSERT_EQ(device.findings().size(), 1u);
+  EXPECT_EQ(device.findings()[0].kind, "launch");
 }
 
 TEST(MessageKernels, MayLackTheOptionalInputs) {

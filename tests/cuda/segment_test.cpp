@@ -346,6 +346,18 @@ TEST(SegmentKernelFloat, LaunchesTheChunksOfItsCut) {
   EXPECT_TRUE(device.findings().empty()) << device.report();
 }
 
+// 2^32 + 1 blocks: one, by the last 32 bits.
+TEST(SegmentKernelFloat, LaunchesNoGridLargerThanADeviceTakes) {
+  const std::int64_t rows = ((std::int64_t{1} << 32) + 1) * 128 * 8;
+  simt::Device device;
+  const auto index = device.input(Starts(1024, 0), "index");
+  const auto x = device.input(std::vector<float>{1}, "x");
+  const auto out = device.output<float>(1024, "out");
+  gather(rows, 1, index.data(), x.data(), out.data(), nullptr);
+  ASSERT_EQ(device.findings().size(), 1u);
+  EXPECT_EQ(device.findings()[0].kind, "launch");
+}
+
 TEST(SegmentKernelFloat, CutsSoThatLargeDevicesAreFull) {
   EXPECT_EQ(chunk_rows(32768, 128), 16);
   EXPECT_EQ(chunk_rows(32769, 128), 32);

@@ -19,10 +19,10 @@ struct Case {
   int heads = 1, width = 4;
   bool pair_bias = false, type_bias = false, types = true;
   double dropout = 0;
-  Index cut = 8;  // of the work lists; 0: none
-  int type_blocks = 1024;
-  double spread = 2;  // of q
-  Layout layout{};    // its size follows
+  Index cut = 8;                          // of the work lists; 0: none
+  int type_blocks = 1024, type_rows = 3;  // of the table
+  double spread = 2;                      // of q
+  Layout layout{};                        // its size follows
 };
 
 struct Inputs {
@@ -35,13 +35,13 @@ struct Results {
 
 template <class S>
 Inputs inputs_of(const Case& c) {
-  const Index size = c.heads * c.width, types = 3;
+  const Index size = c.heads * c.width;
   Inputs x{uniform(1, c.pairs.rows * size, -c.spread, c.spread),
            uniform(2, c.pairs.columns * size),
            uniform(3, c.pairs.columns * size),
            uniform(4, c.pairs.rows * size),
            uniform(5, c.pair_bias ? c.pairs.count() * c.heads : 0),
-           uniform(6, c.type_bias ? types * c.heads : 0)};
+           uniform(6, c.type_bias ? c.type_rows * c.heads : 0)};
   for (Numbers* n : {&x.q, &x.k, &x.v, &x.dout, &x.pair_bias, &x.type_bias}) *n = rounded<S>(*n);
   return x;
 }

@@ -280,6 +280,30 @@ TEST(SparseAttention, SumsTheTypeBiasOverMoreItemsThanBlocks) {
   expect_law<float>(c, 1);
 }
 
+// 256 types of 32 heads take 128 KiB, of double 256: more than a block may have.
+template <class S>
+void expect_room_for_types() {
+  Case c = with(random_pairs(5, 9, 9, 6), 40, 1, 0);
+  for (std::size_t e = 0; e < c.pairs.type.size(); ++e) {
+    c.pairs.type[e] = static_cast<std::uint8_t>(e * 37);
+  }
+  c.type_rows = 256;
+  c.type_blocks = 2;
+  expect_law<S>(c, 1);
+  const Inputs x = inputs_of<S>(c);
+  simt::Device device;
+  Call<S>(device, c, x).results();
+  const unsigned heads = sizeof(S) == 8 ? 4 : 8;
+  EXPECT_EQ(device.launches()[0], (simt::Launch{3, 2, 1, 128, 0}));
+  EXPECT_EQ(device.launches()[1], (simt::Launch{2, 40 / heads, 1, 128, 32 * 1024}));
+  EXPECT_EQ(device.launches()[3], (simt::Launch{3, 2, 1, 128, 0}));
+}
+
+TEST(SparseAttention, DividesHeadsAmongWarpsWhereTablesOfTypesAreLarge) {
+  expect_room_for_types<float>();
+  expect_room_for_types<double>();
+}
+
 // And 16 bytes a lane: a row of 64 channels is one request of half a warp.
 TEST(SparseAttention, ReadsWholeSectors) {
   Case c = everything(8, 8);

@@ -1,6 +1,7 @@
 // Varlen attention's CUDA kernels on the emulator against plain loops in double.
 #include "ops/cuda/varlen_attention.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -43,7 +44,7 @@ using Kinds = ::testing::Types<float, double, bf16, f16>;
 TYPED_TEST_SUITE(VarlenAttentionCuda, Kinds);
 
 TYPED_TEST(VarlenAttentionCuda, AttendsInsideSmallGraphsAtAllWidths) {
-  for (const int width : {8, 16, 24, 32, 64, 80, 128}) {
+  for (const int width : {4, 6, 8, 16, 24, 32, 64, 80, 128}) {
     if (!varlen_attention_runs(Kind<TypeParam>::kStorage, width)) continue;
     SCOPED_TRACE(width);
     Problem p;
@@ -225,6 +226,17 @@ TYPED_TEST(VarlenAttentionCuda, NothingToDoLaunchesNothing) {
     p.sizes = sizes;
     check<TypeParam>(p);
   }
+}
+
+// 2^32 blocks: none, by the last 32 bits.
+TEST(VarlenAttentionCudaRange, LaunchesNoGridLargerThanADeviceTakes) {
+  Device device;
+  VarlenAttention a;
+  a.item_count = std::int64_t{1} << 31;
+  a.heads = 2;
+  varlen_attention_forward(a, nullptr);
+  ASSERT_EQ(device.findings().size(), 1u);
+  EXPECT_THAT(device.findings()[0].message, ::testing::HasSubstr("larger than"));
 }
 
 TEST(VarlenAttentionCudaBits, AreThoseOfEverySchedule) {

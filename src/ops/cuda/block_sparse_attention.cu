@@ -29,11 +29,8 @@ __global__ void __launch_bounds__(kBlockThreads, kTileBlocks<Tile>)
   for (std::int64_t tile = a.by_row.window_start[p.window] + p.warp; tile < end;
        tile += kBlockWarps) {
     const std::int32_t* column = a.by_row.column + tile * kTileColumns;
-    stage<Tile, true>(k, Gather<S>{k_head, a.k_stride, column}, kTileColumns, a.width, mode.vector,
-                      k_head);
-    stage<Tile, true>(v, Gather<S>{v_head, a.v_stride, column}, kTileColumns, a.width, mode.vector,
-                      v_head);
-    cp_async_commit();
+    stage_columns<Tile>(k, {k_head, a.k_stride, column}, {v_head, a.v_stride, column}, a.width,
+                        mode.vector);
     cp_async_wait<0>();
     __syncwarp();
     const BlockPlaces<Tile> places(a.by_row, tile);

@@ -137,18 +137,26 @@ void with_block_tile(const BlockSparseAttention& a, bool vector, const Run& run)
 
 template <class Tile>
 dim3 block_grid(const BlockSparseAttention& a, const BlockTiles& tiles) {
-  return dim3(static_cast<unsigned>(tiles.windows * a.heads),
+  return dim3(grid_blocks(tiles.windows * a.heads),
               static_cast<unsigned>((a.width + Tile::kSlice - 1) / Tile::kSlice));
 }
 
-inline bool units(const BlockSparseAttention& a, const void* p, std::int64_t stride) {
-  const std::int64_t size = storage_size(a.storage);
-  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0 && stride * size % 16 == 0 &&
-         a.width * size % 16 == 0;
+inline bool block_vector(const BlockSparseAttention& a) {
+  return whole_units(a.storage, a.width, a.q, a.q_stride) &&
+         whole_units(a.storage, a.width, a.k, a.k_stride) &&
+         whole_units(a.storage, a.width, a.v, a.v_stride);
 }
 
-inline bool block_vector(const BlockSparseAttention& a) {
-  return units(a, a.q, a.q_stride) && units(a, a.k, a.k_stride) && units(a, a.v, a.v_stride);
+// What two matrices have in the columns of a tile to shared memory, by a warp; the caller waits.
+template <class Tile>
+__device__ __forceinline__ void stage_columns(typename Tile::Storage* to,
+                                              const Gather<typename Tile::Storage>& first,
+                                              const Gather<typename Tile::Storage>& second,
+                                              int width, bool vector) {
+  stage<Tile, true>(to, first, kTileColumns, width, vector, first.matrix);
+  stage<Tile, true>(to + kTileColumns * Tile::stride(width), second, kTileColumns, width, vector,
+                    second.matrix);
+  cp_async_commit();
 }
 
 }  // namespace gtrain::ops::cuda

@@ -46,11 +46,8 @@ __global__ void __launch_bounds__(kBlockThreads, kTileBlocks<Tile>)
   for (std::int64_t tile = a.by_row.window_start[p.window] + p.warp; tile < end;
        tile += kBlockWarps) {
     const std::int32_t* column = a.by_row.column + tile * kTileColumns;
-    stage<Tile, true>(k, Gather<S>{k_head, a.k_stride, column}, kTileColumns, a.width, mode.vector,
-                      k_head);
-    stage<Tile, true>(v, Gather<S>{v_head, a.v_stride, column}, kTileColumns, a.width, mode.vector,
-                      v_head);
-    cp_async_commit();
+    stage_columns<Tile>(k, {k_head, a.k_stride, column}, {v_head, a.v_stride, column}, a.width,
+                        mode.vector);
     cp_async_wait<0>();
     __syncwarp();
     const BlockPlaces<Tile> places(a.by_row, tile);
@@ -114,11 +111,8 @@ __global__ void __launch_bounds__(kBlockThreads, kTileBlocks<Tile>)
   for (std::int64_t tile = g.by_column.window_start[p.window] + p.warp; tile < end;
        tile += kBlockWarps) {
     const std::int32_t* column = g.by_column.column + tile * kTileColumns;
-    stage<Tile, true>(q, Gather<S>{q_head, a.q_stride, column}, kTileColumns, a.width, mode.vector,
-                      q_head);
-    stage<Tile, true>(dout, Gather<S>{dout_head, g.dout_stride, column}, kTileColumns, a.width,
-                      mode.vector, dout_head);
-    cp_async_commit();
+    stage_columns<Tile>(q, {q_head, a.q_stride, column}, {dout_head, g.dout_stride, column},
+                        a.width, mode.vector);
     const std::int32_t query = column[lane_number()];
     const std::int64_t at = static_cast<std::int64_t>(query) * a.heads + p.head;
     lse[lane_number()] = query < 0 ? infinity<Real>() : static_cast<const Real*>(a.lse)[at];
@@ -167,7 +161,7 @@ __global__ void __launch_bounds__(kBlockThreads, kTileBlocks<Tile>)
 
 void block_sparse_attention_backward(const BlockSparseAttention& a,
                                      const BlockSparseAttentionGradient& g, Stream stream) {
-  const bool vector = block_vector(a) && units(a, g.dout, g.dout_stride);
+  const bool vector = block_vector(a) && whole_units(a.storage, a.width, g.dout, g.dout_stride);
   with_block_tile(a, vector, [&](auto tile, auto mode) {
     using Tile = decltype(tile);
     const std::size_t bytes = static_cast<std::size_t>(BlockRoom<Tile>(2, a.width).total);

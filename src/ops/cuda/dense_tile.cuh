@@ -398,6 +398,13 @@ inline int storage_size(Storage storage) {
   return storage == Storage::kDouble ? 8 : storage == Storage::kFloat ? 4 : 2;
 }
 
+// Whether the heads of a matrix's rows, `width` elements each, are whole 16-byte units.
+inline bool whole_units(Storage storage, int width, const void* matrix, std::int64_t stride) {
+  const std::int64_t size = storage_size(storage);
+  return reinterpret_cast<std::uintptr_t>(matrix) % 16 == 0 && stride * size % 16 == 0 &&
+         width * size % 16 == 0;
+}
+
 // Calls run(tile) with the tile type for the storage and width.
 template <class Run>
 void with_dense_tile(Storage storage, int width, const Run& run) {

@@ -26,6 +26,16 @@
 
 namespace gtrain::ops::cuda {
 
+// Bytes of shared memory that a block may have without opting in; of sm_80 and later, three such
+// blocks fit on a multiprocessor.
+constexpr std::size_t kEasyShared = 48 * 1024;
+
+// Blocks along an axis of the grid: what 32 bits do not hold stays too many, for the launch to
+// refuse.
+inline unsigned grid_blocks(std::int64_t blocks) {
+  return static_cast<unsigned>(blocks < UINT32_MAX ? blocks : UINT32_MAX);
+}
+
 template <class S>
 struct alignas(16) Pack {
   static constexpr int kSize = 16 / static_cast<int>(sizeof(S));

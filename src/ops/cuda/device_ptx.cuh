@@ -151,8 +151,7 @@ __device__ __forceinline__ T* dynamic_shared() {
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
             A... args) {
-  constexpr std::size_t kWithoutOptIn = 48 * 1024;
-  if (shared_bytes > kWithoutOptIn &&
+  if (shared_bytes > kEasyShared &&
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                            static_cast<int>(shared_bytes)) != cudaSuccess) {
     return;

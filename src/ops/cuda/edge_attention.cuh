@@ -3,8 +3,7 @@
 #pragma once
 
 #include "ops/cuda/edge_attention.h"
-#include "ops/cuda/exponential.cuh"
-#include "ops/cuda/lane.cuh"
+#include "ops/cuda/pair_attention.cuh"
 
 namespace gtrain::ops::cuda {
 
@@ -44,12 +43,8 @@ __device__ __forceinline__ void load_edge(const EdgeAttention<S>& a, const Lane&
 
 // Whether 16-byte loads and stores reach all rows.
 template <class S>
-inline bool takes_packs(const EdgeAttention<S>& a) {
-  const auto bytes = static_cast<std::int64_t>(sizeof(S));
-  return whole_packs(a.width * bytes) && whole_packs(a.q_stride * bytes) &&
-         whole_packs(a.k_stride * bytes) && whole_packs(a.v_stride * bytes) && whole_packs(a.q) &&
-         whole_packs(a.k) && whole_packs(a.v) && whole_packs(a.edge) && whole_packs(a.out) &&
-         whole_packs(a.w);
+bool takes_packs(const EdgeAttention<S>& a) {
+  return nodes_take_packs(a) && whole_packs(a.edge) && whole_packs(a.w);
 }
 
 }  // namespace gtrain::ops::cuda

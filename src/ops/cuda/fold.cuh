@@ -24,6 +24,19 @@ constexpr int kMergeWarps = kMergeThreads / 32;
 constexpr std::int64_t kLongChunks = 64;  // segments over more chunks are merged by a block
 constexpr std::int64_t kMapRows = 8;      // of one thread
 
+// What folds that add numbers up share.
+template <class A>
+struct SumState {
+  A sum;
+};
+template <class A>
+struct Sum {
+  __device__ static SumState<A> init() { return {A(0)}; }
+  __device__ static SumState<A> merge(SumState<A> earlier, SumState<A> later) {
+    return {earlier.sum + later.sum};
+  }
+};
+
 struct Cut {
   std::int64_t height, chunks;
 };
@@ -171,7 +184,7 @@ __global__ void __launch_bounds__(kFoldThreads, 4) map_rows(Segments s, Map map)
 }
 
 inline dim3 blocks_for(std::int64_t threads, int block) {
-  return dim3(static_cast<unsigned>((threads + block - 1) / block));
+  return dim3(grid_blocks((threads + block - 1) / block));
 }
 
 // aligned: the functor's matrices allow 16-byte accesses.
@@ -196,7 +209,7 @@ void run_fold(const Segments& s, const Arguments& arguments, bool aligned, void*
   }
   const std::int64_t single = (s.count * s.width + kMergeThreads - 1) / kMergeThreads;
   const std::int64_t claims = cut.chunks > kLongChunks ? (cut.chunks - 1) / kLongChunks + 1 : 0;
-  launch(merge_chunks<Narrow>, dim3(static_cast<unsigned>(single + claims * ((s.width + 31) / 32))),
+  launch(merge_chunks<Narrow>, dim3(grid_blocks(single + claims * ((s.width + 31) / 32))),
          dim3(kMergeThreads), sizeof(State) * kMergeThreads, stream, s, cut, Narrow(arguments),
          static_cast<const State*>(parts), single);
 }

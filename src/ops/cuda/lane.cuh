@@ -177,9 +177,24 @@ __device__ __forceinline__ std::int64_t task_step() {
 }
 
 // Blocks along x for that many tasks of a warp each, at most `most`.
-inline unsigned warp_blocks(std::int64_t tasks, std::int64_t most = INT32_MAX) {
+inline unsigned warp_blocks(std::int64_t tasks, std::int64_t most = INT64_MAX) {
   const std::int64_t blocks = (tasks + kWarps - 1) / kWarps;
-  return static_cast<unsigned>(blocks < most ? blocks : most);
+  return grid_blocks(blocks < most ? blocks : most);
+}
+
+// A warp for each task, `across` of them side by side along y.
+template <class... P, class... A>
+void launch_tasks(void (*kernel)(P...), const Work& work, int across, Stream stream, A... args) {
+  if (work.tasks() == 0) return;
+  launch(kernel, dim3(warp_blocks(work.tasks()), static_cast<unsigned>(across)), dim3(32 * kWarps),
+         0, stream, args...);
+}
+
+// A block for each row that was cut.
+template <class... P, class... A>
+void launch_cuts(void (*kernel)(P...), const Work& work, Stream stream, A... args) {
+  if (work.items == nullptr || work.cut_count == 0) return;
+  launch(kernel, dim3(static_cast<unsigned>(work.cut_count)), dim3(128), 0, stream, args...);
 }
 
 // Whether an address, or a length in bytes, allows 16-byte loads.

@@ -206,8 +206,7 @@ bool linear_attention_runs(Storage storage, int width) {
 
 void linear_attention_forward(const LinearAttention& a, Stream stream) {
   if (a.piece_count == 0) return;
-  const unsigned heads = static_cast<unsigned>(a.heads);
-  const unsigned blocks = static_cast<unsigned>(a.piece_count) * heads;
+  const std::int64_t pieces = a.piece_count * a.heads;
   with_linear_tile(a, [&](auto tile, auto zero) {
     using Tile = decltype(tile);
     using S = decltype(zero);
@@ -215,15 +214,15 @@ void linear_attention_forward(const LinearAttention& a, Stream stream) {
     const LinearScale<Real> scale = linear_scale<Real>(a);
     const std::size_t bytes = LinearRoom<Tile>::reals(a.width) * sizeof(Real);
     const unsigned slices = linear_slices<Tile>(a.width);
-    launch(
-        linear_keys<Tile, S>,
-        dim3(blocks, static_cast<unsigned>((a.features + kLinearRows - 1) / kLinearRows), slices),
-        dim3(kLinearThreads), bytes, stream, a, scale);
-    launch(linear_merge<Real>, dim3(static_cast<unsigned>(a.graphs) * heads), dim3(kLinearThreads),
+    launch(linear_keys<Tile, S>,
+           dim3(grid_blocks(pieces), grid_blocks((a.features + kLinearRows - 1) / kLinearRows),
+                slices),
+           dim3(kLinearThreads), bytes, stream, a, scale);
+    launch(linear_merge<Real>, dim3(grid_blocks(a.graphs * a.heads)), dim3(kLinearThreads),
            kLinearThreads / 32 * sizeof(Real), stream, a, scale);
     launch(linear_queries<Tile, S>,
-           dim3(blocks * static_cast<unsigned>(a.piece_rows / kLinearRows), slices),
-           dim3(kLinearThreads), bytes, stream, a, scale);
+           dim3(grid_blocks(pieces * (a.piece_rows / kLinearRows)), slices), dim3(kLinearThreads),
+           bytes, stream, a, scale);
   });
 }
 

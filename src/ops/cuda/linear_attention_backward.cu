@@ -263,9 +263,8 @@ __global__ void __launch_bounds__(kLinearThreads)
 void linear_attention_backward(const LinearAttention& a, const LinearAttentionGradient& g,
                                Stream stream) {
   if (a.piece_count == 0) return;
-  const unsigned heads = static_cast<unsigned>(a.heads);
-  const unsigned blocks = static_cast<unsigned>(a.piece_count) * heads;
-  const unsigned parts = blocks * static_cast<unsigned>(a.piece_rows / kLinearRows);
+  const std::int64_t pieces = a.piece_count * a.heads;
+  const unsigned parts = grid_blocks(pieces * (a.piece_rows / kLinearRows));
   with_linear_tile(a, [&](auto tile, auto zero) {
     using Tile = decltype(tile);
     using S = decltype(zero);
@@ -276,12 +275,12 @@ void linear_attention_backward(const LinearAttention& a, const LinearAttentionGr
     const dim3 block(kLinearThreads);
     launch(linear_backward_queries<Tile, S>, dim3(parts, slices), block, bytes, stream, a, g,
            scale);
-    launch(
-        linear_backward_state<Tile, S>,
-        dim3(blocks, static_cast<unsigned>((a.features + kLinearRows - 1) / kLinearRows), slices),
-        block, bytes, stream, a, g, scale);
-    launch(linear_merge_gradient<Real>, dim3(static_cast<unsigned>(a.graphs) * heads), block, 0,
-           stream, a, g);
+    launch(linear_backward_state<Tile, S>,
+           dim3(grid_blocks(pieces), grid_blocks((a.features + kLinearRows - 1) / kLinearRows),
+                slices),
+           block, bytes, stream, a, g, scale);
+    launch(linear_merge_gradient<Real>, dim3(grid_blocks(a.graphs * a.heads)), block, 0, stream, a,
+           g);
     launch(linear_backward_keys<Tile, S>, dim3(parts, slices), block, bytes, stream, a, g, scale);
   });
 }

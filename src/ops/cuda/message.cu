@@ -159,7 +159,7 @@ void gine_forward(const Gine<S>& a, Stream stream) {
 template <class S>
 void gine_backward(const Gine<S>& a, Stream stream) {
   const bool packs = takes_packs(a);
-  if (a.edges.count > 0) {
+  if (a.edges.count > 0 && a.width > 0) {
     if (packs) {
       launch_gine_edges<S, Pack<S>::kSize>(a, stream);
     } else {

@@ -107,23 +107,21 @@ __global__ void message_merge_kernel(Operation operation, Work work, int width) 
 
 template <class S, template <class, int> class Operation, class Arguments>
 void launch_message(const Arguments& a, const Work& work, bool packs, Stream stream) {
-  if (work.tasks() == 0) return;
+  if (a.width == 0) return;
   const auto run = [&](auto tile) {
     using T = decltype(tile);
     const LaneShape shape = lane_shape(1, a.width, T::V);
     const int span = T::V << shape.log_lanes;
-    const dim3 grid(warp_blocks(work.tasks()), static_cast<unsigned>((a.width + span - 1) / span));
-    launch(message_kernel<S, T::V, Operation<S, T::V>>, grid, dim3(32 * kWarps), 0, stream,
-           Operation<S, T::V>{a}, work, shape);
+    launch_tasks(message_kernel<S, T::V, Operation<S, T::V>>, work, (a.width + span - 1) / span,
+                 stream, Operation<S, T::V>{a}, work, shape);
   };
   if (packs) {
     run(Tile<Pack<S>::kSize, 1>{});
   } else {
     run(Tile<1, 1>{});
   }
-  if (work.items == nullptr || work.cut_count == 0) return;
-  launch(message_merge_kernel<S, Operation<S, 1>>, dim3(static_cast<unsigned>(work.cut_count)),
-         dim3(128), 0, stream, Operation<S, 1>{a}, work, a.width);
+  launch_cuts(message_merge_kernel<S, Operation<S, 1>>, work, stream, Operation<S, 1>{a}, work,
+              a.width);
 }
 
 }  // namespace gtrain::ops::cuda

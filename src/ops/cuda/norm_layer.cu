@@ -8,7 +8,6 @@ namespace gtrain::ops::cuda {
 namespace {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
-constexpr std::size_t kEasyShared = 48 * 1024;
 
 // Rows of a block side by side, each with 2^log_lanes lanes.
 struct RowShape {
@@ -16,9 +15,7 @@ struct RowShape {
   int log_lanes, threads;
 
   int block_rows() const { return threads >> log_lanes; }
-  unsigned blocks() const {
-    return static_cast<unsigned>((rows + block_rows() - 1) / block_rows());
-  }
+  unsigned blocks() const { return grid_blocks((rows + block_rows() - 1) / block_rows()); }
 };
 
 inline RowShape row_shape(std::int64_t rows, std::int64_t width, int channels,

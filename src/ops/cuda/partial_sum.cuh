@@ -1,8 +1,7 @@
 // Sums of the partial results of rows that a work list has cut.
 #pragma once
 
-#include "ops/cuda/device.cuh"
-#include "ops/cuda/work.h"
+#include "ops/cuda/lane.cuh"
 
 namespace gtrain::ops::cuda {
 
@@ -34,12 +33,10 @@ __global__ void partial_sum_kernel(PartialSum<S> a) {
 template <class S>
 void sum_partials(const Work& work, std::int64_t part_size, std::int64_t offset, std::int64_t width,
                   S* out, std::int64_t out_stride, Stream stream) {
-  if (work.items == nullptr || work.cut_count == 0) return;
   const PartialSum<S> sum{
       work.cuts, static_cast<const compute_t<S>*>(work.partial), part_size, offset, width, out,
       out_stride};
-  launch(partial_sum_kernel<S>, dim3(static_cast<unsigned>(work.cut_count)), dim3(128), 0, stream,
-         sum);
+  launch_cuts(partial_sum_kernel<S>, work, stream, sum);
 }
 
 }  // namespace gtrain::ops::cuda

@@ -107,26 +107,19 @@ struct BackwardMap {
   }
 };
 
-template <class A>
-struct BiasState {
-  A sum;
-};
-
 template <class S, int V>
-struct BiasFold : BackwardMap<S, V> {
+struct BiasFold : BackwardMap<S, V>, Sum<compute_t<S>> {
   using A = compute_t<S>;
-  using State = BiasState<A>;
+  using State = SumState<A>;
   static constexpr int kUnroll = 2;
 
   explicit BiasFold(const BackwardArguments<S>& arguments) : BackwardMap<S, V>(arguments) {}
-  __device__ State init() const { return {A(0)}; }
   __device__ void add(State (&state)[V], std::int64_t row, std::int64_t column) const {
     A g[V];
     this->gradient_of(row, column, g);
 #pragma unroll
     for (int i = 0; i < V; ++i) state[i].sum += g[i];
   }
-  __device__ static State merge(State earlier, State later) { return {earlier.sum + later.sum}; }
   __device__ void finish(const State (&state)[V], std::int64_t, std::int64_t column,
                          std::int64_t) const {
 #pragma unroll

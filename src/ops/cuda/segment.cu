@@ -13,20 +13,14 @@ struct SumArguments {
   bool mean;
 };
 
-template <class A>
-struct SumState {
-  A sum;
-};
-
 template <class S, int V>
-struct SumFold {
+struct SumFold : Sum<compute_t<S>> {
   using A = compute_t<S>;
   using State = SumState<A>;
   static constexpr int kUnroll = 4;
   SumArguments<S> a;
 
   explicit SumFold(const SumArguments<S>& arguments) : a(arguments) {}
-  __device__ State init() const { return {A(0)}; }
   __device__ void enter(std::int64_t, std::int64_t) const {}
   __device__ void add(State (&state)[V], std::int64_t row, std::int64_t column) const {
     A x[V];
@@ -34,7 +28,6 @@ struct SumFold {
 #pragma unroll
     for (int i = 0; i < V; ++i) state[i].sum += x[i];
   }
-  __device__ static State merge(State earlier, State later) { return {earlier.sum + later.sum}; }
   __device__ void finish(const State (&state)[V], std::int64_t g, std::int64_t column,
                          std::int64_t rows) const {
     const A divisor = a.mean && rows > 1 ? static_cast<A>(rows) : A(1);
@@ -45,19 +38,21 @@ struct SumFold {
   }
 };
 
+template <class S>
+struct SumBackwardArguments {
+  SumArguments<S> sum;  // x: the gradient of out, out: dx
+  const std::int64_t* start;
+};
+
 template <class S, int V>
 struct SumBackward {
   using A = compute_t<S>;
-  SumArguments<S> a;  // x: the gradient of out, out: dx
+  SumArguments<S> a;
   const std::int64_t* start;
   A held[V];
 
-  struct Arguments {
-    SumArguments<S> sum;
-    const std::int64_t* start;
-  };
-  template <class T>
-  explicit SumBackward(const T& arguments) : a(arguments.sum), start(arguments.start) {}
+  explicit SumBackward(const SumBackwardArguments<S>& arguments)
+      : a(arguments.sum), start(arguments.start) {}
   __device__ void enter(std::int64_t g, std::int64_t column) {
     const A divisor = a.mean ? static_cast<A>(start[g + 1] - start[g]) : A(1);
     load_channels(a.x + g * a.width + column, held);
@@ -188,7 +183,7 @@ void segment_sum(const SegmentSum& sum, const S* x, S* out, void* workspace, Str
 template <class S>
 void segment_sum_backward(const SegmentSum& sum, const S* g, S* dx, Stream stream) {
   const SumArguments<S> a{g, dx, nullptr, sum.segments.width, sum.mean};
-  const typename SumBackward<S, 1>::Arguments arguments{a, sum.segments.start};
+  const SumBackwardArguments<S> arguments{a, sum.segments.start};
   run_map<SumBackward, S>(sum.segments, arguments, aligned_rows<S>(a.width, {g, dx}), stream);
 }
 

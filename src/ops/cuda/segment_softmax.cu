@@ -88,20 +88,14 @@ struct DotArguments {
   std::int64_t width;
 };
 
-template <class A>
-struct DotState {
-  A sum;
-};
-
 template <class S, int V>
-struct DotFold {
+struct DotFold : Sum<compute_t<S>> {
   using A = compute_t<S>;
-  using State = DotState<A>;
+  using State = SumState<A>;
   static constexpr int kUnroll = 2;
   DotArguments<S> a;
 
   explicit DotFold(const DotArguments<S>& arguments) : a(arguments) {}
-  __device__ State init() const { return {A(0)}; }
   __device__ void enter(std::int64_t, std::int64_t) const {}
   __device__ void add(State (&state)[V], std::int64_t row, std::int64_t column) const {
     A y[V], g[V];
@@ -110,7 +104,6 @@ struct DotFold {
 #pragma unroll
     for (int i = 0; i < V; ++i) state[i].sum += y[i] * g[i];
   }
-  __device__ static State merge(State earlier, State later) { return {earlier.sum + later.sum}; }
   __device__ void finish(const State (&state)[V], std::int64_t g, std::int64_t column,
                          std::int64_t) const {
 #pragma unroll

@@ -153,22 +153,17 @@ __global__ void merge_kernel(SparseAttention<S> a) {
 
 template <class S>
 bool sparse_attention_takes(const SparseAttention<S>& a) {
-  return a.heads > 0 && a.width > 0 && a.width <= kWidthLimit<S>;
+  return takes_heads(a);
 }
 
 template <class S>
 void sparse_attention_forward(const SparseAttention<S>& a, Stream stream) {
-  const Work& work = a.row_work;
-  if (work.tasks() == 0) return;
-  with_tile<S>(takes_packs(a), a.width, [&](auto tile) {
+  with_tile<S>(nodes_take_packs(a), a.width, [&](auto tile) {
     using T = decltype(tile);
     const LaneShape shape = lane_shape(a.heads, a.width, T::V);
-    const dim3 grid(warp_blocks(work.tasks()), static_cast<unsigned>(shape.head_blocks()));
-    launch(forward_kernel<S, T>, grid, dim3(32 * kWarps), 0, stream, a, shape);
+    launch_tasks(forward_kernel<S, T>, a.row_work, shape.head_blocks(), stream, a, shape);
   });
-  if (work.items != nullptr && work.cut_count > 0) {
-    launch(merge_kernel<S>, dim3(static_cast<unsigned>(work.cut_count)), dim3(128), 0, stream, a);
-  }
+  launch_cuts(merge_kernel<S>, a.row_work, stream, a);
 }
 
 #define GTRAIN_INSTANTIATE(S)                                         \

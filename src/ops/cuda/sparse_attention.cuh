@@ -2,8 +2,7 @@
 // factor and the loads of queries and keys.
 #pragma once
 
-#include "ops/cuda/exponential.cuh"
-#include "ops/cuda/lane.cuh"
+#include "ops/cuda/pair_attention.cuh"
 #include "ops/cuda/sparse_attention.h"
 
 namespace gtrain::ops::cuda {
@@ -42,15 +41,6 @@ __device__ __forceinline__ compute_t<S> keep_factor(const SparseAttention<S>& a,
   const std::uint64_t row = ops::detail::row_key(a.key, static_cast<std::uint64_t>(p));
   const std::uint32_t draw = ops::detail::draw(row, static_cast<std::uint32_t>(head));
   return draw < a.threshold ? 0 : a.keep_scale;
-}
-
-// Whether 16-byte loads and stores reach all rows.
-template <class S>
-inline bool takes_packs(const SparseAttention<S>& a) {
-  const auto bytes = static_cast<std::int64_t>(sizeof(S));
-  return whole_packs(a.width * bytes) && whole_packs(a.q_stride * bytes) &&
-         whole_packs(a.k_stride * bytes) && whole_packs(a.v_stride * bytes) && whole_packs(a.q) &&
-         whole_packs(a.k) && whole_packs(a.v) && whole_packs(a.out);
 }
 
 }  // namespace gtrain::ops::cuda

@@ -1,4 +1,3 @@
-#include "ops/cuda/partial_sum.cuh"
 #include "ops/cuda/sparse_attention.cuh"
 
 namespace gtrain::ops::cuda {
@@ -68,20 +67,14 @@ __device__ __forceinline__ void row_gradient(const SparseAttention<S>& a,
                                              compute_t<S> (&dq)[T::V * T::R]) {
   using A = compute_t<S>;
   constexpr int U = kAhead<S, T>;
-  const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
+  const std::int64_t head_offset = head_offset_of(a, lane);
   const std::int64_t row = static_cast<std::int64_t>(item.row) * a.heads;
   A q[T::V * T::R];
   load_scaled<T::V>(a.q + item.row * a.q_stride + head_offset, lane,
                     a.scale * static_cast<A>(kLog2E), q);
-  LaneRow<S, T::V, T::R> dout, out;
-  dout.load(g.dout + row * a.width + head_offset, lane, true);
-  out.load(a.out + row * a.width + head_offset, lane, true);
-  const A delta = sum_head(dout.dot(out), lane);
+  LaneRow<S, T::V, T::R> dout;
+  const A delta = load_delta<T>(a, g, lane, item, dout);
   const A lse = lane.has_head() ? a.lse[row + lane.head] : A(INFINITY);
-  // Every item of a row knows delta; the first one tells the column pass.
-  if (lane.group == 0 && lane.leads && item.begin == a.row_work.start[item.row]) {
-    g.delta[row + lane.head] = delta;
-  }
   const int count = static_cast<int>(item.end - item.begin);
   const std::int32_t* column = a.column + item.begin;
   for (int base = 0; base < count; base += U * lane.groups) {
@@ -122,23 +115,14 @@ __device__ __forceinline__ void row_gradient(const SparseAttention<S>& a,
 template <class S, class T>
 __global__ void __launch_bounds__(32 * kWarps, kBlocks)
     row_gradient_kernel(SparseAttention<S> a, SparseAttentionGradient<S> g, LaneShape shape) {
-  using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
-  const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
   TypeTable<S> table;
   if (g.dtype_bias != nullptr) table.clear(g, shape);
   for (std::int64_t t = task_begin(); t < a.row_work.tasks(); t += task_step()) {
     const WorkItem item = item_of(a.row_work, t);
-    A dq[T::V * T::R] = {};
+    compute_t<S> dq[T::V * T::R] = {};
     row_gradient<S, T>(a, g, lane, item, table, dq);
-    sum_groups(dq, lane);
-    if (lane.group != 0) continue;
-    if (item.part < 0) {
-      store_row<T::V>(g.dq + item.row * g.dq_stride + head_offset, lane, dq, a.scale);
-    } else {
-      const std::int64_t part = static_cast<std::int64_t>(item.part) * a.heads * a.width;
-      store_row<T::V>(static_cast<A*>(a.row_work.partial) + part + head_offset, lane, dq, a.scale);
-    }
+    give_query_gradient<T>(a, g, lane, item, dq);
   }
   if (g.dtype_bias != nullptr) store_type_table(a, g, shape);
 }
@@ -199,61 +183,32 @@ __device__ __forceinline__ void column_gradient(const SparseAttention<S>& a,
 template <class S, class T>
 __global__ void __launch_bounds__(32 * kWarps, kBlocks)
     column_gradient_kernel(SparseAttention<S> a, SparseAttentionGradient<S> g, LaneShape shape) {
-  using A = compute_t<S>;
   const Lane lane = lane_of(shape, T::V);
-  const std::int64_t head_offset = static_cast<std::int64_t>(lane.head) * a.width;
-  const std::int64_t width = static_cast<std::int64_t>(a.heads) * a.width;
   const std::int64_t t = task_begin();
   if (t < g.column_work.tasks()) {
     const WorkItem item = item_of(g.column_work, t);
-    A dk[T::V * T::R] = {}, dv[T::V * T::R] = {};
+    compute_t<S> dk[T::V * T::R] = {}, dv[T::V * T::R] = {};
     column_gradient<S, T>(a, g, lane, item, dk, dv);
-    sum_groups(dk, lane);
-    sum_groups(dv, lane);
-    if (lane.group != 0) return;
-    if (item.part < 0) {
-      store_row<T::V>(g.dk + item.row * g.dk_stride + head_offset, lane, dk, a.scale);
-      store_row<T::V>(g.dv + item.row * g.dv_stride + head_offset, lane, dv);
-    } else {
-      A* partial = static_cast<A*>(g.column_work.partial) + item.part * 2 * width + head_offset;
-      store_row<T::V>(partial, lane, dk, a.scale);
-      store_row<T::V>(partial + width, lane, dv);
-    }
+    give_key_gradients<T>(a, g, lane, item, dk, dv);
   }
 }
 
-template <class S>
-bool gradient_takes_packs(const SparseAttention<S>& a, const SparseAttentionGradient<S>& g) {
-  const auto bytes = static_cast<std::int64_t>(sizeof(S));
-  return takes_packs(a) && whole_packs(g.dq_stride * bytes) && whole_packs(g.dk_stride * bytes) &&
-         whole_packs(g.dv_stride * bytes) && whole_packs(g.dout) && whole_packs(g.dq) &&
-         whole_packs(g.dk) && whole_packs(g.dv);
-}
-
+// Rows in as many blocks as share the sums of types, and those sums. A warp takes no more heads
+// than leave its tables room beside those of other blocks.
 template <class S, class T>
-void launch_gradients(const SparseAttention<S>& a, const SparseAttentionGradient<S>& g,
-                      Stream stream) {
-  const Work &rows = a.row_work, &columns = g.column_work;
-  const LaneShape shape = lane_shape(a.heads, a.width, T::V);
-  const auto head_blocks = static_cast<unsigned>(shape.head_blocks());
-  const bool typed = g.dtype_bias != nullptr;
+void launch_typed_rows(const SparseAttention<S>& a, const SparseAttentionGradient<S>& g,
+                       LaneShape shape, Stream stream) {
   const dim3 block(32 * kWarps);
-  const unsigned shares = warp_blocks(rows.tasks(), g.type_blocks);
-  if (rows.tasks() > 0) {
-    const dim3 grid(typed ? shares : warp_blocks(rows.tasks()), head_blocks);
-    const std::size_t table = sizeof(compute_t<S>) * static_cast<std::size_t>(shape.warp_heads());
-    launch(row_gradient_kernel<S, T>, grid, block,
-           typed ? table * static_cast<std::size_t>(kWarps * g.types) : 0, stream, a, g, shape);
+  const unsigned shares = warp_blocks(a.row_work.tasks(), g.type_blocks);
+  const std::size_t column = sizeof(compute_t<S>) * static_cast<std::size_t>(kWarps * g.types);
+  while (shape.log_heads > 0 && (column << shape.log_heads) > kEasyShared) --shape.log_heads;
+  if (shares > 0) {
+    launch(row_gradient_kernel<S, T>, dim3(shares, static_cast<unsigned>(shape.head_blocks())),
+           block, column << shape.log_heads, stream, a, g, shape);
   }
-  if (typed) {
-    const int entries = g.types * a.heads;
-    launch(type_sum_kernel<S>, dim3(warp_blocks(entries)), block, 0, stream, g.type_partial,
-           static_cast<int>(shares), entries, g.dtype_bias);
-  }
-  if (columns.tasks() > 0) {
-    launch(column_gradient_kernel<S, T>, dim3(warp_blocks(columns.tasks()), head_blocks), block, 0,
-           stream, a, g, shape);
-  }
+  const int entries = g.types * a.heads;
+  launch(type_sum_kernel<S>, dim3(warp_blocks(entries)), block, 0, stream, g.type_partial,
+         static_cast<int>(shares), entries, g.dtype_bias);
 }
 
 }  // namespace
@@ -261,12 +216,18 @@ void launch_gradients(const SparseAttention<S>& a, const SparseAttentionGradient
 template <class S>
 void sparse_attention_backward(const SparseAttention<S>& a, const SparseAttentionGradient<S>& g,
                                Stream stream) {
-  with_tile<S>(gradient_takes_packs(a, g), a.width,
-               [&](auto tile) { launch_gradients<S, decltype(tile)>(a, g, stream); });
-  const std::int64_t width = static_cast<std::int64_t>(a.heads) * a.width;
-  sum_partials(a.row_work, width, 0, width, g.dq, g.dq_stride, stream);
-  sum_partials(g.column_work, 2 * width, 0, width, g.dk, g.dk_stride, stream);
-  sum_partials(g.column_work, 2 * width, width, width, g.dv, g.dv_stride, stream);
+  with_tile<S>(nodes_take_packs(a) && node_gradients_take_packs(g), a.width, [&](auto tile) {
+    using T = decltype(tile);
+    const LaneShape shape = lane_shape(a.heads, a.width, T::V);
+    const int across = shape.head_blocks();
+    if (g.dtype_bias != nullptr) {
+      launch_typed_rows<S, T>(a, g, shape, stream);
+    } else {
+      launch_tasks(row_gradient_kernel<S, T>, a.row_work, across, stream, a, g, shape);
+    }
+    launch_tasks(column_gradient_kernel<S, T>, g.column_work, across, stream, a, g, shape);
+  });
+  sum_cut_gradients(a, g, stream);
 }
 
 #define GTRAIN_INSTANTIATE(S)                                           \

@@ -84,8 +84,8 @@ __global__ void __launch_bounds__(32 * kWarps) select_short(TopM<S> a) {
   if (size > kShort || m == 0) return;
   const int count = static_cast<int>(size);
   Key* const keys = dynamic_shared<Key>() + warp * kShort;
+  // A lane reads the keys that it wrote, and no others: no barrier.
   for (int i = lane; i < count; i += 32) keys[i] = order_key(to_float(a.score[begin + i]));
-  __syncwarp();
   const Threshold<Key> threshold = select_in_warp(keys, count, static_cast<unsigned>(m), lane);
   unsigned equal_seen = 0;
   for (int first = 0; first < count; first += 32) {
@@ -131,9 +131,8 @@ __device__ Threshold<KeyOf<S>> select_in_block(const S* score, std::int64_t coun
       shared.above = above;
     }
     __syncthreads();
-    prefix = prefix << kDigitBits | shared.digit;
+    prefix = prefix << kDigitBits | shared.digit;  // not written before two more barriers
     m -= shared.above;
-    __syncthreads();
   }
   return {prefix, m};
 }
@@ -176,11 +175,11 @@ __global__ void __launch_bounds__(kThreads) select_long(TopM<S> a) {
 template <class S>
 void top_m(const TopM<S>& a, Stream stream) {
   if (a.segments == 0) return;
-  launch(select_short<S>, dim3(static_cast<unsigned>((a.segments + kWarps - 1) / kWarps)),
-         dim3(32 * kWarps), sizeof(KeyOf<S>) * kWarps * kShort, stream, a);
+  launch(select_short<S>, dim3(grid_blocks((a.segments + kWarps - 1) / kWarps)), dim3(32 * kWarps),
+         sizeof(KeyOf<S>) * kWarps * kShort, stream, a);
   if (a.longest > kShort) {
-    launch(select_long<S>, dim3(static_cast<unsigned>(a.segments)), dim3(kThreads),
-           sizeof(LongShared), stream, a);
+    launch(select_long<S>, dim3(grid_blocks(a.segments)), dim3(kThreads), sizeof(LongShared),
+           stream, a);
   }
 }
 

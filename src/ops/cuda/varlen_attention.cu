@@ -21,13 +21,8 @@ __global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
 
   const S* base = static_cast<const S*>(a.qkv);
   const auto load = [&](int tile) {
-    unsigned char* to = shared + room.right + tile % mode.stages * 2 * room.operand;
-    for (int operand = 1; operand <= 2; ++operand) {
-      const auto rows = rows_of<S>(a, p, a.qkv, a.qkv_stride, operand, tile * kTileColumns);
-      stage<Tile>(reinterpret_cast<S*>(to + (operand - 1) * room.operand), rows, kTileColumns,
-                  a.width, mode.vector, base);
-    }
-    cp_async_commit();
+    stage_keys<Tile>(a, p, mode, tile, shared + room.right + tile % mode.stages * 2 * room.operand,
+                     room.operand);
   };
   stage_table(table, a, p);
   stage<Tile>(q, rows_of<S>(a, p, a.qkv, a.qkv_stride, 0, p.first), room.rows, a.width, mode.vector,
@@ -41,13 +36,7 @@ __global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
   for (int i = 0; i < Tile::kRows; ++i) stream[i] = varlen_stream(a, p, row + Tile::row(i));
   const int tiles = (p.n + kTileColumns - 1) / kTileColumns;
   for (int tile = 0; tile < tiles; ++tile) {
-    if (tile + 1 < tiles) {
-      load(tile + 1);
-      cp_async_wait<1>();
-    } else {
-      cp_async_wait<0>();
-    }
-    __syncthreads();
+    await_tile(load, tile, tiles);
     if (row < p.n) {  // else the warp only helps with the copies
       const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
       const VarlenPairs<Tile, false> pairs{
@@ -98,12 +87,8 @@ bool varlen_attention_runs(Storage storage, int width) {
 }
 
 bool varlen_vector(const VarlenAttention& a) {
-  const std::int64_t size = a.storage == Storage::kDouble  ? 8
-                            : a.storage == Storage::kFloat ? 4
-                                                           : 2;
-  const auto units = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
-  return units(a.qkv) && units(a.out) && a.width * size % 16 == 0 &&
-         a.qkv_stride * size % 16 == 0 && a.out_stride * size % 16 == 0;
+  return whole_units(a.storage, a.width, a.qkv, a.qkv_stride) &&
+         whole_units(a.storage, a.width, a.out, a.out_stride);
 }
 
 void varlen_attention_forward(const VarlenAttention& a, Stream stream) {
@@ -113,7 +98,7 @@ void varlen_attention_forward(const VarlenAttention& a, Stream stream) {
     const auto mode = varlen_mode<typename Tile::Real>(a, varlen_vector(a));
     const int warps = a.tile_rows / kTileRows;
     const VarlenRoom<Tile> room(warps, 1, mode.stages, a.width, a.buckets, false, false);
-    const dim3 grid(static_cast<unsigned>(a.item_count * a.heads),
+    const dim3 grid(grid_blocks(a.item_count * a.heads),
                     static_cast<unsigned>((a.width + Tile::kSlice - 1) / Tile::kSlice));
     launch(varlen_forward<Tile>, grid, dim3(static_cast<unsigned>(warps * 32)),
            static_cast<std::size_t>(room.total), stream, a, mode);

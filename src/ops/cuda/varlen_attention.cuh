@@ -167,6 +167,18 @@ struct VarlenPairs {
   }
 };
 
+// Begins the copies of the next tile of columns and waits for those of this one.
+template <class Load>
+__device__ __forceinline__ void await_tile(const Load& load, int tile, int tiles) {
+  if (tile + 1 < tiles) {
+    load(tile + 1);
+    cp_async_wait<1>();
+  } else {
+    cp_async_wait<0>();
+  }
+  __syncthreads();
+}
+
 // The stream of one query's dropout.
 __device__ __forceinline__ std::uint64_t varlen_stream(const VarlenAttention& a,
                                                        const VarlenPlace& p, int query) {
@@ -192,6 +204,20 @@ __device__ __forceinline__ Span<S> rows_of(const VarlenAttention& a, const Varle
   const std::int64_t channel = (static_cast<std::int64_t>(operand) * a.heads + p.head) * a.width;
   return {static_cast<const S*>(matrix) + (p.start + first) * stride + channel, stride,
           static_cast<std::int64_t>(p.n) - first};
+}
+
+// Keys and values of a tile of columns to shared memory, `operand` bytes each.
+template <class Tile, class Real>
+__device__ __forceinline__ void stage_keys(const VarlenAttention& a, const VarlenPlace& p,
+                                           const VarlenMode<Real>& mode, int tile,
+                                           unsigned char* to, int operand) {
+  using S = typename Tile::Storage;
+  for (int of = 1; of <= 2; ++of, to += operand) {
+    stage<Tile>(reinterpret_cast<S*>(to),
+                rows_of<S>(a, p, a.qkv, a.qkv_stride, of, tile * kTileColumns), kTileColumns,
+                a.width, mode.vector, static_cast<const S*>(a.qkv));
+  }
+  cp_async_commit();
 }
 
 bool varlen_vector(const VarlenAttention& a);

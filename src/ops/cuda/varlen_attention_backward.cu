@@ -69,13 +69,8 @@ __global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
 
   const S* base = static_cast<const S*>(a.qkv);
   const auto load = [&](int tile) {
-    unsigned char* to = shared + room.right + tile % mode.stages * 2 * room.operand;
-    for (int operand = 1; operand <= 2; ++operand) {
-      const auto rows = rows_of<S>(a, p, a.qkv, a.qkv_stride, operand, tile * kTileColumns);
-      stage<Tile>(reinterpret_cast<S*>(to + (operand - 1) * room.operand), rows, kTileColumns,
-                  a.width, mode.vector, base);
-    }
-    cp_async_commit();
+    stage_keys<Tile>(a, p, mode, tile, shared + room.right + tile % mode.stages * 2 * room.operand,
+                     room.operand);
   };
   stage_table(table, a, p);
   if (table_gradient) {
@@ -102,13 +97,7 @@ __global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
   }
   const int tiles = (p.n + kTileColumns - 1) / kTileColumns;
   for (int tile = 0; tile < tiles; ++tile) {
-    if (tile + 1 < tiles) {
-      load(tile + 1);
-      cp_async_wait<1>();
-    } else {
-      cp_async_wait<0>();
-    }
-    __syncthreads();
+    await_tile(load, tile, tiles);
     if (row < p.n) {  // else the warp only helps with the copies
       if (tile == 0) {
         row_dots<Tile>(rows_of<S>(a, p, a.out, a.out_stride, 0, row), own_dout, a.width, delta);
@@ -235,13 +224,7 @@ __global__ void __launch_bounds__(kVarlenThreads, kTileBlocks<Tile>)
   clear(dv);
   const int tiles = (p.n + kTileColumns - 1) / kTileColumns;
   for (int tile = 0; tile < tiles; ++tile) {
-    if (tile + 1 < tiles) {
-      load(tile + 1);
-      cp_async_wait<1>();
-    } else {
-      cp_async_wait<0>();
-    }
-    __syncthreads();
+    await_tile(load, tile, tiles);
     if (row < p.n) {  // else the warp only helps with the copies
       const unsigned char* right = shared + room.right + tile % mode.stages * 2 * room.operand;
       const auto* q = reinterpret_cast<const S*>(right);
@@ -319,17 +302,13 @@ void reduce_table(const VarlenAttention& a, const VarlenAttentionGradient& g, St
 void varlen_attention_backward(const VarlenAttention& a, const VarlenAttentionGradient& g,
                                Stream stream) {
   if (a.item_count == 0) return;
-  VarlenAttention also = a;  // the gradients' alignment, judged alike
-  also.qkv = g.dqkv;
-  also.qkv_stride = g.dqkv_stride;
-  also.out = const_cast<void*>(g.dout);
-  also.out_stride = g.dout_stride;
-  const bool vector = varlen_vector(a) && varlen_vector(also);
+  const bool vector = varlen_vector(a) && whole_units(a.storage, a.width, g.dqkv, g.dqkv_stride) &&
+                      whole_units(a.storage, a.width, g.dout, g.dout_stride);
   with_dense_tile(a.storage, a.width, [&](auto tile) {
     using Tile = decltype(tile);
     const auto mode = varlen_mode<typename Tile::Real>(a, vector);
     const int warps = a.tile_rows / kTileRows;
-    const dim3 grid(static_cast<unsigned>(a.item_count * a.heads),
+    const dim3 grid(grid_blocks(a.item_count * a.heads),
                     static_cast<unsigned>((a.width + Tile::kSlice - 1) / Tile::kSlice));
     const dim3 block(static_cast<unsigned>(warps * 32));
     const VarlenRoom<Tile> queries(warps, 2, mode.stages, a.width, a.buckets, g.dtable != nullptr,
