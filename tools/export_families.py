@@ -195,6 +195,33 @@ def sparse_families():
     return out
 
 
+def token_families():
+    """Nodes that leave an attention or the network, by each scorer, on each attention."""
+    schedule = {"name": "tokens", "keep": 0.5, "start": 0, "end": 2, "every": 1}
+    scorers = {"learned": {}, "attention": {"scorer": "attention"},
+               "pagerank": {"scorer": "pagerank", "propagate": 0.5}}
+    small = {"width": 16, "layers": 3, "heads": 2, "head": HALVING}
+    models = {
+        "gps": (gps(encoders=[walk_encoder()]), [WALK], scorers),
+        "performer": (gps(**{"global": "performer"}, encoders=[walk_encoder()]), [WALK], ["learned"]),
+        "bigbird": (gps(**{"global": "bigbird"}), [], ["learned"]),
+        "gt": ({"name": "gt", **small, **CATEGORIES}, [], ["learned"]),
+        "san": ({"name": "san", **small, **CATEGORIES, "gamma": 1e-2}, [], ["learned"]),
+        "graphtrans": ({"name": "graphtrans", **small, "hidden": 16,
+                        "head": {**HALVING, "pool": "graph_token"},
+                        "gnn": {"width": 8, "layers": 2}, **CATEGORIES}, [], scorers)}
+    out = {}
+    for name, (model, encode, known) in models.items():
+        for depth in ("attention", "network"):
+            for scorer in known:
+                rule = {**schedule, **scorers[scorer], "depth": depth}
+                out[f"tokens of {name}, {depth}, {scorer}"] = {
+                    **family(model, encode, few=(name, depth, scorer) in (
+                        ("gt", "attention", "learned"), ("gps", "network", "pagerank"))),
+                    "sparsify": {"rules": [rule]}}
+    return out
+
+
 def families():
     return {**gps_families(), **encoding_families(), **graphormer_families(), **other_families(),
-            **data_families(), **sparse_families()}
+            **data_families(), **sparse_families(), **token_families()}

@@ -57,7 +57,8 @@ bool has_gates(const torch::nn::Module& model) {
   const auto modules = model.modules();
   return std::any_of(modules.begin(), modules.end(), [](const auto& module) {
     const auto* gated = dynamic_cast<const nn::Gated*>(module.get());
-    return gated && (gated->token_gate || gated->head_gate || gated->branch_gate);
+    return gated &&
+           (gated->token_gate || gated->leave_gate || gated->head_gate || gated->branch_gate);
   });
 }
 

@@ -10,6 +10,7 @@
 #include "gtrain/nn/bigbird.h"
 #include "gtrain/nn/head.h"
 #include "gtrain/ops/flop_count.h"
+#include "gtrain/ops/gather.h"
 
 namespace gtrain::models {
 namespace {
@@ -156,6 +157,34 @@ std::pair<at::Tensor, at::Tensor> GpsLayer::forward(const GpsInput& in, nn::Cont
   return {feed_forward(y, in.graph_start, context), e};
 }
 
+nn::TokenGate* GpsLayer::leave_gate() const {
+  const auto* gated = dynamic_cast<const nn::Gated*>(global_.get());
+  return gated != nullptr ? gated->leave_gate.get() : nullptr;
+}
+
+bool GpsLayer::narrow(GpsInput& in, nn::Leaving& leaving, nn::Context& context) {
+  nn::TokenGate* gate = leave_gate();
+  if (gate == nullptr) return false;
+  const ops::FlopScope running(*this);
+  const nn::GlobalInput rows{in.x, in.graph_start, in.bias};
+  const auto kept = leaving.choose(*gate, rows, in.x, context);
+  if (!kept) return false;
+  const nn::GlobalInput left = nn::restricted(rows, *kept);
+  in.x = left.x;
+  in.graph_start = left.graph_start;
+  in.bias = left.bias;
+  const nn::KeptEdges edges = nn::restricted(in.edges, *kept);
+  in.edges = edges.edges;
+  if (in.e.defined()) in.e = ops::gather(in.e, edges.which);
+  if (in.positions.defined()) in.positions = ops::gather(in.positions, kept->rows);
+  return true;
+}
+
+std::string GpsLayer::choice(const std::string& name) const {
+  if (leave_gate() == nullptr) return "";
+  return fmt::format("self.{}.{}.leaving(h, h, groups, sizes, bias)", name, global_name_);
+}
+
 at::Tensor GpsLayer::feed_forward(const at::Tensor& y, const at::Tensor& graph_start,
                                   nn::Context& context) {
   const double dropout = context.training ? dropout_ : 0.0;
@@ -219,7 +248,7 @@ std::string GpsLayer::fused_script() const {
 
 namespace {
 
-class Gps final : public Model {
+class Gps final : public Model, public nn::Narrowing {
  public:
   Gps(const GpsOptions& options, const Signature& signature) : options_(options) {
     features_ = register_module(
@@ -261,13 +290,19 @@ class Gps final : public Model {
       input.bias = encoded.pairs.bias;
     }
     std::optional<ops::AttentionPattern> pattern;
-    if (options_.global == "bigbird") {
-      pattern = nn::bigbird_pattern(batch.graph_start, global_options(options_).bigbird);
+    const auto draw_pattern = [&] {
+      if (options_.global != "bigbird") return;
+      pattern = nn::bigbird_pattern(input.graph_start, global_options(options_).bigbird);
       input.pattern = &*pattern;
-    }
+    };
+    draw_pattern();
+    nn::Leaving leaving(input.graph_start);
     for (const auto& layer : layers_) {
+      if (layer->narrow(input, leaving, context)) draw_pattern();
       std::tie(input.x, input.e) = layer->forward(input, context);
     }
+    input.x = leaving.all(input.x);
+    input.graph_start = leaving.whole_start();
     if (shifted && level_ != data::Level::kGraph) {
       input.x = encoding_->without_tokens(input.x, batch);
       input.graph_start = batch.graph_start;
@@ -285,7 +320,8 @@ class Gps final : public Model {
   }
 
   std::string script() const override {
-    std::string text = nn::graph_groups_script();
+    const nn::LeavingScript layers = layer_scripts();
+    std::string text = nn::graph_groups_script() + layers.methods();
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
@@ -311,11 +347,7 @@ class Gps final : public Model {
         "    groups = self.graph_groups(rows)\n";
     text += encoding_ ? "    bias = self.encoding.bias.blocks(pairs, rows, groups)\n"
                       : "    bias: List[Tensor] = []\n";
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      text += fmt::format(
-          "    h, e = self.layer_{}.forward(h, e, source, target, rows, groups, positions, bias)\n",
-          l);
-    }
+    text += layers.statements();
     if (!token || level_ == data::Level::kGraph) {
       return text + "    return self.head.forward(h, rows)\n";
     }
@@ -325,6 +357,19 @@ class Gps final : public Model {
   }
 
  private:
+  nn::LeavingScript layer_scripts() const {
+    nn::LeavingScript out{
+        .blocks = {"bias"}, .edges = true, .positions = features_->has_positions()};
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const std::string name = fmt::format("layer_{}", l);
+      out.steps.push_back({layers_[l]->choice(name),
+                           fmt::format("    h, e = self.{}.forward(h, e, source, target, rows, "
+                                       "groups, positions, bias)\n",
+                                       name)});
+    }
+    return out;
+  }
+
   GpsOptions options_;
   data::Level level_ = data::Level::kGraph;
   std::shared_ptr<FeatureEncoder> features_;

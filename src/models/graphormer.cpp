@@ -60,7 +60,7 @@ void GraphormerOptions::fields(base::FieldVisitor& f) {
 
 namespace {
 
-class Graphormer final : public Model {
+class Graphormer final : public Model, public nn::Narrowing {
  public:
   Graphormer(const GraphormerOptions& o, const Signature& signature)
       : options_(o), level_(signature.level) {
@@ -95,9 +95,15 @@ class Graphormer final : public Model {
     at::Tensor x = encoded.x;
     if (norm_in_) x = norm_in_->forward(x, {}, start, 0.0, context);
     x = nn::drop(x, options_.input_dropout, context);
+    nn::Leaving leaving(start);
+    nn::GlobalInput rows{x, start, encoded.pairs.bias};
     for (const auto& layer : layers_) {
-      x = layer->forward({x, start, encoded.pairs.bias}, context);
+      if (const auto kept = layer->choose(rows, leaving, context)) {
+        rows = nn::restricted(rows, *kept);
+      }
+      rows.x = layer->forward(rows, context);
     }
+    x = leaving.all(rows.x);
     if (norm_out_) x = norm_out_->forward(x, {}, start, 0.0, context);
     if (level_ == data::Level::kGraph) return head_->forward(x, {start, batch.pair});
     return head_->forward(encoding_->without_tokens(x, batch), {batch.graph_start, batch.pair});
@@ -129,7 +135,14 @@ class Graphormer final : public Model {
   }
 
   std::string script() const override {
-    std::string text = nn::graph_groups_script();
+    nn::LeavingScript layers{.blocks = {"blocks"}};
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const std::string name = fmt::format("layer_{}", l);
+      layers.steps.push_back(
+          {layers_[l]->choice(name, "blocks"),
+           fmt::format("    h = self.{}.forward(h, rows, groups, blocks)\n", name)});
+    }
+    std::string text = nn::graph_groups_script() + layers.methods();
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
@@ -138,9 +151,7 @@ class Graphormer final : public Model {
         "    groups = self.graph_groups(rows)\n"
         "    blocks = self.encoding.bias.blocks(bias, rows, groups)\n";
     if (norm_in_) text += "    h = self.norm_in.forward(h, rows)\n";
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      text += fmt::format("    h = self.layer_{}.forward(h, rows, groups, blocks)\n", l);
-    }
+    text += layers.statements();
     if (norm_out_) text += "    h = self.norm_out.forward(h, rows)\n";
     if (level_ == data::Level::kGraph) return text + "    return self.head.forward(h, rows)\n";
     if (encoding_->has_token()) {

@@ -91,7 +91,7 @@ Rows last_rows(const at::Tensor& x, const at::Tensor& graph_start, std::int64_t 
   return {ops::gather(x, ops::row_index(index, x.size(0))), kept_start};
 }
 
-class GraphTrans final : public MessageNetwork {
+class GraphTrans final : public MessageNetwork, public nn::Narrowing {
  public:
   GraphTrans(const GraphTransOptions& o, const Signature& signature)
       : MessageNetwork(o.gnn, {o.node, o.edge, o.encoders}, signature),
@@ -130,9 +130,15 @@ class GraphTrans final : public MessageNetwork {
     if (token_) rows = {token_->forward(rows.x, rows.start), nn::token_start(rows.start)};
     at::Tensor x = rows.x;
     if (norm_in_) x = norm_in_->forward(x, {}, rows.start, 0.0, context);
+    nn::Leaving leaving(rows.start);
+    nn::GlobalInput staying{.x = x, .graph_start = rows.start};
     for (const auto& block : blocks_) {
-      x = block->forward({.x = x, .graph_start = rows.start}, context);
+      if (const auto kept = block->choose(staying, leaving, context)) {
+        staying = nn::restricted(staying, *kept);
+      }
+      staying.x = block->forward(staying, context);
     }
+    x = leaving.all(staying.x);
     if (norm_out_) x = norm_out_->forward(x, {}, rows.start, 0.0, context);
     if (level_ == data::Level::kGraph) return head_->forward(x, {rows.start, batch.pair});
     if (token_) x = ops::gather(x, ops::row_index(nn::node_rows(batch.graph_start), x.size(0)));
@@ -169,7 +175,13 @@ std::string last_rows_script(std::int64_t most) {
 }
 
 std::string GraphTrans::script() const {
-  std::string text = nn::graph_groups_script();
+  nn::LeavingScript layers;
+  for (std::size_t l = 0; l < blocks_.size(); ++l) {
+    const std::string name = fmt::format("block_{}", l);
+    layers.steps.push_back({blocks_[l]->choice(name, "bias"),
+                            fmt::format("    h = self.{}.forward(h, rows, groups, bias)\n", name)});
+  }
+  std::string text = nn::graph_groups_script() + layers.methods();
   text +=
       "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
       "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n" +
@@ -186,9 +198,7 @@ std::string GraphTrans::script() const {
       "    groups = self.graph_groups(rows)\n"
       "    bias: List[Tensor] = []\n";
   if (norm_in_) text += "    h = self.norm_in.forward(h, rows)\n";
-  for (std::size_t l = 0; l < blocks_.size(); ++l) {
-    text += fmt::format("    h = self.block_{}.forward(h, rows, groups, bias)\n", l);
-  }
+  text += layers.statements();
   if (norm_out_) text += "    h = self.norm_out.forward(h, rows)\n";
   if (level_ == data::Level::kGraph) return text + "    return self.head.forward(h, rows)\n";
   if (token_) {

@@ -65,7 +65,7 @@ void GtOptions::fields(base::FieldVisitor& f) {
 }
 
 struct GtLayer::Parts {
-  std::int64_t heads, width;
+  std::int64_t heads, channels, width;     // channels of a head
   std::shared_ptr<nn::Linear> q, k, v, e;  // e: undefined without edge vectors
   std::shared_ptr<nn::FeedBlock> node, edge;
 };
@@ -73,6 +73,7 @@ struct GtLayer::Parts {
 GtLayer::GtLayer(const GtOptions& o) : parts_(std::make_unique<Parts>()) {
   Parts& p = *parts_;
   p.heads = o.heads;
+  p.channels = o.width / o.heads;
   p.width = o.width;
   const auto projection = [&](const char* name) {
     return register_module(name, std::make_shared<nn::Linear>(o.width, o.width, o.bias));
@@ -95,71 +96,118 @@ std::pair<at::Tensor, at::Tensor> GtLayer::forward(const at::Tensor& x, const at
                                                    nn::Context& context, bool edge_output) {
   const ops::FlopScope running(*this);
   const Parts& p = *parts_;
+  const bool edges = p.e && edge_output;
+  at::Tensor attended, w;  // where nothing attends, undefined
+  if (p.heads > 0 && !shut(context)) {
+    std::tie(attended, w) = attend(x, e, pattern, context, edges);
+  }
+  const at::Tensor nodes = p.node->forward(x, attended, context);
+  return {nodes, edges ? p.edge->forward(e, w, context) : at::Tensor()};
+}
+
+std::pair<at::Tensor, at::Tensor> GtLayer::attend(const at::Tensor& x, const at::Tensor& e,
+                                                  const ops::AttentionPattern& pattern,
+                                                  nn::Context& context, bool edge_output) const {
+  const Parts& p = *parts_;
   ops::EdgeAttentionOptions options;
   options.heads = p.heads;
   options.clamp = kClamp;
   options.epsilon = p.e ? kEdgeEpsilon : 0.0;
-  options.edge_output = p.e && edge_output;
+  options.edge_output = edge_output;
   nn::PairRows rows{x, e, {pattern}};
   const auto kept = keep_rows(rows, pattern.graph_start, context);
-  auto [attended, w] =
+  const auto [attended, w] =
       ops::edge_attention(p.q->forward(rows.x), p.k->forward(rows.x), p.v->forward(rows.x),
                           p.e ? p.e->forward(rows.edge) : at::Tensor(), rows.patterns[0], options);
-  if (kept && w.defined()) w = ops::scatter_add(w, kept->edges);
-  attended = gate_attended(attended, kept, pattern.graph_start, context);
-  const at::Tensor nodes = p.node->forward(x, attended, context);
-  return {nodes, options.edge_output ? p.edge->forward(e, w, context) : at::Tensor()};
+  return {gate_attended(attended, kept, pattern.graph_start, context),
+          w.defined() ? gate_pairs(w, kept, pattern, context) : w};
+}
+
+void GtLayer::narrow(nn::PairRows& rows, nn::Leaving& leaving, nn::Context& context) const {
+  const ops::FlopScope running(*this);
+  leave_rows(rows, leaving, context);
 }
 
 nn::Gated::Parts GtLayer::parts() const { return {parts_->width, parts_->heads, true}; }
 
-std::string GtLayer::script() const {
+std::vector<nn::Gated::HeadSlices> GtLayer::head_slices() const {
   const Parts& p = *parts_;
-  const std::int64_t d = p.width / p.heads;
-  return fmt::format(
-             "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
-             "Tuple[Tensor, Tensor]:\n"
-             "    q = self.q.forward(x).reshape(-1, {0}, {1}).index_select(0, target)\n"
-             "    k = self.k.forward(x).reshape(-1, {0}, {1}).index_select(0, source)\n"
-             "    v = self.v.forward(x).reshape(-1, {0}, {1})\n"
-             "    w = q * k * {2:.17g}\n"
-             "{3}"
-             "    s = torch.exp(torch.clamp(torch.sum(w, -1, True), -{4}, {4}))\n"
-             "    total = torch.zeros_like(v[:, :, :1]).index_add(0, target, s)\n"
-             "    mixed = torch.zeros_like(v).index_add(0, target, "
-             "v.index_select(0, source) * s)\n",
-             p.heads, d, 1 / std::sqrt(static_cast<double>(d)),
-             p.e ? fmt::format("    w = w * self.e.forward(e).reshape(-1, {}, {})\n", p.heads, d)
-                 : std::string(),
-             kClamp) +
-         // A node without pairs has total 0; any other at least e^-5.
-         fmt::format("    mixed = (mixed / {}).reshape(-1, {})\n",
-                     p.e ? fmt::format("(total + {:g})", kEdgeEpsilon)
-                         : std::string("torch.clamp(total, 1e-3)"),
-                     p.width) +
-         attended_script() + "    h = self.node.forward(x, mixed)\n" +
-         (p.e ? fmt::format("    e = self.edge.forward(e, w.reshape(-1, {}))\n", p.width) : "") +
-         "    return h, e\n";
+  std::vector<HeadSlices> out;
+  for (const auto& [name, linear] :
+       {std::pair("q", p.q), std::pair("k", p.k), std::pair("v", p.v), std::pair("e", p.e)}) {
+    if (!linear) continue;
+    out.push_back({std::string(name) + ".weight", linear->weight, 0});
+    if (linear->bias.defined()) out.push_back({std::string(name) + ".bias", linear->bias, 0});
+  }
+  out.push_back({"node.out.weight", p.node->out()->weight, 1});
+  if (p.edge) out.push_back({"edge.out.weight", p.edge->out()->weight, 1});
+  return out;
 }
 
-std::string GtLayer::fused_script() const {
-  if (!attended_script().empty()) return script();
-  const Parts& p = *parts_;
-  const char* edges = p.e ? "True" : "False";
-  std::string text = fmt::format(
-      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor) -> "
-      "Tuple[Tensor, Tensor]:\n"
-      "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
-      "self.v.forward(x), {}, source, target, {}, {:.17e}, {:.17e}, {})\n"
-      "    h = self.node.forward(x, mixed)\n",
-      p.e ? "self.e.forward(e)" : "None", p.heads, kClamp, p.e ? kEdgeEpsilon : 0.0, edges);
-  if (p.e) text += "    e = self.edge.forward(e, w)\n";
-  return text + "    return h, e\n";
+void GtLayer::heads_kept(const std::vector<std::int64_t>& heads) {
+  parts_->heads = static_cast<std::int64_t>(heads.size());
 }
 
 namespace {
 
-class Gt final : public Model {
+constexpr const char* kHead =
+    "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, groups: "
+    "List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
+constexpr const char* kResult = "    return h, e\n";
+
+}  // namespace
+
+std::string GtLayer::script() const {
+  const Parts& p = *parts_;
+  const std::string methods = choice_script() + (token_gate ? nn::leaving_methods() : "");
+  if (p.heads == 0) {  // it lost its attention
+    return methods + kHead + "    h = self.node.forward(x, x[:, :0])\n" +
+           (p.e ? "    e = self.edge.forward(e, e[:, :0])\n" : "") + kResult;
+  }
+  const std::string sums =
+      p.e ? fmt::format("(total + {:g})", kEdgeEpsilon)
+          : std::string("torch.clamp(total, 1e-3)");  // without pairs 0, else at least e^-5
+  std::string text =
+      methods + kHead + taken_script() +
+      fmt::format(
+          "    q = self.q.forward(u).reshape(-1, {0}, {1}).index_select(0, target)\n"
+          "    k = self.k.forward(u).reshape(-1, {0}, {1}).index_select(0, source)\n"
+          "    v = self.v.forward(u).reshape(-1, {0}, {1})\n"
+          "    w = q * k * {2:.17g}\n"
+          "{3}"
+          "    s = torch.exp(torch.clamp(torch.sum(w, -1, True), -{4}, {4}))\n"
+          "    total = torch.zeros_like(v[:, :, :1]).index_add(0, target, s)\n"
+          "    mixed = torch.zeros_like(v).index_add(0, target, v.index_select(0, source) * s)\n"
+          "    mixed = (mixed / {5}).reshape(-1, {6})\n"
+          "    w = w.reshape(-1, {6})\n",
+          p.heads, p.channels, 1 / std::sqrt(static_cast<double>(p.channels)),
+          p.e ? fmt::format("    w = w * self.e.forward(f).reshape(-1, {}, {})\n", p.heads,
+                            p.channels)
+              : std::string(),
+          kClamp, sums, p.heads * p.channels) +
+      gated_script({"mixed", "kept", "x"}) + "    h = self.node.forward(x, mixed)\n";
+  if (p.e) text += gated_script({"w", "which", "e"}) + "    e = self.edge.forward(e, w)\n";
+  return text + kResult;
+}
+
+std::string GtLayer::fused_script() const {
+  if (parts_->heads == 0 || leave_gate || !gated_script({}).empty()) return script();
+  const Parts& p = *parts_;
+  const char* edges = p.e ? "True" : "False";
+  std::string text =
+      kHead + fmt::format(
+                  "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
+                  "self.v.forward(x), {}, source, target, {}, {:.17e}, {:.17e}, {})\n"
+                  "    h = self.node.forward(x, mixed)\n",
+                  p.e ? "self.e.forward(e)" : "None", p.heads, kClamp, p.e ? kEdgeEpsilon : 0.0,
+                  edges);
+  if (p.e) text += "    e = self.edge.forward(e, w)\n";
+  return text + kResult;
+}
+
+namespace {
+
+class Gt final : public Model, public nn::Narrowing {
  public:
   Gt(const GtOptions& options, const Signature& signature) : options_(options) {
     features_ = register_module(
@@ -173,20 +221,37 @@ class Gt final : public Model {
   }
 
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
-    at::Tensor x = features_->nodes(batch, context, options_.input_dropout);
+    const at::Tensor x = features_->nodes(batch, context, options_.input_dropout);
     const ops::AttentionPattern pattern = pattern_of(batch);
-    at::Tensor e = full() ? features_->edges(zero_edges(batch, pattern)) : features_->edges(batch);
+    nn::PairRows rows{
+        x,
+        full() ? features_->edges(zero_edges(batch, pattern)) : features_->edges(batch),
+        {pattern}};
+    nn::Leaving leaving(batch.graph_start);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const bool read = context.training || l + 1 < layers_.size();
-      std::tie(x, e) = layers_[l]->forward(x, e, pattern, context, read);
+      layers_[l]->narrow(rows, leaving, context);
+      std::tie(rows.x, rows.edge) =
+          layers_[l]->forward(rows.x, rows.edge, rows.patterns[0], context, read);
     }
-    return head_->forward(x, {batch.graph_start, batch.pair});
+    return head_->forward(leaving.all(rows.x), {batch.graph_start, batch.pair});
   }
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
 
   std::string script() const override {
-    std::string text = nn::graph_groups_script();  // encodings inside the module ask for it
+    nn::LeavingScript layers{.edges = true};
+    bool choosing = false;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const GtLayer& layer = *layers_[l];
+      choosing = choosing || layer.token_gate || layer.leave_gate;
+      layers.steps.push_back(
+          {layer.leave_gate ? fmt::format("self.layer_{}.leaving(h, h, groups, sizes, none)", l)
+                            : "",
+           fmt::format("    h, e = self.layer_{}.forward(h, e, source, target, groups)\n", l)});
+    }
+    // Encodings inside the module ask for the groups, too.
+    std::string text = nn::graph_groups_script() + layers.methods();
     if (full()) text += nn::other_node_script();
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
@@ -198,12 +263,15 @@ class Gt final : public Model {
           "    edge_attr = torch.zeros([edge_index.size(1), edge_attr.size(1)], "
           "dtype=edge_attr.dtype, device=edge_attr.device)\n";
     }
-    text += "    e = self.features.edges(edge_attr)\n";
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      text +=
-          fmt::format("    h, e = self.layer_{}.forward(h, e, edge_index[0], edge_index[1])\n", l);
-    }
-    return text + "    return self.head.forward(h, batch)\n";
+    text +=
+        "    e = self.features.edges(edge_attr)\n"
+        "    source = edge_index[0]\n"
+        "    target = edge_index[1]\n"
+        "    rows = batch\n"
+        "    none: List[Tensor] = []\n";
+    text += fmt::format("    groups: List[Tensor] = {}\n",
+                        choosing ? "self.graph_groups(batch)" : "[]");
+    return text + layers.statements() + "    return self.head.forward(h, rows)\n";
   }
 
  private:

@@ -78,7 +78,7 @@ SanPairs san_pairs(const at::Tensor& graph_start, const ops::EdgeIndex& edges, b
 }
 
 struct SanLayer::Parts {
-  std::int64_t heads, width;
+  std::int64_t heads, channels, width;  // channels of a head
   double gamma;
   std::shared_ptr<nn::Linear> q, k, e, v;
   std::shared_ptr<nn::Linear> q_other, k_other, e_other;  // none where γ = 0
@@ -88,6 +88,7 @@ struct SanLayer::Parts {
 SanLayer::SanLayer(const SanOptions& o) : parts_(std::make_unique<Parts>()) {
   Parts& p = *parts_;
   p.heads = o.heads;
+  p.channels = o.width / o.heads;
   p.width = o.width;
   p.gamma = o.gamma;
   const auto projection = [&](const char* name) {
@@ -145,19 +146,20 @@ at::Tensor SanLayer::attend(const at::Tensor& x, const at::Tensor& e, const at::
   }
   const Projected far{
       p.q_other->forward(x) * p.e_other->forward(other), p.k_other->forward(x), v, {}};
-  const std::int64_t d = p.width / p.heads;
+  const std::int64_t d = p.channels;
   // Undoes the division: sums / kScale, weighed.
   const auto weighed = [&](const at::Tensor& sums, double weight) {
     return sums * (weight / (1 - sums.slice(2, d)));
   };
   const at::Tensor both = weighed(pair_sums(near, pairs.edges, p.heads), 1 / (1 + p.gamma)) +
                           weighed(pair_sums(far, pairs.others, p.heads), p.gamma / (1 + p.gamma));
-  return (both.slice(2, 0, d) / (both.slice(2, d) + kEpsilon / kScale)).reshape({-1, p.width});
+  return (both.slice(2, 0, d) / (both.slice(2, d) + kEpsilon / kScale)).reshape({-1, p.heads * d});
 }
 
 at::Tensor SanLayer::forward(const at::Tensor& x, const at::Tensor& e, const at::Tensor& other,
                              const SanPairs& pairs, nn::Context& context) {
   const ops::FlopScope running(*this);
+  if (parts_->heads == 0 || shut(context)) return parts_->node->forward(x, {}, context);
   nn::PairRows rows{x, e, {pairs.edges}};
   if (parts_->gamma > 0) rows.patterns.push_back(pairs.others);
   const at::Tensor& start = pairs.edges.graph_start;
@@ -168,27 +170,68 @@ at::Tensor SanLayer::forward(const at::Tensor& x, const at::Tensor& e, const at:
   return parts_->node->forward(x, gate_attended(attended, kept, start, context), context);
 }
 
+void SanLayer::narrow(nn::PairRows& rows, nn::Leaving& leaving, nn::Context& context) const {
+  const ops::FlopScope running(*this);
+  leave_rows(rows, leaving, context);
+}
+
 nn::Gated::Parts SanLayer::parts() const { return {parts_->width, parts_->heads, true}; }
+
+std::vector<nn::Gated::HeadSlices> SanLayer::head_slices() const {
+  const Parts& p = *parts_;
+  std::vector<HeadSlices> out;
+  const std::pair<const char*, std::shared_ptr<nn::Linear>> projections[] = {
+      {"q", p.q},
+      {"k", p.k},
+      {"e", p.e},
+      {"v", p.v},
+      {"q_other", p.q_other},
+      {"k_other", p.k_other},
+      {"e_other", p.e_other}};
+  for (const auto& [name, linear] : projections) {
+    if (!linear) continue;
+    out.push_back({std::string(name) + ".weight", linear->weight, 0});
+    if (linear->bias.defined()) out.push_back({std::string(name) + ".bias", linear->bias, 0});
+  }
+  out.push_back({"node.out.weight", p.node->out()->weight, 1});
+  return out;
+}
+
+void SanLayer::heads_kept(const std::vector<std::int64_t>& heads) {
+  parts_->heads = static_cast<std::int64_t>(heads.size());
+}
+
+namespace {
+
+constexpr const char* kForward =
+    "def forward(self, x: Tensor, e: Tensor, other: Tensor, source: Tensor, target: Tensor, "
+    "groups: List[Tensor], free: List[Tensor]) -> Tensor:\n";
+
+}  // namespace
 
 std::string SanLayer::script() const {
   const Parts& p = *parts_;
-  const std::int64_t d = p.width / p.heads;
-  std::string text = fmt::format(
-      "def forward(self, x: Tensor, e: Tensor, other: Tensor, source: Tensor, target: Tensor, "
-      "groups: List[Tensor], free: List[Tensor]) -> Tensor:\n"
-      "    q = self.q.forward(x).reshape(-1, {0}, {1}).index_select(0, target)\n"
-      "    k = self.k.forward(x).reshape(-1, {0}, {1}).index_select(0, source)\n"
-      "    v = self.v.forward(x).reshape(-1, {0}, {1})\n"
-      "    w = q * k * self.e.forward(e).reshape(-1, {0}, {1}) * {2:.17g}\n"
-      "    s = torch.exp(torch.clamp(torch.sum(w, -1, True), -{3}, {3})) * {4:.17g}\n"
-      "    total = torch.zeros_like(v[:, :, :1]).index_add(0, target, s)\n"
-      "    mixed = torch.zeros_like(v).index_add(0, target, v.index_select(0, source) * s)\n",
-      p.heads, d, 1 / std::sqrt(static_cast<double>(d)), kClamp, 1 / (1 + p.gamma));
+  const std::string methods = choice_script() + (token_gate ? nn::leaving_methods() : "");
+  if (p.heads == 0) {  // it lost its attention
+    return methods + kForward + "    return self.node.forward(x, x[:, :0])\n";
+  }
+  const std::int64_t d = p.channels;
+  std::string text =
+      methods + kForward + taken_script({"free"}) +
+      fmt::format(
+          "    q = self.q.forward(u).reshape(-1, {0}, {1}).index_select(0, target)\n"
+          "    k = self.k.forward(u).reshape(-1, {0}, {1}).index_select(0, source)\n"
+          "    v = self.v.forward(u).reshape(-1, {0}, {1})\n"
+          "    w = q * k * self.e.forward(f).reshape(-1, {0}, {1}) * {2:.17g}\n"
+          "    s = torch.exp(torch.clamp(torch.sum(w, -1, True), -{3}, {3})) * {4:.17g}\n"
+          "    total = torch.zeros_like(v[:, :, :1]).index_add(0, target, s)\n"
+          "    mixed = torch.zeros_like(v).index_add(0, target, v.index_select(0, source) * s)\n",
+          p.heads, d, 1 / std::sqrt(static_cast<double>(d)), kClamp, 1 / (1 + p.gamma));
   if (p.gamma > 0) {
     text += fmt::format(
-        "    q = (self.q_other.forward(x) * self.e_other.forward(other)).reshape(-1, {0}, {1}) * "
+        "    q = (self.q_other.forward(u) * self.e_other.forward(other)).reshape(-1, {0}, {1}) * "
         "{2:.17g}\n"
-        "    k = self.k_other.forward(x).reshape(-1, {0}, {1})\n"
+        "    k = self.k_other.forward(u).reshape(-1, {0}, {1})\n"
         "    for i in range(len(groups)):\n"
         "        n = groups[i].size(1)\n"
         "        flat = groups[i].reshape(-1)\n"
@@ -207,19 +250,18 @@ std::string SanLayer::script() const {
                     "    mixed = (mixed / (total + {:g})).reshape(-1, {})\n"
                     "{}"
                     "    return self.node.forward(x, mixed)\n",
-                    kEpsilon, p.width, attended_script());
+                    kEpsilon, p.heads * d, gated_script({"mixed", "kept", "x"}));
 }
 
 std::string SanLayer::fused_script() const {
   const Parts& p = *parts_;
-  if (p.gamma > 0 || !attended_script().empty()) return script();
-  return fmt::format(
-      "def forward(self, x: Tensor, e: Tensor, other: Tensor, source: Tensor, target: Tensor, "
-      "groups: List[Tensor], free: List[Tensor]) -> Tensor:\n"
-      "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
-      "self.v.forward(x), self.e.forward(e), source, target, {}, {:.17e}, {:.17e}, False)\n"
-      "    return self.node.forward(x, mixed)\n",
-      p.heads, kClamp, kEpsilon);
+  if (p.heads == 0 || p.gamma > 0 || leave_gate || !gated_script({}).empty()) return script();
+  return kForward +
+         fmt::format(
+             "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
+             "self.v.forward(x), self.e.forward(e), source, target, {}, {:.17e}, {:.17e}, False)\n"
+             "    return self.node.forward(x, mixed)\n",
+             p.heads, kClamp, kEpsilon);
 }
 
 namespace {
@@ -245,7 +287,7 @@ constexpr const char* kFreePairs =
     "        out.append(free.reshape(-1, 1, n, n))\n"
     "    return out\n";
 
-class San final : public Model {
+class San final : public Model, public nn::Narrowing {
  public:
   San(const SanOptions& options, const Signature& signature) : options_(options) {
     features_ = register_module(
@@ -262,42 +304,57 @@ class San final : public Model {
   }
 
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
-    at::Tensor x = features_->nodes(batch, context);
-    const at::Tensor e = features_->edges(batch);
+    nn::PairRows rows{features_->nodes(batch, context), features_->edges(batch), {}};
     const at::Tensor other = dense() ? other_->forward(1) : at::Tensor();
     const SanPairs pairs = san_pairs(
         batch.graph_start,
         {batch.source, batch.target, batch.in_start, batch.out_start, batch.out_edge}, dense());
-    for (const auto& layer : layers_) x = layer->forward(x, e, other, pairs, context);
-    return head_->forward(x, {batch.graph_start, batch.pair});
+    rows.patterns = {pairs.edges};
+    if (dense()) rows.patterns.push_back(pairs.others);
+    nn::Leaving leaving(batch.graph_start);
+    for (const auto& layer : layers_) {
+      layer->narrow(rows, leaving, context);
+      const SanPairs left{rows.patterns[0], dense() ? rows.patterns[1] : ops::AttentionPattern{}};
+      rows.x = layer->forward(rows.x, rows.edge, other, left, context);
+    }
+    return head_->forward(leaving.all(rows.x), {batch.graph_start, batch.pair});
   }
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
 
   std::string script() const override {
-    std::string text = nn::graph_groups_script();
+    nn::LeavingScript layers{.blocks = {"free"}, .edges = true};
+    bool grouped = dense();
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const SanLayer& layer = *layers_[l];
+      grouped = grouped || layer.token_gate || layer.leave_gate;
+      layers.steps.push_back(
+          {layer.leave_gate ? fmt::format("self.layer_{}.leaving(h, h, groups, sizes, none)", l)
+                            : "",
+           fmt::format("    h = self.layer_{}.forward(h, e, other, source, target, groups, free)\n",
+                       l)});
+    }
+    std::string text = nn::graph_groups_script() + layers.methods();
     if (dense()) text += kFreePairs;
     text +=
         "def encoded_forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, "
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
         "    h = self.features.nodes(x, edge_index, batch, encodings)\n"
         "    e = self.features.edges(edge_attr)\n"
-        "    groups: List[Tensor] = []\n"
+        "    source = edge_index[0]\n"
+        "    target = edge_index[1]\n"
+        "    rows = batch\n"
+        "    none: List[Tensor] = []\n"
         "    free: List[Tensor] = []\n"
         "    other = h[:0]\n";
+    text +=
+        fmt::format("    groups: List[Tensor] = {}\n", grouped ? "self.graph_groups(batch)" : "[]");
     if (dense()) {
       text +=
-          "    groups = self.graph_groups(batch)\n"
           "    free = self.free_pairs(groups, edge_index, h.size(0))\n"
           "    other = self.other_edge.forward(1)\n";
     }
-    for (std::size_t l = 0; l < layers_.size(); ++l) {
-      text += fmt::format(
-          "    h = self.layer_{}.forward(h, e, other, edge_index[0], edge_index[1], groups, "
-          "free)\n",
-          l);
-    }
-    return text + "    return self.head.forward(h, batch)\n";
+    return text + layers.statements() + "    return self.head.forward(h, rows)\n";
   }
 
  private:

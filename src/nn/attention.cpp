@@ -30,24 +30,12 @@ at::Tensor Attention::forward(const GlobalInput& input, Context& context) {
   });
 }
 
-void Attention::keep_heads(const std::vector<std::int64_t>& heads) {
-  const at::NoGradGuard guard;
-  const std::int64_t inner = out_weight.size(1);
-  const std::int64_t channels = heads_ > 0 ? inner / heads_ : 0;
-  std::vector<std::int64_t> columns, rows;
-  for (const std::int64_t h : heads) {
-    TORCH_CHECK(h >= 0 && h < heads_, "[attention] head ", h, "; expected one of ", heads_);
-    for (std::int64_t c = 0; c < channels; ++c) columns.push_back(h * channels + c);
-  }
-  for (std::int64_t part = 0; part < 3; ++part) {
-    for (const std::int64_t c : columns) rows.push_back(part * inner + c);
-  }
-  const auto take = [](at::Tensor& t, std::int64_t dim, const std::vector<std::int64_t>& which) {
-    t.set_data(t.detach().index_select(dim, at::tensor(which, at::kLong).to(t.device())));
-  };
-  take(in_weight, 0, rows);
-  take(in_bias, 0, rows);
-  take(out_weight, 1, columns);
+std::vector<Gated::HeadSlices> Attention::head_slices() const {
+  return {
+      {"in_weight", in_weight, 0, 3}, {"in_bias", in_bias, 0, 3}, {"out_weight", out_weight, 1}};
+}
+
+void Attention::heads_kept(const std::vector<std::int64_t>& heads) {
   if (heads.empty()) out_bias.set_data(out_bias.detach().slice(0, 0, 0).clone());
   heads_ = static_cast<std::int64_t>(heads.size());
   if (!biased_) return;
@@ -86,6 +74,10 @@ Attention::MaskScript Attention::mask_script() const {
 
 namespace {
 
+constexpr const char* kHead =
+    "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+    "Tensor:\n";
+
 // One mask value for each kept pair: of [n, n] or [g, H, n, n], with the kept columns [g, k].
 constexpr const char* kKeptMask =
     "def kept_pairs(self, mask: Tensor, place: Tensor) -> Tensor:\n"
@@ -98,18 +90,38 @@ constexpr const char* kKeptMask =
 
 }  // namespace
 
+std::string Attention::weights_script() const {
+  const bool read =
+      (token_gate && token_gate->reads_weights()) || (leave_gate && leave_gate->reads_weights());
+  if (!read) return "";
+  const std::int64_t width = out_weight.size(1), d = width / heads_;
+  const std::string mask = mask_script().expression;
+  return fmt::format(
+      "def weights(self, x: Tensor, rows: Tensor, bias: List[Tensor], i: int) -> Tensor:\n"
+      "    part = x.index_select(0, rows.reshape(-1))\n"
+      "    part = torch.linear(part, self.in_weight[:{0}], self.in_bias[:{0}]).to(7)\n"
+      "    part = part.reshape(rows.size(0), rows.size(1), 2, {1}, {2}).permute(2, 0, 3, 1, 4)\n"
+      "    score = torch.matmul(part[0], part[1].transpose(2, 3)) * {3:.17g}{4}\n"
+      "    return torch.nan_to_num(torch.softmax(score, -1), 0.0)\n",
+      2 * width, heads_, d, 1 / std::sqrt(static_cast<double>(d)),
+      mask.empty() ? "" : " + " + mask + ".to(7)");
+}
+
 std::string Attention::kept_script(const std::string& heads) const {
   const std::int64_t width = out_weight.size(1);
   const MaskScript mask = mask_script();
   const bool masked = !mask.expression.empty();
-  return mask.methods + (masked ? kKeptMask : "") +
+  return (masked ? kKeptMask : "") + std::string(kHead) +
          fmt::format(
-             "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
-             "List[Tensor]) -> Tensor:\n"
              "    update = torch.zeros_like(x)\n"
+             "    sizes: List[int] = []\n"
+             "    for group in groups:\n"
+             "        sizes.append(group.size(1))\n"
+             "    places, x = self.taking(x, x, groups, sizes, bias)\n"
              "    for i in range(len(groups)):\n"
-             "        place = self.token_gate.forward(x, groups[i])\n"
-             "        flat = groups[i].gather(1, place).reshape(-1)\n"
+             "        rows = groups[i]\n"
+             "        place = places[i]\n"
+             "        flat = rows.gather(1, place).reshape(-1)\n"
              "        part = torch.linear(x.index_select(0, flat), self.in_weight, self.in_bias)\n"
              "        part = part.reshape(place.size(0), place.size(1), 3, {0}, {1})\n"
              "        part = part.permute(2, 0, 3, 1, 4)\n"
@@ -120,29 +132,22 @@ std::string Attention::kept_script(const std::string& heads) const {
              "        out = torch.linear(mixed, self.out_weight, self.out_bias)\n"
              "        update.index_copy_(0, flat, out)\n",
              heads_, width / heads_,
-             masked ? fmt::format("        rows = groups[i]\n        mask = self.kept_pairs({}, "
-                                  "place)\n",
-                                  mask.expression)
+             masked ? fmt::format("        mask = self.kept_pairs({}, place)\n", mask.expression)
                     : "",
              masked ? ", mask" : "", width, heads.empty() ? "" : "    " + heads);
 }
 
 std::string Attention::script() const {
   const std::int64_t width = out_weight.size(1);
-  if (heads_ == 0) {
-    return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) "
-           "-> Tensor:\n"
-           "    return torch.zeros_like(x)\n";
-  }
+  if (heads_ == 0) return choice_script() + kHead + "    return torch.zeros_like(x)\n";
   const std::string heads = head_gate ? "    mixed = self.head_gate.forward(mixed)\n" : "";
   const std::string end =
       branch_gate ? "    return self.branch_gate.forward(update)\n" : "    return update\n";
-  if (token_gate) return kept_script(heads) + end;
   const MaskScript mask = mask_script();
-  return mask.methods +
+  const std::string methods = mask.methods + weights_script() + choice_script();
+  if (token_gate) return methods + kept_script(heads) + end;
+  return methods + kHead +
          fmt::format(
-             "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: "
-             "List[Tensor]) -> Tensor:\n"
              "    qkv = torch.linear(x, self.in_weight, self.in_bias)\n"
              "    mixed = torch.zeros([x.size(0), {2}], dtype=x.dtype, device=x.device)\n"
              "    for i in range(len(groups)):\n"
@@ -166,9 +171,9 @@ std::string Attention::mix_script() const {
 }
 
 std::string Attention::fused_script() const {
-  if (token_gate || head_gate || branch_gate || kept_.defined() || heads_ == 0) return script();
-  return "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
-         "Tensor:\n"
+  const bool gated = token_gate || leave_gate || head_gate || branch_gate;
+  if (gated || kept_.defined() || heads_ == 0) return script();
+  return std::string(kHead) +
          "    qkv = gtrain.linear(x, self.in_weight, self.in_bias)\n"
          "    return gtrain.linear(" +
          mix_script() + ", self.out_weight, self.out_bias)\n";

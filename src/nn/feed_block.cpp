@@ -17,7 +17,9 @@ FeedBlock::FeedBlock(const Options& o) : residual_(o.residual), dropout_(o.dropo
 
 at::Tensor FeedBlock::forward(const at::Tensor& a, const at::Tensor& attended, Context& context) {
   const auto skip = [&](const at::Tensor& t) { return residual_ ? t : at::Tensor(); };
-  const at::Tensor mixed = out_->forward(drop(attended, dropout_, context));
+  const at::Tensor mixed = attended.defined()
+                               ? out_->forward(drop(attended, dropout_, context))
+                               : out_->bias.expand({a.size(0), out_->bias.size(0)}).contiguous();
   const at::Tensor b = norm_0_->forward(mixed, skip(a), {}, 0.0, context);
   const bool dropping = context.training && dropout_ > 0;
   at::Tensor h = feed_0_->forward(b, !dropping);

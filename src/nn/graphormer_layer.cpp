@@ -1,5 +1,7 @@
 #include "gtrain/nn/graphormer_layer.h"
 
+#include <fmt/format.h>
+
 #include "gtrain/ops/flop_count.h"
 
 namespace gtrain::nn {
@@ -35,6 +37,24 @@ at::Tensor GraphormerLayer::forward(const GlobalInput& input, Context& context) 
   const at::Tensor h = drop(attention_->forward(inner, context), p, context, input.x);
   const at::Tensor fed = feed(norm_feed_->forward(h, {}, start, 0.0, context), start, context);
   return drop(fed, p, context, h);
+}
+
+std::optional<KeptRows> GraphormerLayer::choose(const GlobalInput& input, Leaving& leaving,
+                                                Context& context) {
+  if (!attention_->leave_gate) return std::nullopt;
+  const ops::FlopScope running(*this);
+  GlobalInput read = input;
+  if (shape_.norm_first) {
+    read.x = norm_attention_->forward(input.x, {}, input.graph_start, 0.0, context);
+  }
+  return leaving.choose(*attention_->leave_gate, read, input.x, context);
+}
+
+std::string GraphormerLayer::choice(const std::string& name, const std::string& bias) const {
+  if (!attention_->leave_gate) return "";
+  const std::string read =
+      shape_.norm_first ? fmt::format("self.{}.norm_attention.forward(h, rows)", name) : "h";
+  return fmt::format("self.{}.attention.leaving({}, h, groups, sizes, {})", name, read, bias);
 }
 
 std::string GraphormerLayer::script() const {

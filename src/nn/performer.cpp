@@ -2,11 +2,13 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "gtrain/nn/leaving.h"
 #include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/linear_attention.h"
@@ -14,14 +16,18 @@
 namespace gtrain::nn {
 namespace {
 
-// {0} heads, {1} head width, {2} width of all heads, {3} d^-1/4, {4} m^-1/2, {5} padded length,
-// {6} d^-1/2 / 2, {7} what follows the attention.
-constexpr const char* kScript =
+constexpr const char* kHead =
     "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
-    "Tensor:\n"
+    "Tensor:\n";
+
+// {0} heads, {1} head width, {2} width of all heads, {3} d^-1/4, {4} m^-1/2, {5} statements that
+// make `length`, {6} d^-1/2 / 2, {7} what follows the attention, {8} what comes before it.
+constexpr const char* kScript =
+    "{8}"
     "    qkv = torch.cat([self.q.forward(x), self.k.forward(x), self.v.forward(x)], 1)\n"
     "    mixed = torch.zeros([x.size(0), {2}], dtype=x.dtype, device=x.device)\n"
-    "    length = {5}\n"
+    "    length = 0\n"
+    "{5}"
     "    for rows in groups:\n"
     "        n = rows.size(1)\n"
     "        flat = rows.reshape(-1)\n"
@@ -43,6 +49,22 @@ constexpr const char* kScript =
     "        out = torch.matmul(fq, state) / torch.matmul(fq, total.transpose(2, 3))\n"
     "        mixed.index_copy_(0, flat, out.transpose(1, 2).reshape(-1, {2}))\n"
     "{7}";
+
+// Padded: up to the largest graph.
+constexpr const char* kLength =
+    "    for rows in groups:\n"
+    "        length = max(length, rows.size(1))\n";
+
+// The rows that take part alone, by the numbers they have among themselves.
+constexpr const char* kTaken =
+    "    nodes = x.size(0)\n"
+    "    sizes: List[int] = []\n"
+    "    for rows in groups:\n"
+    "        sizes.append(rows.size(1))\n"
+    "    places, x = self.taking(x, x, groups, sizes, bias)\n"
+    "    kept = self.staying(groups, places)\n"
+    "    groups = self.regrouped(groups, places, kept, nodes)\n"
+    "    x = x.index_select(0, kept)\n";
 
 std::int64_t largest_graph(const at::Tensor& graph_start) {
   const at::Tensor start = graph_start.cpu();
@@ -81,6 +103,7 @@ Performer::Performer(std::int64_t width, std::int64_t heads, double dropout,
 
 at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
   const ops::FlopScope running(*this);
+  if (heads_ == 0) return at::zeros_like(input.x);
   return through_gates(input, context, [&](const GlobalInput& in) {
     const at::Tensor weight = at::cat({q_->weight, k_->weight, v_->weight});
     ops::LinearAttentionOptions linear;
@@ -92,32 +115,49 @@ at::Tensor Performer::forward(const GlobalInput& input, Context& context) {
   });
 }
 
+std::vector<Gated::HeadSlices> Performer::head_slices() const {
+  return {{"q.weight", q_->weight, 0},
+          {"k.weight", k_->weight, 0},
+          {"v.weight", v_->weight, 0},
+          {"out.weight", out_->weight, 1}};
+}
+
+void Performer::heads_kept(const std::vector<std::int64_t>& heads) {
+  if (heads.empty()) out_->bias.set_data(out_->bias.detach().slice(0, 0, 0).clone());
+  heads_ = static_cast<std::int64_t>(heads.size());
+}
+
 std::string Performer::end_script() const {
-  std::string text;
-  if (token_gate) text += "    assert False, \"tokens: performer has no exported form\"\n";
-  if (head_gate) text += "    mixed = self.head_gate.forward(mixed)\n";
-  return text + (branch_gate ? "    return self.branch_gate.forward(self.out.forward(mixed))\n"
-                             : "    return self.out.forward(mixed)\n");
+  std::string text = head_gate ? "    mixed = self.head_gate.forward(mixed)\n" : "";
+  text += "    update = self.out.forward(mixed)\n";
+  if (token_gate) {
+    text +=
+        "    update = torch.zeros([nodes, update.size(1)], dtype=x.dtype, "
+        "device=x.device).index_copy(0, kept, update)\n";
+  }
+  return text +
+         (branch_gate ? "    return self.branch_gate.forward(update)\n" : "    return update\n");
 }
 
 std::string Performer::script() const {
+  if (heads_ == 0) return choice_script() + kHead + "    return torch.zeros_like(x)\n";
   const auto d = static_cast<double>(options_.head_width);
-  return fmt::format(
-      fmt::runtime(kScript), heads_, options_.head_width, heads_ * options_.head_width,
-      std::pow(d, -0.25), 1 / std::sqrt(static_cast<double>(options_.features)),
-      options_.padded ? "int(torch.bincount(batch).max()) if batch.numel() > 0 else 0" : "0",
-      0.5 / std::sqrt(d), end_script());
+  return choice_script() + (token_gate ? leaving_methods() : "") + kHead +
+         fmt::format(fmt::runtime(kScript), heads_, options_.head_width,
+                     heads_ * options_.head_width, std::pow(d, -0.25),
+                     1 / std::sqrt(static_cast<double>(options_.features)),
+                     options_.padded ? kLength : "", 0.5 / std::sqrt(d), end_script(),
+                     token_gate ? kTaken : "");
 }
 
 std::string Performer::fused_script() const {
-  return fmt::format(
-      "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
-      "Tensor:\n"
-      "    weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])\n"
-      "    qkv = gtrain.linear(x, weight, None)\n"
-      "    mixed = gtrain.linear_attention(qkv, self.projection, batch, {}, {})\n"
-      "{}",
-      heads_, options_.padded ? "True" : "False", end_script());
+  if (token_gate || leave_gate || heads_ == 0) return script();
+  return kHead + fmt::format(
+                     "    weight = torch.cat([self.q.weight, self.k.weight, self.v.weight])\n"
+                     "    qkv = gtrain.linear(x, weight, None)\n"
+                     "    mixed = gtrain.linear_attention(qkv, self.projection, batch, {}, {})\n"
+                     "{}",
+                     heads_, options_.padded ? "True" : "False", end_script());
 }
 
 void Performer::initialise(base::Random& random) {

@@ -1,10 +1,13 @@
 #include "gtrain/nn/sparsity_gate.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "gtrain/nn/leaving.h"
 
 namespace gtrain::nn {
 namespace {
@@ -96,22 +99,40 @@ KeptPairs restricted(const ops::AttentionPattern& all, const KeptRows& kept) {
           ops::row_index(chosen, pattern.pairs())};
 }
 
+namespace {
+
+// Leaves the kept rows and their pairs; the pairs of the first pattern that are left.
+ops::RowIndex restrict_pairs(PairRows& rows, const GlobalInput& input, const KeptRows& kept) {
+  rows.x = restricted(input, kept).x;
+  ops::RowIndex first;
+  for (std::size_t i = 0; i < rows.patterns.size(); ++i) {
+    KeptPairs pairs = restricted(rows.patterns[i], kept);
+    rows.patterns[i] = std::move(pairs.pattern);
+    if (i == 0) first = std::move(pairs.pairs);
+  }
+  if (rows.edge.defined()) rows.edge = ops::gather(rows.edge, first);
+  return first;
+}
+
+}  // namespace
+
 std::optional<KeptPairRows> Gated::keep_rows(PairRows& rows, const at::Tensor& graph_start,
                                              Context& context) const {
   if (!token_gate) return std::nullopt;
   const GlobalInput input{.x = rows.x, .graph_start = graph_start};
-  const std::optional<KeptRows> kept = token_gate->choose(input, context);
+  const std::optional<KeptRows> kept = token_gate->choose({input}, context);
   if (!kept) return std::nullopt;
+  if (kept->rows.index.defined()) return KeptPairRows{*kept, restrict_pairs(rows, input, *kept)};
   rows.x = restricted(input, *kept).x;
-  if (!kept->rows.index.defined()) return std::nullopt;
-  KeptPairRows out{*kept, {}};
-  for (std::size_t i = 0; i < rows.patterns.size(); ++i) {
-    KeptPairs pairs = restricted(rows.patterns[i], *kept);
-    rows.patterns[i] = std::move(pairs.pattern);
-    if (i == 0) out.edges = std::move(pairs.pairs);
+  return std::nullopt;
+}
+
+void Gated::leave_rows(PairRows& rows, Leaving& leaving, Context& context) const {
+  if (!leave_gate) return;
+  const GlobalInput input{.x = rows.x, .graph_start = rows.patterns.at(0).graph_start};
+  if (const auto kept = leaving.choose(*leave_gate, input, rows.x, context)) {
+    restrict_pairs(rows, input, *kept);
   }
-  if (rows.edge.defined()) rows.edge = ops::gather(rows.edge, out.edges);
-  return out;
 }
 
 at::Tensor Gated::gate_attended(const at::Tensor& attended, const std::optional<KeptPairRows>& kept,
@@ -119,18 +140,77 @@ at::Tensor Gated::gate_attended(const at::Tensor& attended, const std::optional<
   const at::Tensor& start = kept ? kept->rows.graph_start : graph_start;
   at::Tensor out = gate_heads(attended, start, context);
   if (kept) out = ops::scatter_add(out, kept->rows.rows);
-  if (!branch_gate) return out;
-  if (branch_gate->closed(context)) return at::zeros_like(out);
-  return branch_gate->through(out, graph_start, context);
+  return branch_gate ? branch_gate->through(out, graph_start, context) : out;
 }
 
-std::string Gated::attended_script() const {
+at::Tensor Gated::gate_pairs(const at::Tensor& w, const std::optional<KeptPairRows>& kept,
+                             const ops::AttentionPattern& pattern, Context& context) const {
+  const at::Tensor all = kept ? ops::scatter_add(w, kept->edges) : w;
+  if (!head_gate && !branch_gate) return all;
+  const at::Tensor start = pattern.row_start.index_select(0, pattern.graph_start);  // of pairs
+  const at::Tensor out = gate_heads(all, start, context);
+  return branch_gate ? branch_gate->through(out, start, context) : out;
+}
+
+std::string Gated::gated_script(const Gating& g) const {
   std::string text;
-  if (token_gate)
-    text += "    assert False, \"tokens: attention over pairs has no exported form\"\n";
-  if (head_gate) text += "    mixed = self.head_gate.forward(mixed)\n";
-  if (branch_gate) text += "    mixed = self.branch_gate.forward(mixed)\n";
+  if (head_gate) text += fmt::format("    {0} = self.head_gate.forward({0})\n", g.variable);
+  if (token_gate) {
+    text += fmt::format(
+        "    {0} = torch.zeros([{2}.size(0), {0}.size(1)], dtype={0}.dtype, "
+        "device={0}.device).index_copy(0, {1}, {0})\n",
+        g.variable, g.index, g.like);
+  }
+  if (branch_gate) text += fmt::format("    {0} = self.branch_gate.forward({0})\n", g.variable);
   return text;
+}
+
+void Gated::keep_heads(const std::vector<std::int64_t>& heads) {
+  const at::NoGradGuard guard;
+  const std::int64_t all = parts().heads;
+  for (const std::int64_t h : heads) {
+    TORCH_CHECK(h >= 0 && h < all, "[attention] head ", h, "; expected one of ", all);
+  }
+  for (HeadSlices& slices : head_slices()) {
+    at::Tensor& value = slices.value;
+    const std::int64_t blocks = slices.stacks * all;
+    const std::int64_t channels = blocks > 0 ? value.size(slices.dim) / blocks : 0;
+    std::vector<std::int64_t> which;
+    for (std::int64_t stack = 0; stack < slices.stacks; ++stack) {
+      for (const std::int64_t h : heads) {
+        for (std::int64_t c = 0; c < channels; ++c) {
+          which.push_back((stack * all + h) * channels + c);
+        }
+      }
+    }
+    const at::Tensor index = at::tensor(which, at::kLong).to(value.device());
+    value.set_data(value.detach().index_select(slices.dim, index));
+  }
+  heads_kept(heads);
+}
+
+std::string Gated::choice_script() const {
+  return (token_gate ? chooser_script("taking", "token_gate", *token_gate) : "") +
+         (leave_gate ? chooser_script("leaving", "leave_gate", *leave_gate) : "");
+}
+
+std::string Gated::taken_script(const std::vector<std::string>& blocks) const {
+  if (!token_gate) return "    u = x\n    f = e\n";
+  std::string text =
+      "    sizes: List[int] = []\n"
+      "    for group in groups:\n"
+      "        sizes.append(group.size(1))\n"
+      "    none: List[Tensor] = []\n"
+      "    places, more = self.taking(x, x, groups, sizes, none)\n"
+      "    kept = self.staying(groups, places)\n"
+      "    which, source, target = self.kept_edges(source, target, kept, x.size(0))\n"
+      "    groups = self.regrouped(groups, places, kept, x.size(0))\n";
+  for (const std::string& list : blocks) {
+    text += fmt::format("    {0} = self.kept_blocks({0}, places)\n", list);
+  }
+  return text +
+         "    u = more.index_select(0, kept)\n"
+         "    f = e.index_select(0, which)\n";
 }
 
 at::Tensor FeedGated::gate_feed(const at::Tensor& x, const at::Tensor& graph_start,
@@ -143,9 +223,9 @@ at::Tensor FeedGated::gate_feed(const at::Tensor& x, const at::Tensor& graph_sta
 
 at::Tensor Gated::through_gates(const GlobalInput& input, Context& context,
                                 const std::function<at::Tensor(const GlobalInput&)>& attend) const {
-  if (branch_gate && branch_gate->closed(context)) return at::zeros_like(input.x);
+  if (shut(context)) return at::zeros_like(input.x);
   std::optional<KeptRows> kept;
-  if (token_gate) kept = token_gate->choose(input, context);
+  if (token_gate) kept = token_gate->choose({input}, context);
   GlobalInput inner = kept ? restricted(input, *kept) : input;
   std::optional<KeptPairs> pairs;
   if (kept && kept->rows.index.defined() && input.pattern != nullptr) {

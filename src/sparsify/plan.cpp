@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
 #include "gtrain/nn/bigbird.h"
+#include "gtrain/nn/encoder.h"
 #include "gtrain/nn/graph_token.h"
+#include "gtrain/nn/leaving.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/sparsify/branch_drop.h"
 #include "gtrain/sparsify/head_mask.h"
@@ -33,35 +36,92 @@ class Place {
   std::string at_;
 };
 
-void attach_rule(torch::nn::Module& model, const TokenRule& rule, const Place& place) {
-  const std::int64_t first = leading_tokens(model);
-  bool found = false;
-  for (const Site& site : sites(model)) {
-    if (!site.gated->parts().tokens) {
-      place.refuse(fmt::format(": nodes cannot leave {}, an attention over a pattern", site.path));
-    }
-    std::shared_ptr<TokenSelection> gate;
-    if (rule.scorer == "learned") {
-      gate = std::make_shared<LearnedSelection>(site.gated->parts().width, first, rule.temperature,
-                                                has_quirk(rule.quirks, "reference"));
-    } else {
-      const auto* attention = dynamic_cast<const nn::Attention*>(site.module);
-      if (attention == nullptr || dynamic_cast<const nn::BigBird*>(attention) != nullptr) {
-        place.refuse(
-            fmt::format(".scorer: {} needs the weights of all pairs in {}, which has none; "
-                        "expected learned",
-                        rule.scorer, site.path));
-      }
-      const std::int64_t steps = rule.scorer == "pagerank" ? rule.iterations : 1;
-      gate = std::make_shared<AttentionSelection>(
-          *attention, first, AttentionSelection::Options{steps, rule.propagate});
-    }
-    gate->set_stream(stream_of(site.path + ".token_gate"));
-    site.module->register_module("token_gate", gate);
-    site.gated->token_gate = gate;
-    found = true;
+// Attentions over nodes: not those of an encoder, which attend to other things.
+std::vector<Site> node_sites(torch::nn::Module& model) {
+  std::vector<std::string> encoders;
+  model.apply([&](const std::string& path, torch::nn::Module& module) {
+    if (dynamic_cast<nn::Encoder*>(&module) != nullptr) encoders.push_back(path + ".");
+  });
+  std::vector<Site> out = sites(model);
+  std::erase_if(out, [&](const Site& site) {
+    return std::any_of(encoders.begin(), encoders.end(),
+                       [&](const std::string& path) { return site.path.starts_with(path); });
+  });
+  return out;
+}
+
+std::shared_ptr<TokenSelection> selection(const Site& site, const TokenRule& rule,
+                                          std::int64_t first, const Place& place) {
+  if (!site.gated->parts().tokens) {
+    place.refuse(fmt::format(": nodes cannot leave {}, an attention over a pattern", site.path));
   }
-  if (!found) place.refuse(": the model has no attention that tokens could leave");
+  if (rule.scorer == "learned") {
+    return std::make_shared<LearnedSelection>(site.gated->parts().width, first, rule.temperature,
+                                              has_quirk(rule.quirks, "reference"));
+  }
+  const auto* attention = dynamic_cast<const nn::Attention*>(site.module);
+  if (attention == nullptr || dynamic_cast<const nn::BigBird*>(attention) != nullptr) {
+    place.refuse(fmt::format(
+        ".scorer: {} needs the weights of all pairs in {}, which has none; expected learned",
+        rule.scorer, site.path));
+  }
+  const std::int64_t steps = rule.scorer == "pagerank" ? rule.iterations : 1;
+  return std::make_shared<AttentionSelection>(*attention, first,
+                                              AttentionSelection::Options{steps, rule.propagate});
+}
+
+// keep^exponent of the nodes are left from layer l of `layers` on, 1 the first; nothing: as before.
+std::optional<double> exponent_of(const TokenRule& rule, std::size_t l, std::size_t layers) {
+  if (rule.depth == "attention") return 1;
+  if (rule.at > 0)
+    return static_cast<std::size_t>(rule.at) == l ? std::optional(1.0) : std::nullopt;
+  if (l == 1) return std::nullopt;
+  return static_cast<double>(l - 1) / static_cast<double>(layers - 1);
+}
+
+void check_depth(torch::nn::Module& model, const TokenRule& rule, std::size_t layers,
+                 const Place& place) {
+  if (rule.depth == "attention") return;
+  if (dynamic_cast<nn::Narrowing*>(&model) == nullptr) {
+    place.refuse(".depth: nodes cannot leave this model's network; expected attention");
+  }
+  if (rule.at > static_cast<std::int64_t>(layers)) {
+    place.refuse(fmt::format(".at: {}; the model has {} layers with attention", rule.at, layers));
+  }
+  if (rule.at == 0 && layers == 1) {
+    place.refuse(".at: is missing; of one layer nodes leave before it or never, expected at: 1");
+  }
+}
+
+// Tokens that stay are found by their place.
+void check_order(torch::nn::Module& model, const Place& place) {
+  model.apply([&](torch::nn::Module& module) {
+    const auto* token = dynamic_cast<const nn::GraphToken*>(&module);
+    if (token != nullptr && !token->in_front()) {
+      place.refuse(
+          ": the quirk port_token_sort mixes graph tokens with nodes, of which some would leave");
+    }
+  });
+}
+
+void attach_rule(torch::nn::Module& model, const TokenRule& rule, const Place& place) {
+  check_order(model, place);
+  const std::int64_t first = leading_tokens(model);
+  const std::vector<Site> all = node_sites(model);
+  if (all.empty()) place.refuse(": the model has no attention that tokens could leave");
+  check_depth(model, rule, all.size(), place);
+  const bool network = rule.depth == "network";
+  const char* name = network ? "leave_gate" : "token_gate";
+  for (std::size_t l = 0; l < all.size(); ++l) {
+    const Site& site = all[l];
+    const std::optional<double> exponent = exponent_of(rule, l + 1, all.size());
+    if (!exponent) continue;
+    const std::shared_ptr<TokenSelection> gate = selection(site, rule, first, place);
+    gate->set_exponent(*exponent);
+    gate->set_stream(stream_of(site.path + "." + name));
+    site.module->register_module(name, gate);
+    (network ? site.gated->leave_gate : site.gated->token_gate) = gate;
+  }
 }
 
 void attach_rule(torch::nn::Module& model, const HeadRule& rule, const Place& place) {

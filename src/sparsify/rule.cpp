@@ -41,6 +41,14 @@ bool shares_rows(const Rule& a, const Rule& b) {
          std::holds_alternative<WeightRule>(b);
 }
 
+// Nodes that leave the network by the weights of an attention that another rule may close for good.
+bool reads_closed(const Rule& a, const Rule& b) {
+  const auto* tokens = std::get_if<TokenRule>(&a);
+  const auto* layers = std::get_if<LayerRule>(&b);
+  return tokens != nullptr && tokens->depth == "network" && tokens->scorer != "learned" &&
+         layers != nullptr && layers->method == "learned";
+}
+
 }  // namespace
 
 bool has_quirk(const std::vector<std::string>& quirks, std::string_view name) {
@@ -70,6 +78,18 @@ void Timing::fields(base::FieldVisitor& f) {
 
 void TokenRule::fields(base::FieldVisitor& f) {
   timing.fields(f);
+  f({.key = "depth",
+     .doc = "attention: of each attention a share of the nodes takes part, the others come back "
+            "after it; network: who leaves is in no later layer, and keeps its last state",
+     .one_of = {"attention", "network"}},
+    depth);
+  f({.key = "at",
+     .doc =
+         "of depth: network: the layer before which all leave, 1 the first; 0: by and by, before "
+         "layer l of L until keep^((l - 1)/(L - 1)) n are left",
+     .min = 0,
+     .max = 1024},
+    at);
   f({.key = "scorer",
      .doc = "learned: a linear score of each node, Gumbel noise in training, straight-through "
             "gradient; attention: the attention a node gets from its graph; pagerank: weighted "
@@ -93,7 +113,9 @@ void TokenRule::fields(base::FieldVisitor& f) {
                   "padding included and the last row always kept; rows are multiplied by 0, not "
                   "removed; noise in evaluation, too",
                   quirks);
-  f.require(quirks.empty() || scorer == "learned", "quirks", "belong to scorer: learned");
+  f.require(at == 0 || depth == "network", "at", "belongs to depth: network");
+  f.require(quirks.empty() || (scorer == "learned" && depth == "attention"), "quirks",
+            "belong to scorer: learned and depth: attention");
   f.require(temperature == 1 || scorer == "learned", "temperature", "belongs to scorer: learned");
   f.require(iterations == 4 || scorer == "pagerank", "iterations", "belongs to scorer: pagerank");
   f.require(propagate == 0 || scorer != "learned", "propagate",
@@ -176,15 +198,15 @@ void WeightRule::fields(base::FieldVisitor& f) {
      .one_of = {"uniform", "erk"}},
     distribution);
   f({.key = "regrow",
-     .doc = "share of the weights exchanged at each change; falls to 0.005 until end",
+     .doc = "share of the weights exchanged at each change; falls along a cosine to 0.005 at end "
+            "(rigl: to 0)",
      .min = 0,
      .max = 1},
     regrow);
   f({.key = "of", .doc = "modules, such as layer_0 or layer_0.feed_0; empty: all"}, of);
   reference_quirk(f,
                   "reference: the authors' code: the largest weights of all matrices together, "
-                  "strictly above a threshold and never quite keep; the exchange may take back "
-                  "what it removed",
+                  "strictly above a threshold and never quite keep",
                   quirks);
   const bool exact = structure == "none";
   f.require(structure != "2:4" || !timing.keep || *timing.keep == 0.5 || *timing.keep == 1, "keep",
@@ -215,7 +237,13 @@ void Options::fields(base::FieldVisitor& f) {
      .min = 0,
      .max = 1},
     flops);
+  f({.key = "trade_off",
+     .doc = "how flops is divided: even: all rules move together; measured: by the loss that each "
+            "rule costs at several keeps, on the weights when the first one starts",
+     .one_of = {"even", "measured"}},
+    trade_off);
   f({.key = "rules", .doc = "what becomes sparser"}, rules);
+  f.require(flops || trade_off == "even", "trade_off", "divides flops, which is missing");
   f.require(!rules.empty(), "rules", "is empty; expected at least one rule");
   f.require(!flops || *flops > 0, "flops", "is 0; expected more than 0");
   for (std::size_t i = 0; i < rules.size(); ++i) {
@@ -228,6 +256,10 @@ void Options::fields(base::FieldVisitor& f) {
       f.require(!shares_rows(rules[i], rules[j]) && !shares_rows(rules[j], rules[i]), at,
                 "heads with quirks: [reference] are rows of weights that the weights rule prunes, "
                 "too");
+      f.require(!reads_closed(rules[i], rules[j]) && !reads_closed(rules[j], rules[i]), at,
+                "tokens with depth: network and a scorer by attention need the attention of every "
+                "layer, of which layers with method: learned may close some; expected scorer: "
+                "learned");
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -237,10 +238,12 @@ inline std::map<std::string, models::GraphormerOptions> small_graphormers() {
   return out;
 }
 
-// Random weights, and statistics as if it had been trained.
-inline std::shared_ptr<models::Model> random_model(const models::ModelOptions& options,
-                                                   const models::Signature& signature) {
+// Random weights, and statistics as if it had been trained. `change` acts on it before.
+inline std::shared_ptr<models::Model> random_model(
+    const models::ModelOptions& options, const models::Signature& signature,
+    const std::function<void(models::Model&)>& change = [](models::Model&) {}) {
   auto model = models::build(options, signature);
+  change(*model);
   models::initialise(*model, 5);
   base::Random random(6);
   for (const auto& item : model->named_buffers()) {

@@ -14,8 +14,8 @@ namespace {
 class Chosen final : public nn::TokenGate {
  public:
   Chosen(at::Tensor rows, at::Tensor start) : rows_(std::move(rows)), start_(std::move(start)) {}
-  std::optional<nn::KeptRows> choose(const nn::GlobalInput& input, nn::Context&) override {
-    return nn::KeptRows{.rows = ops::row_index(rows_, input.x.size(0)), .graph_start = start_};
+  std::optional<nn::KeptRows> choose(const nn::Candidates& rows, nn::Context&) override {
+    return nn::KeptRows{.rows = ops::row_index(rows_, rows.input.x.size(0)), .graph_start = start_};
   }
 
  private:

@@ -81,6 +81,12 @@ TEST(Plan, RefusesWhatAModelCannotDo) {
   elsewhere.of = {"encoder"};
   EXPECT_NE(refusal(net, one_rule(elsewhere, 0.5)).find("sparsify.rules[0].of"), std::string::npos);
   EXPECT_NE(refusal(net, one_rule(HeadRule(), 0.9)).find("leaves all"), std::string::npos);
+  TokenRule leaving;
+  leaving.depth = "network";
+  EXPECT_NE(refusal(net, one_rule(leaving, 0.5)).find(".depth: nodes cannot leave"),
+            std::string::npos);
+  net.register_module("token", std::make_shared<nn::GraphToken>(6, true));
+  EXPECT_NE(refusal(net, one_rule(TokenRule(), 0.5)).find("port_token_sort"), std::string::npos);
   nn::Linear bare(4, 4);
   EXPECT_NE(refusal(bare, one_rule(TokenRule(), 0.5)).find("no attention"), std::string::npos);
 }

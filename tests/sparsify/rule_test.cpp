@@ -85,6 +85,32 @@ TEST(Rule, RowsOfDeadHeadsAreNotPrunedTwice) {
   EXPECT_NE(problems(rules({WeightRule(), heads})).find("rows of weights"), std::string::npos);
 }
 
+TEST(Rule, NodesLeaveTheNetworkInAFormThatExists) {
+  TokenRule rule;
+  rule.at = 2;
+  EXPECT_NE(problems(rule).find("belongs to depth: network"), std::string::npos);
+  rule.depth = "network";
+  EXPECT_EQ(problems(rule), "");
+  rule.quirks = {"reference"};
+  EXPECT_NE(problems(rule).find("depth: attention"), std::string::npos);
+}
+
+TEST(Rule, NodesAreNotChosenByAnAttentionThatMayBeClosed) {
+  TokenRule tokens;
+  tokens.depth = "network";
+  tokens.scorer = "pagerank";
+  LayerRule layers;
+  layers.method = "learned";
+  layers.timing.end = 5;
+  EXPECT_NE(problems(rules({layers, tokens})).find("need the attention of every layer"),
+            std::string::npos);
+  tokens.scorer = "learned";
+  EXPECT_EQ(problems(rules({layers, tokens})), "");
+  tokens.scorer = "pagerank";
+  tokens.depth = "attention";
+  EXPECT_EQ(problems(rules({layers, tokens})), "");
+}
+
 TEST(Rule, StructuresAreRefusedWhatTheyCannotKeep) {
   WeightRule fours;
   fours.structure = "2:4";

@@ -26,7 +26,7 @@ TEST(TokenGate, KeepsTheCeilingAndAtLeastOne) {
 TEST(TokenGate, KeepsTheLargestOfEachGraphAndTheLowerRowOfEquals) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const at::Tensor score = at::tensor({1.0, 3.0, 3.0, 2.0, nan, 5.0, -1.0}, at::kDouble);
-  const nn::KeptRows kept = keep_largest(score, longs({0, 4, 4, 7}), 500'000'000, 0);
+  const nn::KeptRows kept = keep_largest(score, longs({0, 4, 4, 7}), {500'000'000, 0});
   EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{1, 2, 5, 6}));
   EXPECT_EQ(listed(kept.graph_start), (std::vector<std::int64_t>{0, 2, 2, 4}));
 }
@@ -35,7 +35,7 @@ TEST(TokenGate, KeepsTheLargestOfEachGraphAndTheLowerRowOfEquals) {
 TEST(TokenGate, ScoresThatDifferByRoundingAreEqual) {
   for (const double e : {-1e-9, 0.0, 1e-9}) {
     const at::Tensor score = at::tensor({0.5, 2.0 - e, 2.0 + e, -3.0}, at::kDouble);
-    const nn::KeptRows kept = keep_largest(score, longs({0, 4}), 250'000'000, 0);
+    const nn::KeptRows kept = keep_largest(score, longs({0, 4}), {250'000'000, 0});
     EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{1})) << e;
   }
 }
@@ -43,14 +43,43 @@ TEST(TokenGate, ScoresThatDifferByRoundingAreEqual) {
 TEST(TokenGate, AConstantAddedToAllScoresChangesNothing) {
   const at::Tensor score = at::tensor({0.001, 0.004, 0.003, 0.002}, at::kDouble);
   for (const double more : {0.0, 1000.0}) {
-    const nn::KeptRows kept = keep_largest(score + more, longs({0, 4}), 500'000'000, 0);
+    const nn::KeptRows kept = keep_largest(score + more, longs({0, 4}), {500'000'000, 0});
     EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{1, 2})) << more;
   }
 }
 
+// Wherever two equal scores lie, rounding them apart decides nothing; what is larger by more than a
+// tie stays, whatever its number.
+TEST(TokenGate, NoScoreLiesOnTheEdgeOfATie) {
+  base::Random random(1);
+  for (int i = 0; i < 2000; ++i) {
+    const double s = 0.1 + 0.8 * random.uniform(), e = 1e-7 * (random.uniform() - 0.5);
+    const at::Tensor score = at::tensor({0.0, s, s + e, 1.0, s - e}, at::kDouble) + 1000;
+    for (const std::int64_t k : {2, 3, 4}) {
+      const nn::KeptRows kept = keep_largest(score, longs({0, 5}), {k * 200'000'000, 0});
+      const std::vector<std::vector<std::int64_t>> want{{1, 3}, {1, 2, 3}, {1, 2, 3, 4}};
+      ASSERT_EQ(listed(kept.rows.index), want[static_cast<std::size_t>(k - 2)]) << s;
+    }
+  }
+  const at::Tensor apart = at::tensor({0.0, 0.5, 0.50011, 1.0}, at::kDouble);
+  EXPECT_EQ(listed(keep_largest(apart, longs({0, 4}), {500'000'000, 0}).rows.index),
+            (std::vector<std::int64_t>{2, 3}));
+}
+
+TEST(TokenGate, TheShareIsOfTheGraphBeforeAnyNodeLeft) {
+  const at::Tensor score = at::arange(6, at::kDouble);
+  // Of 10 and 3 nodes 4 and 2 are left; half of the first are 5.
+  const TokenShare half{500'000'000, 0, longs({0, 10, 13})};
+  EXPECT_EQ(listed(keep_largest(score, longs({0, 4, 6}), half).graph_start),
+            (std::vector<std::int64_t>{0, 4, 6}));
+  const TokenShare fifth{200'000'000, 0, longs({0, 10, 13})};
+  EXPECT_EQ(listed(keep_largest(score, longs({0, 4, 6}), fifth).rows.index),
+            (std::vector<std::int64_t>{2, 3, 5}));
+}
+
 TEST(TokenGate, LeadingTokensStayAndDoNotCount) {
   const at::Tensor score = at::tensor({-9.0, 1.0, 2.0, 3.0}, at::kDouble);
-  const nn::KeptRows kept = keep_largest(score, longs({0, 4}), 300'000'000, 1);
+  const nn::KeptRows kept = keep_largest(score, longs({0, 4}), {300'000'000, 1});
   EXPECT_EQ(listed(kept.rows.index), (std::vector<std::int64_t>{0, 3}));
 }
 
@@ -109,11 +138,38 @@ TEST_F(TokenGateOf, ScorerLearnsStraightThrough) {
   layer->token_gate = gate;
   gate->set_keep(0.5);
   nn::Context context = support::context(true);
-  const auto kept = gate->choose({.x = x, .graph_start = start}, context);
+  const auto kept = gate->choose({{.x = x, .graph_start = start}}, context);
   EXPECT_EQ(kept->scale.min().item<double>(), 1);
   EXPECT_EQ(kept->scale.max().item<double>(), 1);
   run(true).pow(2).sum().backward();
   EXPECT_GT(gate->weight.grad().abs().max().item<double>(), 0);
+}
+
+// The row in front of a graph does not compete: the softmax is that of the nodes alone.
+TEST_F(TokenGateOf, ALeadingTokenHasNoPartInTheGradient) {
+  const auto with = support::ready(std::make_shared<LearnedSelection>(8, 1, 1.0, false), 9);
+  with->set_keep(0.5);
+  const at::Tensor one = longs({0, 6});
+  const auto gradient = [&](double token) {
+    at::Tensor rows = x.detach().slice(0, 0, 6).clone();
+    rows[0].fill_(token);
+    nn::Context context = support::context(true);
+    const auto kept = with->choose({{.x = rows, .graph_start = one}}, context);
+    with->weight.mutable_grad() = at::Tensor();
+    (kept->scale * at::arange(kept->scale.size(0)).view({-1, 1})).sum().backward();
+    return with->weight.grad().clone();
+  };
+  EXPECT_TRUE(support::same_bits(gradient(0.1), gradient(50.0)));
+}
+
+TEST_F(TokenGateOf, ABiasOfTheScorerDecidesNothing) {
+  gate->set_keep(0.5);
+  nn::Context context = support::context(false);
+  const at::Tensor before = gate->choose({{.x = x, .graph_start = start}}, context)->rows.index;
+  const at::NoGradGuard guard;
+  gate->bias.fill_(1000);
+  EXPECT_TRUE(
+      at::equal(gate->choose({{.x = x, .graph_start = start}}, context)->rows.index, before));
 }
 
 TEST_F(TokenGateOf, AttentionDecidesWithoutParameters) {
@@ -127,6 +183,14 @@ TEST_F(TokenGateOf, AttentionDecidesWithoutParameters) {
   out.sum().backward();
   // What left is propagated, so that every row has a gradient.
   EXPECT_EQ((x.grad().abs().sum(1) > 0).sum().item<std::int64_t>(), 17);
+}
+
+TEST_F(TokenGateOf, AShareCanBeSpreadOverLayers) {
+  gate->set_exponent(0.5);
+  gate->set_keep(0.25);
+  EXPECT_EQ(gate->keep(), 0.5);
+  gate->set_keep(1);
+  EXPECT_EQ(gate->keep(), 1);
 }
 
 TEST_F(TokenGateOf, KeepIsPartOfTheSavedModel) {

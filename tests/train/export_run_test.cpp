@@ -4,11 +4,15 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <algorithm>
 #include <numeric>
 
+#include "deploy/script_case.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/safetensors.h"
 #include "gtrain/data/batch.h"
+#include "gtrain/sparsify/plan.h"
+#include "gtrain/sparsify/sparsity.h"
 #include "gtrain/train/checkpoint.h"
 #include "train/sample_run.h"
 
@@ -186,6 +190,135 @@ TEST_F(ExportRun, TheRunsOwnFilesAreNotReplaced) {
   EXPECT_THROW(export_run(root() / "a", root() / "config.json", with("safetensors", "inside")),
                base::RecipeError);
   EXPECT_FALSE(fs::exists(root() / "config.json"));
+}
+
+struct TokenCase {
+  std::string name;
+  models::ModelOptions options;
+  bool nodes = false;
+};
+
+// Each attention of the zoo that nodes can leave, in small.
+std::vector<TokenCase> token_cases() {
+  using namespace models;
+  std::vector<TokenCase> out;
+  const auto gps = [&](const std::string& name, const std::string& global, const auto& change) {
+    GpsOptions o = deploy::small_gps();
+    o.global = global;
+    change(o);
+    out.push_back({name, o, std::holds_alternative<NodeHeadOptions>(o.head)});
+  };
+  gps("gps", "attention", [](GpsOptions& o) { o.local = "gated_gcn"; });
+  gps("gates", "attention", [](GpsOptions& o) { o.encoders.push_back(StableEncoderOptions{}); });
+  gps("gps_nodes", "attention", [](GpsOptions& o) {
+    o.norm = "layer";
+    o.head = NodeHeadOptions{.layers = 1};
+  });
+  gps("performer", "performer", [](GpsOptions& o) {
+    o.performer = nn::PerformerOptions{.head_width = 5, .features = 7};
+    o.quirks = {"performer_padded_length"};
+  });
+  gps("bigbird", "bigbird", [](GpsOptions& o) {
+    o.bigbird = nn::BigBirdOptions{.window = 1, .random = 2, .global = 1, .seed = 77};
+  });
+  gps("biased", "biased", [](GpsOptions& o) {
+    o.local = "gat";
+    o.bias.emplace();
+    o.bias->hops = 3;
+  });
+  for (const auto& [name, o] : deploy::small_graphormers()) {
+    if (o.bias.quirk("port_token_sort")) continue;  // where the token is no one knows
+    out.push_back({"graphormer_" + name, o, name.starts_with("nodes")});
+  }
+  for (const auto& [name, o] : deploy::small_graphtrans()) {
+    out.push_back({"graphtrans_" + name, o, name.starts_with("nodes")});
+  }
+  for (const std::string pattern : {"neighbours", "full"}) {
+    GtOptions o;
+    o.width = 16;
+    o.layers = 2;
+    o.heads = 2;
+    o.pattern = pattern;
+    o.node = CategoricalOptions{};
+    if (pattern == "neighbours") o.edge = CategoricalOptions{};
+    o.head = HalvingHeadOptions{};
+    out.push_back({"gt_" + pattern, o});
+  }
+  for (const double gamma : {0.0, 0.1}) {
+    SanOptions o;
+    o.width = 12;
+    o.layers = 2;
+    o.heads = 3;
+    o.gamma = gamma;
+    o.node = CategoricalOptions{};
+    o.edge = CategoricalOptions{};
+    o.head = HalvingHeadOptions{};
+    out.push_back({gamma > 0 ? "san" : "san_edges", o});
+  }
+  return out;
+}
+
+// How far a module is from its model on the odd graphs, whose nodes are often symmetric: scores
+// tie.
+double token_difference(const TokenCase& c, const sparsify::TokenRule& rule) {
+  auto graphs = support::odd_graphs();
+  graphs.push_back(support::random_arcs(3, 12, 40));
+  data::Dataset dataset = deploy::categorical_dataset(graphs);
+  const auto encodings = deploy::all_encodings();
+  const auto columns = deploy::compute_all(dataset, encodings);
+  models::Signature signature = deploy::signature_of(dataset, encodings);
+  if (c.nodes) signature.level = data::Level::kNode;
+  sparsify::Options rules;
+  rules.rules.emplace_back(rule);
+  const auto model = deploy::random_model(
+      c.options, signature, [&](models::Model& bare) { sparsify::attach(bare, rules); });
+  sparsify::Sparsity(*model, rules, {}).begin(0);
+  const at::NoGradGuard guard;
+  for (const auto& p : model->named_parameters()) {  // all scores alike
+    if (p.key().ends_with("_gate.bias")) p.value().fill_(1000);
+  }
+  deploy::ExportSpec spec = deploy::spec_of(signature, encodings);
+  std::vector<torch::jit::Module> modules{deploy::script_module(*model, spec)};
+  spec.fused = true;
+  if (rule.scorer == "learned") modules.push_back(deploy::script_module(*model, spec));
+
+  std::vector<std::vector<std::int64_t>> batches(1);
+  for (std::int64_t id = 0; id < dataset.graphs(); ++id) {
+    batches[0].push_back(id);
+    if (dataset.nodes_of(id) > 0) batches.push_back({id});
+  }
+  double worst = 0;
+  for (const auto& ids : batches) {
+    const data::GraphBatch batch = data::collate(dataset, columns, ids);
+    const at::Tensor want = deploy::run_model(*model, batch);
+    for (torch::jit::Module& module : modules) {
+      const at::Tensor got = deploy::run_script(module, deploy::inputs_of(batch));
+      if (got.sizes() != want.sizes() && batch.nodes() > 0) return 1e30;
+      const double scale = std::max(1.0, want.abs().max().item<double>());
+      const at::Tensor apart = got - want.slice(0, 0, got.size(0));  // no rows for empty ends
+      worst = std::max(worst, apart.abs().max().item<double>() / scale);
+    }
+  }
+  return worst;
+}
+
+TEST(ExportedTokens, AreTheOnesThatPredictTakesInEveryBatch) {
+  for (const TokenCase& c : token_cases()) {
+    const bool weights = !c.name.starts_with("gt_") && !c.name.starts_with("san") &&
+                         c.name != "performer" && c.name != "bigbird";
+    for (const char* depth : {"attention", "network"}) {
+      for (const char* scorer : {"learned", "attention", "pagerank"}) {
+        if (!weights && std::string(scorer) != "learned") continue;
+        SCOPED_TRACE(c.name + ", depth " + depth + ", by " + scorer);
+        sparsify::TokenRule rule;
+        rule.timing.keep = 0.6;
+        rule.depth = depth;
+        rule.scorer = scorer;
+        if (std::string(scorer) == "pagerank") rule.propagate = 0.5;
+        EXPECT_LT(token_difference(c, rule), 1e-5);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "gtrain/models/model.h"
 #include "gtrain/nn/global.h"
 #include "gtrain/nn/graph_bias.h"
+#include "gtrain/nn/leaving.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/local.h"
 #include "gtrain/nn/norm.h"
@@ -59,7 +60,7 @@ struct GpsOptions {
 struct GpsInput {
   at::Tensor x;  // [N, D]
   at::Tensor e;  // [E, D], undefined without edge features
-  const nn::Edges& edges;
+  nn::Edges edges;
   at::Tensor graph_start;                          // int64 [G+1]
   at::Tensor positions = {};                       // [N, K] where messages are gated
   ops::AttentionBias bias = {};                    // where the global branch is biased
@@ -69,6 +70,10 @@ struct GpsInput {
 class GpsLayer final : public nn::Layer, public nn::FeedGated {
  public:
   explicit GpsLayer(const GpsOptions& options);
+  // Before a forward: leaves in `input` the rows that go on (nn/leaving.h), but for its pattern.
+  // Whether any left. choice(): of the script, as nn::LeavingScript has it.
+  bool narrow(GpsInput& input, nn::Leaving& leaving, nn::Context& context);
+  std::string choice(const std::string& name) const;
   // (X', E'); E' is E unless the local branch updates it.
   std::pair<at::Tensor, at::Tensor> forward(const GpsInput& input, nn::Context& context);
   std::string script() const override;
@@ -76,6 +81,7 @@ class GpsLayer final : public nn::Layer, public nn::FeedGated {
 
  private:
   at::Tensor feed_forward(const at::Tensor& y, const at::Tensor& graph_start, nn::Context& context);
+  nn::TokenGate* leave_gate() const;  // or null
 
   nn::Activation activation_;
   double dropout_;

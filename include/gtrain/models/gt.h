@@ -24,6 +24,7 @@
 #include "gtrain/base/option.h"
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
+#include "gtrain/nn/leaving.h"
 #include "gtrain/nn/sparsity_gate.h"
 #include "gtrain/ops/attention_pattern.h"
 
@@ -55,19 +56,30 @@ class GtLayer final : public nn::Layer, public nn::Gated {
  public:
   explicit GtLayer(const GtOptions& options);
   ~GtLayer() override;
+  // Before a forward: leaves the rows that go on (nn/leaving.h) and their pairs.
+  void narrow(nn::PairRows& rows, nn::Leaving& leaving, nn::Context& context) const;
   // (X', E'). E' is undefined without edge vectors, and with `edge_output` off: nothing reads that
   // of the last layer, whose statistics training moves all the same.
   std::pair<at::Tensor, at::Tensor> forward(const at::Tensor& x, const at::Tensor& e,
                                             const ops::AttentionPattern& pattern,
                                             nn::Context& context, bool edge_output = true);
-  // Gates act on what the heads attend to, before the output projection; edges keep their vectors.
+  // Gates act on what the heads put out, for nodes and for edges, before the output projections.
   nn::Gated::Parts parts() const override;
-  // forward(x, e, source, target) -> (x', e'); e passes through without edge vectors.
+  std::vector<HeadSlices> head_slices() const override;
+  // forward(x, e, source, target, groups) -> (x', e'); e passes through without edge vectors,
+  // groups (nn/attention.h) are read where nodes take no part.
   std::string script() const override;
   std::string fused_script() const override;
 
+ protected:
+  void heads_kept(const std::vector<std::int64_t>& heads) override;
+
  private:
   struct Parts;
+  // x̂ and ŵ, gated; ŵ is undefined without edge vectors, and where it is not wanted.
+  std::pair<at::Tensor, at::Tensor> attend(const at::Tensor& x, const at::Tensor& e,
+                                           const ops::AttentionPattern& pattern,
+                                           nn::Context& context, bool edge_output) const;
   std::unique_ptr<Parts> parts_;
 };
 

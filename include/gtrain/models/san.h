@@ -23,6 +23,7 @@
 #include "gtrain/base/option.h"
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
+#include "gtrain/nn/leaving.h"
 #include "gtrain/nn/sparsity_gate.h"
 #include "gtrain/ops/attention_pattern.h"
 
@@ -60,15 +61,21 @@ class SanLayer final : public nn::Layer, public nn::Gated {
  public:
   explicit SanLayer(const SanOptions& options);
   ~SanLayer() override;
+  // Before a forward: leaves the rows that go on (nn/leaving.h) and their pairs.
+  void narrow(nn::PairRows& rows, nn::Leaving& leaving, nn::Context& context) const;
   // x [N, D], e [E, D], other [1, D] (f; undefined where γ = 0) -> [N, D].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& e, const at::Tensor& other,
                      const SanPairs& pairs, nn::Context& context);
   // Gates act on what the heads attend to, before the output projection.
   nn::Gated::Parts parts() const override;
+  std::vector<HeadSlices> head_slices() const override;
   // forward(x, e, other, source, target, groups, free) -> x'; groups and free as SAN's module has
   // them: graphs of equal size, and which of their pairs are neither edge nor self.
   std::string script() const override;
   std::string fused_script() const override;
+
+ protected:
+  void heads_kept(const std::vector<std::int64_t>& heads) override;
 
  private:
   struct Parts;

@@ -22,15 +22,14 @@ class Attention : public Global, public Gated {
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
   Parts parts() const override { return {out_weight.size(0), heads_, true}; }
-
-  // Leaves these heads alone, ascending, with the weights that they have; none: no weights are
-  // left and the update is 0. Where the attention is biased the buffer "kept_heads" remembers which
-  // heads of the bias they were.
-  void keep_heads(const std::vector<std::int64_t>& heads);
+  // Without any head no weights are left and the update is 0. Where the attention is biased the
+  // buffer "kept_heads" remembers which heads of the bias are left.
+  std::vector<HeadSlices> head_slices() const override;
 
   at::Tensor in_weight, in_bias, out_weight, out_bias;
 
  protected:
+  void heads_kept(const std::vector<std::int64_t>& heads) override;
   // What may attend to what, for layers over a part of the pairs: qkv [N, 3D] -> [N, D].
   virtual at::Tensor mix(const at::Tensor& qkv, const GlobalInput& input, Context& context) const;
   // TorchScript of the additive or boolean mask [n, n] or [g, H, n, n] for `rows` [g, n], and
@@ -49,6 +48,9 @@ class Attention : public Global, public Gated {
   ops::AttentionBias bias_of(const GlobalInput& input) const;
   // Script up to `update`, where a gate says which rows take part; heads: what gates them.
   std::string kept_script(const std::string& heads) const;
+  // weights(x, rows, bias, i) -> double [g, H, n, n] for a gate that reads them: what rows [g, n]
+  // of group i attend to.
+  std::string weights_script() const;
   bool biased_;
   at::Tensor kept_;  // "kept_heads" int64, once cut and biased
 };

@@ -21,10 +21,14 @@ class FeedBlock final : public Layer {
     double dropout = 0.0;
   };
   explicit FeedBlock(const Options& options);
-  // a (the block's input), attended: [R, D] -> [R, D].
+  // a (the block's input) [R, D], attended [R, D'] (undefined: zeros) -> [R, D]. D' is D, but where
+  // heads of the attention were cut.
   at::Tensor forward(const at::Tensor& a, const at::Tensor& attended, Context& context);
   std::string script() const override;  // forward(a, attended)
   std::string fused_script() const override;
+
+  // The projection O, whose columns are the heads' channels.
+  const std::shared_ptr<Linear>& out() const { return out_; }
 
  private:
   bool residual_;

@@ -18,6 +18,8 @@ class GraphToken final : public Layer {
   // graph of each of the N + G rows.
   std::string script() const override;
   void initialise(base::Random& random) override;
+  // Whether the token is the first row of every graph.
+  bool in_front() const { return !unstable_; }
 
   at::Tensor vector;
 

@@ -8,9 +8,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "gtrain/nn/activation.h"
 #include "gtrain/nn/attention.h"
+#include "gtrain/nn/leaving.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/norm.h"
 
@@ -28,6 +31,10 @@ class GraphormerLayer final : public Layer, public FeedGated {
  public:
   explicit GraphormerLayer(const GraphormerLayerShape& shape);
   at::Tensor forward(const GlobalInput& input, Context& context);
+  // Of the rows that come to the layer, those that go on (nn/leaving.h); script: a choice() of
+  // statements in a network whose layer has the name, of h, rows, groups, sizes and `bias`.
+  std::optional<KeptRows> choose(const GlobalInput& input, Leaving& leaving, Context& context);
+  std::string choice(const std::string& name, const std::string& bias) const;
   // forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> Tensor
   std::string script() const override;
   std::string fused_script() const override;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "gtrain/nn/global.h"
 #include "gtrain/nn/linear.h"
@@ -23,8 +24,12 @@ class Performer final : public Global, public Gated {
   std::string fused_script() const override;
   void initialise(base::Random& random) override;
   Parts parts() const override { return {out_->weight.size(0), heads_, true}; }
+  std::vector<HeadSlices> head_slices() const override;
 
   at::Tensor projection;
+
+ protected:
+  void heads_kept(const std::vector<std::int64_t>& heads) override;
 
  private:
   std::string end_script() const;  // from mixed [N, H head_width] to the layer's result

@@ -3,10 +3,12 @@
 // or masks, only what an interface below hands it. No model mentions them.
 //   tokens  which rows of a packed batch take part in an attention: q, k, v of the others are not
 //           computed, their update is 0
+//   leave   which rows go on from here to the end of the network (nn/leaving.h)
 //   heads   what becomes of the heads of an attention before its output projection
 //   branch  what becomes of the update of a residual branch, before it is added
-// Attached gates are registered as children ("token_gate", "head_gate", "branch_gate",
-// "feed_gate"), so that their parameters train and their buffers are saved with the model.
+// Attached gates are registered as children ("token_gate", "leave_gate", "head_gate",
+// "branch_gate", "feed_gate"), so that their parameters train and their buffers are saved with the
+// model.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,11 +33,27 @@ struct KeptRows {
   at::Tensor added = {};        // [K, D], added to the rows: what others left behind; or undefined
 };
 
+// Rows of which some are to stay.
+struct Candidates {
+  GlobalInput input;      // as the attention reads them
+  at::Tensor state = {};  // [N, D]: what becomes of them; undefined: input.x
+  at::Tensor whole_start =
+      {};  // int64 [G+1]: the graphs before any row left; undefined: as they are
+};
+
+class Leaving;
+
 class TokenGate {
  public:
   virtual ~TokenGate() = default;
-  // nullopt: every row takes part.
-  virtual std::optional<KeptRows> choose(const GlobalInput& input, Context& context) = 0;
+  // nullopt: every row stays.
+  virtual std::optional<KeptRows> choose(const Candidates& rows, Context& context) = 0;
+  // Of its script, forward(x, rows, whole, weight) -> columns: of graphs of equal size, rows [g,
+  // n], that had `whole` rows each, the columns that stay, ascending [g, k]; weight double [g, H,
+  // n, n], what the rows attend to, where it reads them; and whether there is added(x, rows,
+  // columns, weight) -> [g k, D], to be added to the rows that stay.
+  virtual bool reads_weights() const { return false; }
+  virtual bool adds() const { return false; }
 };
 
 class HeadGate {
@@ -80,14 +98,30 @@ class Gated {
     std::int64_t heads = 0;  // H it can do without one by one; 0: none
     bool tokens = false;     // whether rows can be left out
   };
+  // A parameter that holds a slice for each head: along `dim` all heads, one after another, and
+  // that `stacks` times (3 in q | k | v).
+  struct HeadSlices {
+    std::string name;  // below the module: "in_weight", "node.out.weight"
+    at::Tensor value;
+    std::int64_t dim = 0, stacks = 1;
+  };
   virtual ~Gated() = default;
   virtual Parts parts() const = 0;
+  virtual std::vector<HeadSlices> head_slices() const = 0;
 
-  std::shared_ptr<TokenGate> token_gate;
+  // Leaves these heads alone, ascending, with the weights that they have; none: nothing attends,
+  // and what the layer adds to its output besides is left.
+  void keep_heads(const std::vector<std::int64_t>& heads);
+
+  std::shared_ptr<TokenGate> token_gate, leave_gate;
   std::shared_ptr<HeadGate> head_gate;
   std::shared_ptr<BranchGate> branch_gate;
 
  protected:
+  // After keep_heads took its slices: what else knows of the heads.
+  virtual void heads_kept(const std::vector<std::int64_t>& heads) = 0;
+  // Nothing attends and no update is made: need not be computed.
+  bool shut(const Context& context) const { return branch_gate && branch_gate->closed(context); }
   // `attend`, on the rows that take part and with the gates of heads and branch around it.
   at::Tensor through_gates(const GlobalInput& input, Context& context,
                            const std::function<at::Tensor(const GlobalInput&)>& attend) const;
@@ -95,10 +129,26 @@ class Gated {
   // (nullopt: all of it), and puts the attended rows [K, D] back in their places, gated, [N, D].
   std::optional<KeptPairRows> keep_rows(PairRows& rows, const at::Tensor& graph_start,
                                         Context& context) const;
-  // TorchScript of gate_attended for `mixed` [N, D], or of nothing. Rows cannot leave there.
-  std::string attended_script() const;
   at::Tensor gate_attended(const at::Tensor& attended, const std::optional<KeptPairRows>& kept,
                            const at::Tensor& graph_start, Context& context) const;
+  // What heads and branch put out for the pairs of `pattern`, w [P, D] of all or of the kept ones,
+  // gated as what they attend to is, [P, D].
+  at::Tensor gate_pairs(const at::Tensor& w, const std::optional<KeptPairRows>& kept,
+                        const ops::AttentionPattern& pattern, Context& context) const;
+  // Leaves in `rows` those that go on to the end of the network (nn/leaving.h).
+  void leave_rows(PairRows& rows, Leaving& leaving, Context& context) const;
+
+  // TorchScript. Methods that choose the rows of attached gates (nn/leaving.h).
+  std::string choice_script() const;
+  // Statements from x, e, source, target and groups to `u`, `f`, source and target of what takes
+  // part: rows `kept` and pairs `which`; groups and `blocks` (lists of [g, H, n, n]), too.
+  std::string taken_script(const std::vector<std::string>& blocks = {}) const;
+  // Statements of gate_attended or gate_pairs for a variable, or none: of the rows or pairs that
+  // take part, whose numbers `index` has, to all, as many as `like` has.
+  struct Gating {
+    std::string variable, index, like;
+  };
+  std::string gated_script(const Gating& gating) const;
   at::Tensor gate_heads(const at::Tensor& attended, const at::Tensor& graph_start,
                         Context& context) const {
     return head_gate ? head_gate->through(attended, graph_start, context) : attended;

@@ -30,8 +30,10 @@ struct Timing {
 struct TokenRule {
   static constexpr std::string_view kName = "tokens";
   static constexpr std::string_view kDoc =
-      "nodes leave the attention of a layer: max(1, ceil(keep n)) of a graph's n nodes stay";
+      "nodes leave an attention, or the network: max(1, ceil(keep n)) of a graph's n nodes stay";
   Timing timing;
+  std::string depth = "attention";
+  std::int64_t at = 0;  // of depth network: the layer before which all leave; 0: by and by
   std::string scorer = "learned";
   double temperature = 1.0;     // of learned
   double propagate = 0.0;       // share of what left that its neighbours in attention get
@@ -73,7 +75,7 @@ struct WeightRule {
   std::string structure = "none";
   std::string scope = "layer";
   std::string distribution = "uniform";
-  double regrow = 0.5;          // at the start; falls to 0.005 at the end along a cosine
+  double regrow = 0.5;          // at the start; falls along a cosine
   std::vector<std::string> of;  // modules; empty: all
   std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
@@ -82,7 +84,8 @@ struct WeightRule {
 using Rule = std::variant<TokenRule, HeadRule, LayerRule, WeightRule>;
 
 struct Options {
-  std::optional<double> flops;  // share of the dense model's, in (0, 1]
+  std::optional<double> flops;     // share of the dense model's, in (0, 1]
+  std::string trade_off = "even";  // how flops is divided among the rules
   std::vector<Rule> rules;
   void fields(base::FieldVisitor& f);
 };

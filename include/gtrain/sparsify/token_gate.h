@@ -1,9 +1,12 @@
-// Which nodes take part in an attention: the max(1, ceil(keep n)) of each graph's n nodes with the
-// largest scores. The others leave before q, k and v are computed and get no update.
-//
-//   learned (Liu et al. 2024): s = w · x + b. In training s + Gumbel noise decides, and the rows
-//     that stay are multiplied by 1 + y - sg(y), y = softmax over the graph of (s + noise) / T: one
-//     to the bit, with the gradient of y (straight-through).
+// Which nodes stay: the max(1, ceil(keep n)) of each graph's n nodes with the largest scores.
+//   depth attention   they alone take part in an attention: the others leave before q, k and v are
+//                     computed and get no update
+//   depth network     they alone go on from this layer to the last (nn/leaving.h); n is that of the
+//                     graph before any node left
+// Scores:
+//   learned (Liu et al. 2024): s = w · x. In training s + Gumbel noise decides, and the rows that
+//     stay are multiplied by 1 + y - sg(y), y = softmax over the graph of (s + noise) / T: one to
+//     the bit, with the gradient of y (straight-through).
 //   attention, pagerank (sparsify/attention_score.h): no parameters, no noise.
 //
 // A graph token in front of a graph stays, and counts neither in n nor in what is kept.
@@ -21,21 +24,28 @@ namespace gtrain::sparsify {
 // max(1, ceil(keep n)) for n > 0, keep in billionths: exact, where keep · n may round up.
 std::int64_t kept_tokens(std::int64_t billionths, std::int64_t n);
 
-// The rows of each graph with the largest scores [N], lower rows first among equals, NaN last.
-// Equal are scores that round to the same multiple of 1e-4 of the graph's range: symmetric nodes
-// differ by rounding alone, and would trade places from batch to batch. `first`: rows in front of
-// each graph that stay, besides those.
+// How many rows of each graph stay.
+struct TokenShare {
+  std::int64_t billionths = 0;
+  std::int64_t first = 0;       // rows in front of each graph that stay, besides
+  at::Tensor whole_start = {};  // int64 [G+1]: of the graphs that the share is of; undefined: these
+};
+
+// The rows of each graph with the largest scores [N], NaN last. Equal to the last one that stays
+// are scores within 1e-4 of the graph's range of it; of those the lower rows stay. So symmetric
+// nodes, which differ by rounding alone, do not trade places from batch to batch, and a constant
+// added to all scores changes nothing.
 nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start,
-                          std::int64_t billionths, std::int64_t first);
+                          const TokenShare& share);
 
 class TokenSelection : public nn::Layer, public nn::TokenGate {
  public:
   explicit TokenSelection(std::int64_t first);
-  std::optional<nn::KeptRows> choose(const nn::GlobalInput& input, nn::Context& context) final;
-  // forward(x, rows): of graphs of equal size, rows [g, n], the columns that take part, ascending
-  // [g, k]. Scores that need an attention of their own have no such form.
-  std::string script() const override;
+  std::optional<nn::KeptRows> choose(const nn::Candidates& rows, nn::Context& context) final;
+  std::string script() const final;
 
+  // Of a share that a rule leaves, this place leaves share^exponent.
+  void set_exponent(double exponent) { exponent_ = exponent; }
   void set_keep(double share);
   double keep() const;
   // Named in the stream of the noise, so that layers draw apart.
@@ -45,22 +55,26 @@ class TokenSelection : public nn::Layer, public nn::TokenGate {
 
  protected:
   // Below keep 1.
-  virtual nn::KeptRows chosen(const nn::GlobalInput& input, nn::Context& context) = 0;
+  virtual nn::KeptRows chosen(const nn::Candidates& rows, nn::Context& context) = 0;
+  // Statements from x, rows and weight to double `score` [g, n], and further methods.
+  virtual std::string score_script() const = 0;
+  virtual std::string method_script() const { return ""; }
+  TokenShare share(const nn::Candidates& rows) const;
   // keep as it was set, where it was; the authors' product with it rounds down.
   double exact() const { return exact_ > 0 ? exact_ : keep(); }
   std::int64_t first_;
   std::uint64_t stream_ = 0;
 
  private:
-  double exact_ = 0;
+  double exact_ = 0, exponent_ = 1;
 };
 
-// weight [1, D], bias [1]: U(±1/sqrt(D)).
+// weight [1, D], bias [1]: U(±1/sqrt(D)). The bias is read in the authors' form alone: it moves all
+// scores of a graph alike.
 class LearnedSelection final : public TokenSelection {
  public:
   LearnedSelection(std::int64_t width, std::int64_t first, double temperature, bool reference);
   void initialise(base::Random& random) override;
-  std::string script() const override;
 
   at::Tensor weight, bias;
   // For parity tests of the authors' form: exponential draws [G, L] in the place of fresh ones, and
@@ -68,8 +82,10 @@ class LearnedSelection final : public TokenSelection {
   at::Tensor exponential, mask;
 
  private:
-  nn::KeptRows chosen(const nn::GlobalInput& input, nn::Context& context) override;
+  nn::KeptRows chosen(const nn::Candidates& rows, nn::Context& context) override;
   nn::KeptRows as_reference(const nn::GlobalInput& input, nn::Context& context);
+  std::string score_script() const override;
+  at::Tensor soft(const at::Tensor& score, const at::Tensor& graph_start) const;
   double temperature_;
   bool reference_;
 };
@@ -83,9 +99,13 @@ class AttentionSelection final : public TokenSelection {
   };
   // `attention` holds the gate and so outlives it.
   AttentionSelection(const nn::Attention& attention, std::int64_t first, const Options& options);
+  bool reads_weights() const override { return true; }
+  bool adds() const override { return options_.propagate > 0; }
 
  private:
-  nn::KeptRows chosen(const nn::GlobalInput& input, nn::Context& context) override;
+  nn::KeptRows chosen(const nn::Candidates& rows, nn::Context& context) override;
+  std::string score_script() const override;
+  std::string method_script() const override;
   const nn::Attention& attention_;
   Options options_;
 };
