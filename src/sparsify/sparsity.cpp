@@ -54,6 +54,15 @@ void Sparsity::after_update(std::int64_t updates, const Slots& slots) {
   for (const auto& driver : drivers_) driver->after_update(updates, slots);
 }
 
+std::int64_t Sparsity::first_start() const {
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < drivers_.size(); ++i) {
+    const std::int64_t start = drivers_[i]->schedule().start();
+    first = i == 0 ? start : std::min(first, start);
+  }
+  return first;
+}
+
 bool Sparsity::settled(std::int64_t updates) const {
   return std::all_of(drivers_.begin(), drivers_.end(),
                      [&](const auto& d) { return d->schedule().settled(updates); });

@@ -13,6 +13,46 @@ constexpr double kWidth = 640, kHeight = 300;
 constexpr double kLeft = 64, kRight = 18, kTop = 22, kBottom = 42;
 constexpr std::size_t kDots = 60;  // more points than this and single ones are not drawn
 
+constexpr const char* kStyle = R"css(
+:root{color-scheme:light dark;--bg:#fff;--fg:#1c2430;--soft:#5b6675;--line:#e3e7ec;--axis:#9aa4b1;
+--c0:#2f6bd8;--c1:#d97706;--c2:#15905f;--c3:#b0348f;--c4:#0e8fa8;--c5:#7a5cd0;--c6:#c0392b;--c7:#6b7280}
+@media(prefers-color-scheme:dark){:root{--bg:#14181e;--fg:#e6eaf0;--soft:#9ba7b6;--line:#2a313b;
+--axis:#66717f;--c0:#6ea0ff;--c1:#f5a54a;--c2:#4ecb95;--c3:#e57cc8;--c4:#4fc6dc;--c5:#a993f5;
+--c6:#f0837a;--c7:#a3adba}}
+body{background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif;max-width:1340px;
+margin:2rem auto;padding:0 1.2rem}
+h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .6rem}
+.sub{color:var(--soft);margin:0 0 1.2rem}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+th,td{padding:.28rem .9rem .28rem 0;text-align:right;border-bottom:1px solid var(--line)}
+th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600}
+.facts{display:flex;flex-wrap:wrap;gap:.4rem 2.2rem;margin:1rem 0;padding:0}
+.facts div{min-width:6rem}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;font-weight:600}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.4rem}
+figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;align-items:baseline}
+.legend{color:var(--soft);font-size:.85rem;display:flex;flex-wrap:wrap;gap:0 .9rem}
+.legend i{display:inline-block;width:.9rem;height:.2rem;margin-right:.35rem;vertical-align:middle}
+svg{width:100%;height:auto;display:block}.grid{stroke:var(--line)}.axis{stroke:var(--axis)}
+.mark{stroke:var(--soft);stroke-dasharray:4 4}
+path.thin{stroke-width:1.2;opacity:.6}path.reference{fill:var(--fg);stroke:none}
+.heading{fill:var(--fg);font:600 14px system-ui,sans-serif}.tick{fill:var(--soft);font:12px system-ui,sans-serif}
+path{fill:none;stroke-width:1.8;stroke-linejoin:round}
+pre{background:color-mix(in srgb,var(--fg) 5%,var(--bg));padding:1rem;overflow:auto;border-radius:6px;
+font-size:13px}
+)css";
+
+std::string colour_rules() {
+  std::string out;
+  for (int c = 0; c < 8; ++c) {
+    out += fmt::format(
+        "path.s{0}{{stroke:var(--c{0})}}circle.s{0}{{fill:var(--c{0})}}i.s{0}{{background:var(--c{"
+        "0})}}"
+        "\n",
+        c);
+  }
+  return out;
+}
+
 struct Frame {
   double x0, x1, y0, y1;
   double x(double v) const { return kLeft + (v - x0) / (x1 - x0) * (kWidth - kLeft - kRight); }
@@ -114,6 +154,8 @@ std::string curve(const Series& s, const Frame& f) {
 }
 
 }  // namespace
+
+std::string page_style() { return kStyle + colour_rules(); }
 
 std::vector<double> ticks(double low, double high, int wanted) {
   const double raw = (high - low) / std::max(1, wanted);

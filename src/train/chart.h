@@ -30,6 +30,9 @@ std::string tick_text(double value, double step);
 // epochs) are cut off, so that the rest stays readable.
 std::string figure_html(const Chart& chart);
 
+// CSS of pages and pictures: colours for light and dark, tables, what charts are drawn with.
+std::string page_style();
+
 std::string escaped(const std::string& text);  // for HTML
 
 }  // namespace gtrain::train

@@ -294,7 +294,7 @@ StepEnd EpochLoop::run(std::int64_t epoch, const std::string& label,
               seconds_left(epoch, seconds_ / static_cast<double>(batch_ - first)));
     if (!update) continue;
     if (recipe_.train.steps > 0 && updates_ >= recipe_.train.steps) break;
-    if (interrupt != nullptr && *interrupt != 0) return StepEnd::kInterrupted;
+    if (paused() || (interrupt != nullptr && *interrupt != 0)) return StepEnd::kInterrupted;
   }
   out.figures = tally_->figures();
   out.rate = rate(epoch, updates_ - 1);

@@ -2,6 +2,7 @@
 // between any two updates and go on from there.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -57,6 +58,14 @@ class EpochLoop {
   double next_rate(std::int64_t epochs_done) const;
   double state_bytes() const;  // of weights, gradients and optimizer
 
+  // A run that pauses here returns kInterrupted after so many updates.
+  void pause_at(std::int64_t updates) { pause_at_ = updates; }
+  bool paused() const { return updates_ == pause_at_; }
+  // The last updates at which no rule has begun.
+  std::int64_t updates_before_rules() const {
+    return sparsity_ ? std::max<std::int64_t>(0, sparsity_->first_start() - 1) : 0;
+  }
+
   void observe(double watched);  // plateau schedules; others ignore it
   std::string watched_metric() const;
   std::optional<Plateau::State> plateau_state() const;
@@ -93,7 +102,7 @@ class EpochLoop {
   std::int64_t batches_ = 0;
   std::int64_t epochs_ = 0, total_ = 0;  // of the run; in the schedule's unit
   std::int64_t epoch_ = 0;               // started last
-  std::int64_t updates_ = 0, batch_ = 0;
+  std::int64_t updates_ = 0, batch_ = 0, pause_at_ = -1;
   std::optional<Tally> tally_;  // of the epoch being run
   double seconds_ = 0.0;        // of its steps in this process
   std::int64_t graphs_ = 0;     // trained on in that time

@@ -75,13 +75,14 @@ Json to_json(const Figures& figures) {
 }
 
 std::string metrics_line(std::int64_t epoch, const char* split, const Figures& figures, double rate,
-                         double seconds, double graphs_per_second, double flops) {
+                         double seconds, double graphs_per_second, const SparseFigures& sparse) {
   Json line{{"epoch", epoch}, {"split", split}};
   line.update(to_json(figures));
   line["lr"] = rate;
   line["seconds"] = seconds;
   line["graphs_per_second"] = graphs_per_second;
-  if (flops > 0) line["sparse_flops_per_graph"] = flops;
+  if (sparse.flops > 0) line["sparse_flops_per_graph"] = sparse.flops;
+  if (!sparse.switched_off.is_null()) line["switched_off"] = sparse.switched_off;
   return line.dump() + "\n";
 }
 

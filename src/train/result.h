@@ -16,10 +16,17 @@ using Json = nlohmann::ordered_json;
 
 Json to_json(const Figures& figures);  // NaN as null
 
-// A line of metrics.jsonl with its newline. `flops`: of a graph in a model that is sparse; 0: not
-// said.
+// What a line says of a model that is made sparse: FLOPs of a graph (0: not said), and what is
+// switched off (redundancy.h; null: nothing).
+struct SparseFigures {
+  double flops = 0;
+  Json switched_off{};
+};
+
+// A line of metrics.jsonl with its newline.
 std::string metrics_line(std::int64_t epoch, const char* split, const Figures& figures, double rate,
-                         double seconds, double graphs_per_second, double flops = 0);
+                         double seconds, double graphs_per_second,
+                         const SparseFigures& sparse = {});
 
 // What the lines of metrics.jsonl say of time: seconds in all and of training, and graphs trained
 // on.

@@ -15,6 +15,7 @@
 #include "epoch.h"
 #include "evaluation.h"
 #include "flop_report.h"
+#include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/models/zoo.h"
@@ -22,6 +23,7 @@
 #include "gtrain/train/run_directory.h"
 #include "material.h"
 #include "progress_line.h"
+#include "redundancy.h"
 #include "result.h"
 
 namespace gtrain::train {
@@ -65,6 +67,7 @@ struct Trainer::State {
   Checkpoint checkpoint(bool with_optimizer) const;
   Json figures_of_all_splits();
   void note_flops(Json& out);
+  void write_redundancy(std::int64_t epoch);  // the model has the selected weights
   void write_result(const char* status);
   double seconds() const { return times.all + seconds_since(resumed_at); }
   bool interrupted() const { return options.interrupt != nullptr && *options.interrupt != 0; }
@@ -98,6 +101,7 @@ Trainer::State::State(const Recipe& r, const Material& m, std::shared_ptr<models
       facts{options.recipe_hash, m.dataset().info.hash, options.seed, m.signature, m.scale},
       loop(r, m, *model, options.seed),
       evaluator(r, m, loop.judge()) {
+  if (options.pause) loop.pause_at(loop.updates_before_rules());
   if (r.select == "best" && m.split.valid.empty()) {
     base::warn(fmt::format("{}select: best, but the split valid is empty: the last epoch counts",
                            options.label));
@@ -135,7 +139,7 @@ bool Trainer::State::evaluate_epoch(double rate, std::string& lines) {
     if (std::string_view(r.split) == "valid") valid = r.figures;
     lines += metrics_line(progress.epoch, r.split, r.figures, rate, r.seconds,
                           static_cast<double>(r.graphs) / r.seconds,
-                          recipe.sparsify ? r.flops.sparse() : 0);
+                          {recipe.sparsify ? r.flops.sparse() : 0, {}});
   }
   if (valid.empty()) return true;
   if (!std::isfinite(figure(valid, "loss"))) {
@@ -173,7 +177,8 @@ bool Trainer::State::finish_epoch(const EpochFigures& epoch) {
   const double speed =  // 0 where an earlier process made every step
       epoch.seconds > 0.0 ? static_cast<double>(epoch.graphs) / epoch.seconds : 0.0;
   std::string lines =
-      metrics_line(progress.epoch, "train", epoch.figures, epoch.rate, epoch.seconds, speed);
+      metrics_line(progress.epoch, "train", epoch.figures, epoch.rate, epoch.seconds, speed,
+                   {0, recipe.sparsify ? switched_off(*model) : Json()});
   const bool whole = loop.finished(progress.epoch);
   const char* stop = whole ? nullptr : stop_rule(epoch.rate);
   const bool evaluated = is_evaluated(progress.epoch, whole || stop != nullptr);
@@ -228,6 +233,7 @@ Ending Trainer::State::train() {
   log.emplace(options.directory / "metrics.jsonl", progress.lines);
   count_times(log->kept());
   while (!progress.done) {
+    if (loop.paused()) return Ending::kInterrupted;
     EpochFigures epoch;
     const StepEnd end = loop.run(progress.epoch + 1, options.label, options.interrupt, epoch);
     if (end == StepEnd::kDiverged) {
@@ -274,6 +280,12 @@ void Trainer::State::note_flops(Json& out) {
   out["flops"] = to_json(*flops);
 }
 
+void Trainer::State::write_redundancy(std::int64_t epoch) {
+  const std::string lines = base::read_file(options.directory / "metrics.jsonl");
+  write_json(options.directory / "redundancy.json",
+             redundancy_of(*model, recipe, material, lines, epoch));
+}
+
 void Trainer::State::write_result(const char* status) {
   const bool finished = std::string_view(status) == "ok";
   const bool best = recipe.select == "best" && progress.best_epoch > 0;
@@ -297,7 +309,10 @@ void Trainer::State::write_result(const char* status) {
       out.update(figures);
     }
     if (best) out["last"] = last;
+    if (recipe.sparsify) write_redundancy(best ? progress.best_epoch : progress.epoch);
   }
+  const fs::path budget = options.directory / "budget.json";
+  if (recipe.sparsify && fs::exists(budget)) out["budget"] = read_json(budget);
   out["parameters"] = models::parameter_count(*model);
   note_flops(out);
   out["seconds"] = seconds();
@@ -317,6 +332,10 @@ Trainer::Trainer(const Recipe& recipe, const Material& material,
 Trainer::~Trainer() = default;
 
 const std::string& Trainer::problem() const { return state_->problem; }
+
+bool Trainer::paused() const { return state_->loop.paused(); }
+
+std::int64_t Trainer::updates() const { return state_->loop.updates(); }
 
 void Trainer::restore() {
   State& s = *state_;

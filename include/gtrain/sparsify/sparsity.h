@@ -48,6 +48,9 @@ class Sparsity {
   void before_update(std::int64_t updates);
   void after_update(std::int64_t updates, const Slots& slots);
 
+  // The updates after which the first rule begins; 0 without rules.
+  std::int64_t first_start() const;
+
   // From these updates on the model is as sparse as the recipe wants it.
   bool settled(std::int64_t updates) const;
 

@@ -28,6 +28,7 @@ struct TrainerOptions {
   const std::atomic<int>* interrupt = nullptr;
   std::string init =
       {};  // record of the weights the model begins with (train/origin.h); empty: random
+  bool pause = false;  // stop before the first rule of `sparsify:` begins
 };
 
 enum class Ending { kFinished, kDiverged, kInterrupted };
@@ -44,8 +45,13 @@ class Trainer {
   // do not. Without one, the run starts at its first epoch.
   void restore();
 
-  // Trains to the end, evaluates the selected state and writes result.json. kDiverged: the last
-  // saved state is that of the epoch before; `problem` says what happened where.
+  // Whether it has made the updates that it was to pause after, and how many those are.
+  bool paused() const;
+  std::int64_t updates() const;
+
+  // Trains to the end (kInterrupted where it pauses), evaluates the selected state and writes
+  // result.json. kDiverged: the last saved state is that of the epoch before; `problem` says what
+  // happened where.
   Ending run();
   const std::string& problem() const;
 
