@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "budget_run.h"
 #include "gtrain/base/durable.h"
 #include "gtrain/base/log.h"
 #include "gtrain/train/build.h"
@@ -73,22 +74,26 @@ bool finished_before(const fs::path& directory, Ending& ending) {
   return status == "ok" || status == "diverged";
 }
 
-Ending train_member(const Recipe& recipe, const Member& member, const Material& material,
-                    const fs::path& directory, const RunOptions& options) {
-  base::make_directory(directory);
-  Ending before{};
-  if (options.resume && finished_before(directory, before)) return before;
+struct MemberEnding {
+  Ending ending = Ending::kFinished;
+  bool paused = false;  // before its rules begin, and `model` has the weights by then
+  std::int64_t updates = 0;
+  std::shared_ptr<models::Model> model;
+};
+
+MemberEnding train_part(const Recipe& recipe, const Member& member, const Material& material,
+                        const fs::path& directory, const RunOptions& options) {
   settle_recipe(directory, recipe);
-  base::set_log_file((directory / "log.txt").c_str());
+  const bool begun = options.resume && holds_state(directory);
   auto model = build_model(recipe, material.signature);
   models::initialise(*model, static_cast<std::uint64_t>(member.seed));
-  TrainerOptions settings{
-      directory,
-      member.directory.empty() ? "" : member.directory + ": ",
-      recipe_hash(recipe),
-      member.seed,
-      options.interrupt,
-      begin_with(*model, recipe.init, !options.resume || !holds_state(directory), *recipe.zoo)};
+  TrainerOptions settings{directory,
+                          member.directory.empty() ? "" : member.directory + ": ",
+                          recipe_hash(recipe),
+                          member.seed,
+                          options.interrupt,
+                          begin_with(*model, recipe.init, !begun, *recipe.zoo),
+                          has_measured_budget(recipe)};
   base::note(fmt::format("{}{} parameters, {} train / {} valid / {} test", settings.label,
                          models::parameter_count(*model), material.split.train.size(),
                          material.split.valid.size(), material.split.test.size()));
@@ -96,8 +101,28 @@ Ending train_member(const Recipe& recipe, const Member& member, const Material& 
   if (options.resume) trainer.restore();
   const Ending ending = trainer.run();
   if (ending == Ending::kDiverged) base::warn(trainer.problem());
-  if (ending != Ending::kInterrupted) write_report(directory);
-  return ending;
+  return {ending, ending == Ending::kInterrupted && trainer.paused(), trainer.updates(), model};
+}
+
+Ending train_member(const Recipe& recipe, const Member& member, const Material& material,
+                    const fs::path& directory, const RunOptions& given) {
+  base::make_directory(directory);
+  RunOptions options = given;
+  Ending before{};
+  if (options.resume && finished_before(directory, before)) return before;
+  base::set_log_file((directory / "log.txt").c_str());
+  Recipe own = decided(recipe, directory, material);
+  MemberEnding last = train_part(own, member, material, directory, options);
+  const bool stop = options.interrupt != nullptr && *options.interrupt != 0;
+  if (last.paused && has_measured_budget(own) && !stop) {
+    decide(own, material, *last.model, last.updates, directory);
+    last.model.reset();
+    own = decided(recipe, directory, material);
+    options.resume = true;
+    last = train_part(own, member, material, directory, options);
+  }
+  if (last.ending != Ending::kInterrupted) write_report(directory);
+  return last.ending;
 }
 
 std::string outcome_line(const fs::path& directory) {
@@ -201,7 +226,9 @@ Material opened_for(const Recipe& recipe, const data::DatasetOptions* data,
 template <class F>
 std::string look(const Recipe& recipe, Extent extent, F f) {
   const Member first = members_of(recipe).front();
-  const Recipe asked = recipe_of(recipe, first);
+  Recipe asked = recipe_of(recipe, first);
+  // What cannot be measured without training is looked at as if it were divided evenly.
+  if (has_measured_budget(asked)) asked.sparsify->trade_off = "even";
   Likeness likeness = open_or_generate(asked.dataset, extent);
   const Material material = prepare(asked, std::move(likeness.opened));
   const Recipe own = with_budget(asked, material);
@@ -260,6 +287,7 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
   Start start = start_of(recipe, !options.resume);
   recipe = with_budget(recipe, start.material);  // from here on, its rules say what they keep
   if (!lock) directory = claim(choose_directory(recipe, options));
+  if (members_of(recipe).size() == 1) recipe = decided(recipe, directory, start.material);
   settle_recipe(directory, recipe);
   base::set_log_file((directory / "log.txt").c_str());
   base::note(fmt::format("run directory {}", directory.string()));

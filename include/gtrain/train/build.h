@@ -15,10 +15,14 @@ struct Material;  // data, encodings, split, scale (src/train/material.h)
 std::shared_ptr<models::Model> build_model(const Recipe& recipe,
                                            const models::Signature& signature);
 
+// A budget of FLOPs that is divided when the first rule starts (src/train/budget_run.h).
+bool has_measured_budget(const Recipe& recipe);
+
 // The recipe with the keep of its rules set so that together they meet sparsify.flops
-// (sparsify/budget.h), and without that key; unchanged where there is none. Counts one forward of
-// the dense model over up to 64 graphs of the train split. Throws base::RecipeError where the rules
-// cannot meet it.
+// (sparsify/budget.h), and without that key; unchanged where there is none. A budget that will be
+// measured stays, and is only looked over. Counts models as the rules leave them over up to 64
+// graphs of the train split, some 15 times. Throws base::RecipeError where the rules cannot meet
+// it.
 Recipe with_budget(const Recipe& recipe, const Material& material);
 // The same from an opened data set, whose encodings it computes where there is a budget.
 Recipe with_budget(const Recipe& recipe, const data::Opened& opened);

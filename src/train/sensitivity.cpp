@@ -1,0 +1,224 @@
+#include "sensitivity.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "gtrain/base/error.h"
+#include "gtrain/base/random.h"
+#include "gtrain/sparsify/branch_drop.h"
+#include "gtrain/sparsify/head_mask.h"
+#include "gtrain/sparsify/plan.h"
+#include "pair.h"
+#include "settled.h"
+
+namespace gtrain::train {
+namespace {
+
+constexpr std::size_t kJudged = 512;  // graphs
+constexpr std::int64_t kPasses = 8;   // batches that measure the importance of heads
+
+// Every so many of them, at most kJudged: splits may be sorted by what they hold.
+std::vector<std::int64_t> some_of(const std::vector<std::int64_t>& ids) {
+  const std::size_t step = std::max<std::size_t>(1, (ids.size() + kJudged - 1) / kJudged);
+  std::vector<std::int64_t> out;
+  for (std::size_t i = 0; i < ids.size(); i += step) out.push_back(ids[i]);
+  return out;
+}
+
+class Measurement {
+ public:
+  Measurement(const Recipe& recipe, const Material& material, models::Model& model)
+      : recipe_(recipe),
+        material_(material),
+        model_(model),
+        judge_(judge_of(recipe, material.dataset().info, material.scale)),
+        splits_(recipe, material, judge_) {
+    const data::Split& split = material.split;
+    out_.split = split.valid.empty() ? "train" : "valid";
+    ids_ = some_of(split.valid.empty() ? split.train : split.valid);
+    out_.graphs = material.dataset().single_graph() ? 1 : std::ssize(ids_);
+  }
+
+  Sensitivity run() {
+    out_.loss = loss_of(model_);
+    out_.dense = parts_of(count_settled(recipe_, material_, {}, &model_));
+    for (const sparsify::Rule& rule : recipe_.sparsify->rules) out_.curves.push_back(curve(rule));
+    return std::move(out_);
+  }
+
+ private:
+  sparsify::Curve curve(const sparsify::Rule& rule) {
+    const std::vector<double> keeps = sparsify::keeps_to_try(rule, model_);
+    sparsify::Curve out;
+    for (const double keep : keeps) {
+      sparsify::Rule at = rule;
+      sparsify::timing_of(at).keep = keep;
+      out.trials.push_back({keep, 0, parts_of(count_settled(recipe_, material_, {at}, &model_))});
+    }
+    const std::vector<double> losses =
+        std::visit([&](const auto& r) { return losses_of(r, keeps); }, rule);
+    for (std::size_t i = 0; i < keeps.size(); ++i) out.trials[i].loss = losses[i] - out_.loss;
+    return out;
+  }
+
+  std::vector<double> losses_of(const sparsify::TokenRule& rule, const std::vector<double>& keeps) {
+    sparsify::TokenRule tried = rule;
+    if (rule.scorer == "learned" && rule.quirks.empty()) {
+      tried.scorer = "attention";
+      tried.temperature = 1;
+      tried.timing.keep = 0.5;
+      try {
+        settled_model(recipe_, material_, {tried});
+      } catch (const base::RecipeError&) {  // no attention that says what it looks at
+        tried = rule;
+      }
+    }
+    return settled_losses(tried, keeps);
+  }
+
+  std::vector<double> losses_of(const sparsify::WeightRule& rule,
+                                const std::vector<double>& keeps) {
+    return settled_losses(rule, keeps);
+  }
+
+  std::vector<double> settled_losses(sparsify::Rule rule, const std::vector<double>& keeps) {
+    std::vector<double> out;
+    for (const double keep : keeps) {
+      sparsify::timing_of(rule).keep = keep;
+      out.push_back(keep == 1 ? out_.loss
+                              : loss_of(*settled_model(recipe_, material_, {rule}, &model_)));
+    }
+    return out;
+  }
+
+  std::vector<double> losses_of(const sparsify::HeadRule& rule, const std::vector<double>& keeps) {
+    sparsify::HeadRule tried;
+    tried.timing.keep = sparsify::least_kept(rule);
+    const auto copy = settled_model(recipe_, material_, {tried}, &model_);
+    std::vector<sparsify::HeadMask*> gates;
+    for (const sparsify::Site& site : sparsify::sites(*copy)) {
+      auto* gate = dynamic_cast<sparsify::HeadMask*>(site.gated->head_gate.get());
+      if (gate == nullptr) continue;
+      gate->mask.fill_(1);
+      gates.push_back(gate);
+    }
+    train_on(*copy, gates);
+    copy_values(model_, *copy);  // statistics of norms have moved
+    std::vector<std::pair<at::Tensor, at::Tensor>> seen;
+    for (const auto* gate : gates) seen.emplace_back(gate->death.clone(), gate->growth.clone());
+    std::vector<double> out;
+    for (const double keep : keeps) {
+      for (std::size_t i = 0; i < gates.size(); ++i) {
+        gates[i]->mask.fill_(1);
+        gates[i]->death.copy_(seen[i].first);
+        gates[i]->growth.copy_(seen[i].second);
+        gates[i]->change(keep, 0, i);
+      }
+      out.push_back(keep == 1 ? out_.loss : loss_of(*copy));
+    }
+    return out;
+  }
+
+  // Forwards and backwards of the first train batches, for what gates measure in them.
+  void train_on(models::Model& copy, const std::vector<sparsify::HeadMask*>& gates) const {
+    copy.train();
+    for (auto* gate : gates) gate->watch(true);
+    const data::Dataset& dataset = material_.dataset();
+    const std::vector<std::int64_t> ids =
+        dataset.single_graph() ? std::vector<std::int64_t>{0} : material_.split.train;
+    const auto size = static_cast<std::size_t>(recipe_.dataset.batch_size);
+    for (std::int64_t pass = 0; pass < kPasses; ++pass) {
+      const std::size_t first = static_cast<std::size_t>(pass) * size;
+      if (first >= ids.size()) break;
+      const std::span<const std::int64_t> part(ids.data() + first,
+                                               std::min(size, ids.size() - first));
+      data::GraphBatch batch =
+          dataset.single_graph()
+              ? data::collate(dataset, material_.encodings, part, material_.split.train)
+              : data::collate(dataset, material_.encodings, part);
+      if (judge_.negatives > 0) draw_negatives(batch, judge_.negatives, 0, 1);
+      nn::Context context;
+      context.training = true;
+      context.key = base::key(0, base::Purpose::kDropout, pass);
+      const at::Tensor rows = judge_.rows(copy.forward(batch, context), batch);
+      judge_.loss.value(rows, material_.scale.apply(batch.label)).backward();
+    }
+    for (auto* gate : gates) gate->watch(false);
+    copy.eval();
+  }
+
+  std::vector<double> losses_of(const sparsify::LayerRule& rule, const std::vector<double>& keeps) {
+    if (rule.method != "learned") return std::vector<double>(keeps.size(), out_.loss);
+    sparsify::LayerRule tried = rule;
+    tried.timing.keep = sparsify::least_kept(rule);
+    const auto copy = settled_model(recipe_, material_, {tried}, &model_);
+    std::vector<sparsify::BranchConcrete*> gates;
+    for (const sparsify::Branch& branch : sparsify::branches(*copy, tried)) {
+      gates.push_back(dynamic_cast<sparsify::BranchConcrete*>(branch.gate->get()));
+    }
+    const auto set = [](sparsify::BranchConcrete* gate, double open) {
+      gate->settle(at::full({1}, open, at::kFloat));
+    };
+    for (auto* gate : gates) set(gate, 1);
+    std::vector<std::pair<double, std::size_t>> order;  // loss without this one alone
+    for (std::size_t i = 0; i < gates.size(); ++i) {
+      set(gates[i], 0);
+      order.emplace_back(loss_of(*copy), i);
+      set(gates[i], 1);
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<double> out;
+    for (const double keep : keeps) {
+      const std::int64_t all = std::ssize(gates);
+      const auto closed =
+          static_cast<std::size_t>(keep == 1 ? 0 : all - sparsify::kept_heads(keep, all));
+      for (std::size_t i = 0; i < order.size(); ++i)
+        set(gates[order[i].second], i < closed ? 0 : 1);
+      out.push_back(loss_of(*copy));
+    }
+    return out;
+  }
+
+  double loss_of(models::Model& model) {
+    if (material_.dataset().single_graph()) {
+      for (const SplitEvaluator::Result& r : splits_.evaluate(model, true)) {
+        if (r.split == out_.split) return figure(r.figures, "loss");
+      }
+    }
+    data::Loader loader(material_.dataset(), material_.encodings, ids_, plain_loading(recipe_));
+    return figure(evaluate_split(model, loader, judge_), "loss");
+  }
+
+  const Recipe& recipe_;
+  const Material& material_;
+  models::Model& model_;
+  Judge judge_;
+  SplitEvaluator splits_;
+  std::vector<std::int64_t> ids_;
+  Sensitivity out_;
+};
+
+}  // namespace
+
+Sensitivity measure_sensitivity(const Recipe& recipe, const Material& material,
+                                models::Model& model) {
+  return Measurement(recipe, material, model).run();
+}
+
+sparsify::PartFlops parts_of(const FlopReport& report) {
+  sparsify::PartFlops out;
+  for (const auto& [module, flops] : report.modules) {
+    const auto of = [&](ops::Work work) { return flops.of[static_cast<std::size_t>(work)]; };
+    const double dense = of(ops::Work::kProduct) + of(ops::Work::kAttention);
+    out[module + ":product"] = dense - flops.zeros;
+    out[module + ":rest"] = flops.total() - dense;
+  }
+  return out;
+}
+
+}  // namespace gtrain::train
