@@ -55,7 +55,8 @@ void add_table_command(CLI::App& program, Session& session) {
   command->add_option("--only", a->options.only, "the row of this label alone")
       ->check(not_empty)
       ->type_name("ROW");
-  command->add_option("--format", a->options.format, "md, csv, latex, html or json (default: md)")
+  command
+      ->add_option("--format", a->options.format, "md, csv, latex, html, json or svg (default: md)")
       ->check(CLI::IsMember(train::table_formats()).description(""))
       ->type_name("FORMAT");
   command->add_option("--out", a->out, "file to write instead of the terminal")

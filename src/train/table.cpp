@@ -14,6 +14,7 @@
 #include "gtrain/train/run_directory.h"
 #include "gtrain/train/serial_aten.h"
 #include "table_file.h"
+#include "table_inference.h"
 #include "table_run.h"
 #include "table_text.h"
 
@@ -73,6 +74,23 @@ bool stopped(base::ExitCode code) {
   return code == base::ExitCode::kInterrupted || code == base::ExitCode::kTerminated;
 }
 
+// Prunes and measures the rows that ask for it, with the rows they are paired with.
+void measure(const std::vector<const TableRow*>& chosen, const std::vector<RowRuns>& rows,
+             const TableOptions& options) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (options.interrupt != nullptr && *options.interrupt != 0) return;
+    if (!chosen[i]->prune) continue;
+    const auto pair = std::find_if(rows.begin(), rows.end(), [&](const RowRuns& r) {
+      return !chosen[i]->against.empty() && r.label == chosen[i]->against;
+    });
+    try {
+      measure_inference(rows[i], pair == rows.end() ? nullptr : &*pair, *options.zoo);
+    } catch (const base::Error& e) {  // the table is whole without it
+      base::warn(fmt::format("{}: inference is not measured: {}", rows[i].label, e.what()));
+    }
+  }
+}
+
 // Trains what is missing; the outcome's code is final where it was stopped.
 base::ExitCode complete(const TableRuns& runs, std::vector<RowRuns>& rows,
                         const TableOptions& options) {
@@ -89,7 +107,7 @@ base::ExitCode complete(const TableRuns& runs, std::vector<RowRuns>& rows,
 }  // namespace
 
 const std::vector<std::string>& table_formats() {
-  static const std::vector<std::string> formats{"md", "csv", "latex", "html", "json"};
+  static const std::vector<std::string> formats{"md", "csv", "latex", "html", "json", "svg"};
   return formats;
 }
 
@@ -142,6 +160,7 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
     base::note("interrupted; the same command goes on");
     return outcome;
   }
+  if (!options.as_is) measure(chosen, rows, options);
   FilledTable filled{table.title, table.split, {}, {}};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     filled.rows.push_back(figures_of(table, *chosen[i], rows[i]));

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "gtrain/base/durable.h"
+#include "gtrain/train/metric.h"
 #include "result.h"
 
 namespace gtrain::train {
@@ -48,7 +49,7 @@ std::optional<PublishedFigure> published_of(const TableRow& row, const std::stri
 
 // Means of what each finished run costs.
 struct Costs {
-  std::vector<double> epoch_seconds, seconds, peak_bytes;
+  std::vector<double> epoch_seconds, seconds, peak_bytes, flops, sparse_flops;
 
   void add(const fs::path& directory, const Json& result) {
     const fs::path log = directory / "metrics.jsonl";
@@ -58,6 +59,8 @@ struct Costs {
     }
     if (const auto s = number_in(result, "seconds")) seconds.push_back(*s);
     if (const auto b = number_in(result, "peak_rss_bytes")) peak_bytes.push_back(*b);
+    if (const auto f = number_in(result, "flops_per_graph")) flops.push_back(*f);
+    if (const auto f = number_in(result, "sparse_flops_per_graph")) sparse_flops.push_back(*f);
   }
 };
 
@@ -121,15 +124,28 @@ double distance(const Spread& own, const Spread& published) {
   return difference / std::sqrt(variance);  // infinite where nothing ever spreads
 }
 
-PairedFigure paired_of(const std::vector<double>& differences) {
+bool is_maximised(const std::string& metric) {
+  const std::string_view hits = "hits@";
+  const auto& all = metrics();
+  const auto it = std::find_if(all.begin(), all.end(), [&](const Metric& m) {
+    return m.name == metric ||
+           (metric.find(hits) != std::string::npos &&
+            m.name.substr(0, m.name.find('@')) == metric.substr(0, metric.find('@')));
+  });
+  return it != all.end() && it->maximise;
+}
+
+PairedFigure paired_of(const std::vector<double>& differences, bool maximise) {
   const Spread spread = spread_of(differences);
-  PairedFigure out{{}, spread.mean, kUnknown, kUnknown, spread.n};
+  PairedFigure out{{}, spread.mean, kUnknown, kUnknown, kUnknown, spread.n};
   if (spread.n < 2) return out;
   const auto n = static_cast<double>(spread.n);
   const boost::math::students_t student(n - 1.0);
-  const double half = boost::math::quantile(student, 0.975) * spread.deviation / std::sqrt(n);
+  const double error = spread.deviation / std::sqrt(n);
+  const double half = boost::math::quantile(student, 0.975) * error;
   out.low = out.mean - half;
   out.high = out.mean + half;
+  out.worse = (maximise ? -out.mean : out.mean) + boost::math::quantile(student, 0.95) * error;
   return out;
 }
 
@@ -141,7 +157,7 @@ PairedFigure paired_of(const RowFigures& own, const RowFigures& other) {
     differences.push_back(own.values[i] -
                           other.values[static_cast<std::size_t>(it - other.runs.begin())]);
   }
-  PairedFigure out = paired_of(differences);
+  PairedFigure out = paired_of(differences, is_maximised(own.metric));
   out.against = other.label;
   return out;
 }
@@ -163,6 +179,9 @@ RowFigures figures_of(const Table& table, const TableRow& row, const RowRuns& ru
   out.spread = spread_of(out.values);
   out.epoch_seconds = spread_of(costs.epoch_seconds).mean;
   out.seconds = spread_of(costs.seconds).mean;
+  out.flops = spread_of(costs.flops).mean;
+  out.sparse_flops = spread_of(costs.sparse_flops).mean;
+  out.inference = inference_of(runs);
   for (const double bytes : costs.peak_bytes) out.peak_bytes = std::fmax(out.peak_bytes, bytes);
   out.published = published_of(row, out.metric);
   if (out.published) out.distance = distance(out.spread, out.published->spread);

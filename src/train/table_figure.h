@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "table_file.h"
+#include "table_inference.h"
 #include "table_run.h"
 
 namespace gtrain::train {
@@ -35,13 +36,16 @@ struct PublishedFigure {
 double distance(const Spread& own, const Spread& published);
 
 // Mean of n paired differences and its 95 % interval of Student's t with n - 1 degrees of freedom;
-// the interval is NaN for fewer than two pairs.
+// the interval is NaN for fewer than two pairs. `worse`: what is lost, in the metric's own
+// direction, is below this with 95 % confidence (one-sided).
 struct PairedFigure {
   std::string against;  // label of the other row
-  double mean = kUnknown, low = kUnknown, high = kUnknown;
+  double mean = kUnknown, low = kUnknown, high = kUnknown, worse = kUnknown;
   std::int64_t n = 0;
 };
-PairedFigure paired_of(const std::vector<double>& differences);
+PairedFigure paired_of(const std::vector<double>& differences, bool maximise = true);
+// Whether more of the metric is better; of the loss it is not.
+bool is_maximised(const std::string& metric);
 
 struct RowFigures {
   std::string label, data, metric;
@@ -52,6 +56,8 @@ struct RowFigures {
   std::vector<std::string> failed, pending;
   double parameters = kUnknown, epoch_seconds = kUnknown, peak_bytes = kUnknown;
   double seconds = kUnknown;  // of a run, evaluation included; the mean, as epoch_seconds
+  double flops = kUnknown, sparse_flops = kUnknown;  // of a graph, without the rules and with them
+  std::optional<InferenceFigures> inference = {};
   std::optional<PublishedFigure> published;
   double distance = kUnknown;
   std::optional<PairedFigure> paired;  // TableRow::against

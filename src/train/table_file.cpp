@@ -26,6 +26,7 @@ struct RowOptions {
   std::vector<std::string> set;
   std::vector<std::int64_t> seeds, folds;
   std::optional<BudgetOptions> budget;
+  std::optional<bool> prune;
   std::optional<PublishedOptions> published;
 
   std::string name() const {
@@ -42,6 +43,10 @@ struct RowOptions {
     f({.key = "budget", .doc = "the table's when absent"}, budget);
     f({.key = "published", .doc = "the recipe's when absent"}, published);
     f({.key = "against", .doc = "label of the row to pair with, by seed and fold"}, against);
+    f({.key = "prune",
+       .doc = "cut what the first finished run switched off, and measure inference before and "
+              "after; the table's when absent"},
+      prune);
     const auto distinct = [](const std::vector<std::int64_t>& values) {
       return std::set<std::int64_t>(values.begin(), values.end()).size() == values.size();
     };
@@ -55,6 +60,7 @@ struct FileOptions {
   std::vector<std::int64_t> seeds;
   std::vector<std::string> set;
   BudgetOptions budget;
+  bool prune = false;
   std::vector<RowOptions> rows;
 
   void fields(base::FieldVisitor& f) {
@@ -64,6 +70,7 @@ struct FileOptions {
     f({.key = "seeds", .doc = "of rows that say none", .min = 0, .max = kCount}, seeds);
     f({.key = "set", .doc = "changes KEY=VALUE to every row"}, set);
     f({.key = "budget", .doc = "limit on the training of every row"}, budget);
+    f({.key = "prune", .doc = "of rows that say nothing: prune, and measure inference"}, prune);
     f({.key = "rows", .doc = "what is compared", .required = true}, rows);
     std::set<std::string> seen;
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -159,7 +166,8 @@ class Reader {
       found = fs::is_regular_file(beside, ignored) ? beside : find_recipe(row.recipe);
       const Recipe before = load_recipe(found, {}, zoo_);
       TableRow out{row.name(), recipe_name(found), load_recipe(found, texts(changes), zoo_),
-                   {},         row.against,        false};
+                   {},         row.against,        row.prune.value_or(options.prune),
+                   false};
       const BudgetOptions budget = row.budget.value_or(options.budget);
       if (out.recipe.train.steps > 0 && budget.epochs > 0 && budget.steps == 0) {
         problems_.add(spot.place, spot.key,
@@ -241,6 +249,14 @@ void shrink(ScheduleOptions& schedule, std::int64_t before, std::int64_t now) {
       schedule);
 }
 
+// Rules act in the same part of a shorter training.
+void shrink(sparsify::Timing& timing, std::int64_t before, std::int64_t now) {
+  const bool gradual = timing.end > timing.start;
+  timing.start = timing.start * now / before;
+  timing.end = std::max(timing.start + (gradual ? 1 : 0), timing.end * now / before);
+  timing.every = std::max<std::int64_t>(1, timing.every * now / before);
+}
+
 }  // namespace
 
 void BudgetOptions::fields(base::FieldVisitor& f) {
@@ -257,6 +273,11 @@ void shorten(Recipe& recipe, const BudgetOptions& budget) {
   const std::int64_t limit = train.steps > 0 ? budget.steps : budget.epochs;
   if (limit > 0 && limit < asked) {
     shrink(train.schedule, asked, limit);
+    if (recipe.sparsify) {
+      for (sparsify::Rule& rule : recipe.sparsify->rules) {
+        shrink(sparsify::timing_of(rule), asked, limit);
+      }
+    }
     asked = limit;
   }
   double& hours = train.stop.hours;

@@ -26,6 +26,7 @@ struct TableRow {
   // Of the row, else of its recipe where the row leaves model, encodings and data as they are.
   std::optional<PublishedOptions> published;
   std::string against;     // label of the row that this one is paired with; empty: none
+  bool prune = false;      // cut the first finished run, and measure inference
   bool retrained = false;  // trained otherwise than what was published
 };
 

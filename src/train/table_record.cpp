@@ -28,6 +28,18 @@ Json json_of(const Spread& spread) {
       {"mean", json_number(spread.mean)}, {"std", json_number(spread.deviation)}, {"n", spread.n}};
 }
 
+Json json_of(const InferenceFigures& figures) {
+  Json out{{"graphs", figures.graphs}, {"seconds_per_graph", figures.seconds}};
+  if (figures.pruned_seconds) {
+    out["pruned"] = {{"seconds_per_graph", *figures.pruned_seconds},
+                     {"flops_per_graph", figures.pruned_flops},
+                     {"parameters", figures.pruned_parameters}};
+  }
+  if (!figures.not_pruned.empty()) out["not_pruned"] = figures.not_pruned;
+  if (figures.against_seconds) out["against_seconds_per_graph"] = *figures.against_seconds;
+  return out;
+}
+
 Json json_of(const RowFigures& row, const std::string& split) {
   Json out{{"row", row.label}, {"data", row.data}, {"metric", row.metric}, {"split", split}};
   out.update(json_of(row.spread));
@@ -50,9 +62,13 @@ Json json_of(const RowFigures& row, const std::string& split) {
                      {"mean", json_number(row.paired->mean)},
                      {"low", json_number(row.paired->low)},
                      {"high", json_number(row.paired->high)},
+                     {"worse_at_most", json_number(row.paired->worse)},
                      {"n", row.paired->n}};
   }
   out["parameters"] = json_number(row.parameters);
+  out["flops_per_graph"] = json_number(row.flops);
+  if (!std::isnan(row.sparse_flops)) out["sparse_flops_per_graph"] = row.sparse_flops;
+  if (row.inference) out["inference"] = json_of(*row.inference);
   out["seconds_per_epoch"] = json_number(row.epoch_seconds);
   out["seconds"] = json_number(row.seconds);
   out["peak_bytes"] = json_number(row.peak_bytes);
@@ -67,11 +83,13 @@ std::string table_csv(const FilledTable& table) {
   std::string out = fmt::format(
       "row,data,metric,{}_mean,std,runs,wanted,failed,published,published_std,published_runs,"
       "source,distance_se,parameters,published_parameters,seconds_per_epoch,seconds,peak_bytes,"
-      "against,difference,low,high,pairs\n",
+      "against,difference,low,high,pairs,worse_at_most,flops,sparse_flops,inference_seconds,"
+      "pruned_seconds,against_seconds\n",
       table.split);
   for (const RowFigures& row : table.rows) {
     const PublishedFigure p = row.published.value_or(PublishedFigure{});
     const PairedFigure pair = row.paired.value_or(PairedFigure{});
+    const std::optional<InferenceFigures>& time = row.inference;
     const Cells cells{row.label,
                       row.data,
                       row.metric,
@@ -94,7 +112,13 @@ std::string table_csv(const FilledTable& table) {
                       digits(pair.mean),
                       digits(pair.low),
                       digits(pair.high),
-                      row.paired ? std::to_string(pair.n) : ""};
+                      row.paired ? std::to_string(pair.n) : "",
+                      digits(pair.worse),
+                      digits(row.flops),
+                      digits(row.sparse_flops),
+                      digits(time ? time->seconds : kUnknown),
+                      digits(time ? time->pruned_seconds.value_or(kUnknown) : kUnknown),
+                      digits(time ? time->against_seconds.value_or(kUnknown) : kUnknown)};
     for (std::size_t i = 0; i < cells.size(); ++i) out += (i == 0 ? "" : ",") + csv_cell(cells[i]);
     out += "\n";
   }

@@ -9,7 +9,9 @@
 #include <initializer_list>
 #include <utility>
 
+#include "chart.h"
 #include "gtrain/train/recipe_scalar.h"
+#include "table_plot.h"
 
 namespace gtrain::train {
 namespace {
@@ -76,6 +78,73 @@ std::string paired_text(const PairedFigure& p) {
                      p.high, p.n);
 }
 
+// A column that is there only where some row has something to say in it.
+struct Column {
+  std::string title, note;
+  std::string (*cell)(const RowFigures& row);
+};
+
+// Seconds as microseconds, and how many times as fast as the row it was measured beside.
+std::string inference_text(const RowFigures& row, std::optional<double> seconds) {
+  if (!seconds) return kNone;
+  std::string out = fmt::format("{:.3g}", *seconds * 1e6);
+  const std::optional<double>& other = row.inference->against_seconds;
+  if (other && *seconds > 0) out += fmt::format(" ({:.2f}×)", *other / *seconds);
+  return out;
+}
+
+std::string not_pruned_note(const RowFigures& row) {
+  return fmt::format("Not pruned: {}: {}", row.label, row.inference->not_pruned);
+}
+
+const std::vector<Column>& sparse_columns() {
+  static const std::vector<Column> columns{
+      {"MFLOPs/graph", "",
+       [](const RowFigures& row) {
+         return std::isnan(row.flops) ? kNone : fmt::format("{:.4g}", row.flops / 1e6);
+       }},
+      {"made sparse", "made sparse: without heads that are off and products with zeros.",
+       [](const RowFigures& row) {
+         if (std::isnan(row.sparse_flops)) return std::string(kNone);
+         return fmt::format("{:.4g} ({:.0f} %)", row.sparse_flops / 1e6,
+                            100 * row.sparse_flops / row.flops);
+       }},
+      {"µs/graph",
+       "µs/graph: inference of the first run; pruned: after gtrain prune. ×: as fast as the row "
+       "that it is compared with, run in turns on the same graphs.",
+       [](const RowFigures& row) {
+         return row.inference ? inference_text(row, row.inference->seconds) : kNone;
+       }},
+      {"pruned", "",
+       [](const RowFigures& row) {
+         return row.inference ? inference_text(row, row.inference->pruned_seconds) : kNone;
+       }},
+      {"worse by at most",
+       "worse by at most: one-sided 95 % bound of the loss against the row that it is compared "
+       "with, run by run (Student's t).",
+       [](const RowFigures& row) {
+         const bool known = row.paired && !std::isnan(row.paired->worse);
+         return known ? fmt::format("{:+.4f}", row.paired->worse) : kNone;
+       }}};
+  return columns;
+}
+
+void add_sparse_columns(const FilledTable& table, Grid& grid) {
+  for (const Column& column : sparse_columns()) {
+    Cells cells;
+    for (const RowFigures& row : table.rows) cells.push_back(column.cell(row));
+    if (std::all_of(cells.begin(), cells.end(), [](const auto& c) { return c == kNone; })) continue;
+    grid.header.push_back(column.title);
+    for (std::size_t i = 0; i < cells.size(); ++i) grid.rows[i].push_back(cells[i]);
+    if (!column.note.empty()) grid.notes.push_back(column.note);
+  }
+  for (const RowFigures& row : table.rows) {
+    if (row.inference && !row.inference->not_pruned.empty()) {
+      grid.notes.push_back(not_pruned_note(row));
+    }
+  }
+}
+
 Grid grid_of(const FilledTable& table) {
   Grid grid{{"row", "data", "metric", table.split, "runs", "published", "differs", "parameters",
              "s/epoch", "peak MiB"},
@@ -104,6 +173,7 @@ Grid grid_of(const FilledTable& table) {
       "± is the unbiased standard deviation over runs; differs: by more than two standard errors "
       "of "
       "the difference (SE).");
+  add_sparse_columns(table, grid);
   for (const RowFigures& row : table.rows) {
     if (!row.paired) continue;
     grid.notes.push_back(fmt::format("{} minus {}, by seed and fold: {}", row.label,
@@ -217,13 +287,14 @@ std::string html(const FilledTable& table) {
                        joined_cells(cells, between.c_str(), escape_html));
   };
   std::string out = fmt::format(
-      "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<h1>{0}</h1>\n<table>\n",
-      escape_html(table.title));
+      "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<style>{1}</style>\n"
+      "<h1>{0}</h1>\n<table>\n",
+      escape_html(table.title), page_style());
   out += line(grid.header, "th");
   for (const Cells& row : grid.rows) out += line(row, "td");
   out += "</table>\n<ul>\n";
   for (const std::string& note : grid.notes) out += "<li>" + escape_html(note) + "</li>\n";
-  return out + "</ul>\n";
+  return out + "</ul>\n" + plots_html(table);
 }
 
 }  // namespace
@@ -243,6 +314,7 @@ std::string table_text(const FilledTable& table, const std::string& format) {
   if (format == "csv") return table_csv(table);
   if (format == "json") return table_json(table);
   if (format == "latex") return latex(table);
+  if (format == "svg") return table_svg(table);
   return format == "html" ? html(table) : markdown(table);
 }
 

@@ -42,6 +42,21 @@ TEST(PairedFigure, HasStudentsInterval) {
   EXPECT_TRUE(std::isnan(paired_of(std::vector<double>{1.0}).low));
 }
 
+TEST(PairedFigure, BoundsTheLossFromOneSide) {
+  // t(0.95; 3) = 2.353363, s = sqrt(14/3)
+  const double half = 2.353363435 * std::sqrt(14.0 / 3.0) / 2.0;
+  EXPECT_NEAR(paired_of(std::vector<double>{1.0, 2.0, 3.0, 6.0}).worse, -3 + half, 1e-8);
+  EXPECT_NEAR(paired_of(std::vector<double>{1.0, 2.0, 3.0, 6.0}, false).worse, 3 + half, 1e-8);
+  EXPECT_TRUE(std::isnan(paired_of(std::vector<double>{1.0}).worse));
+}
+
+TEST(PairedFigure, KnowsWhichMetricsAreToBeLarge) {
+  EXPECT_TRUE(is_maximised("rocauc"));
+  EXPECT_TRUE(is_maximised("hits@3"));
+  EXPECT_FALSE(is_maximised("mae"));
+  EXPECT_FALSE(is_maximised("loss"));
+}
+
 TEST(PairedFigure, PairsRunsOfOneSeed) {
   RowFigures a, b;
   b.label = "b";

@@ -293,6 +293,41 @@ TEST_F(FilledTableFile, ABudgetShrinksTheScheduleWithTheTraining) {
   EXPECT_EQ(std::get<StepSchedule>(s.train.schedule).milestones, (std::vector<std::int64_t>{5, 8}));
 }
 
+TEST_F(FilledTableFile, ABudgetShrinksTheTimingOfRules) {
+  Recipe r = recipe({"train.epochs=100",
+                     "sparsify={rules: [{name: tokens, keep: 0.5, start: 5, end: 40, every: 5, "
+                     "unit: epoch}, {name: weights, keep: 0.5, start: 50, unit: epoch}]}"});
+  shorten(r, {.epochs = 10, .steps = 0, .hours = 0});
+  const sparsify::Timing& tokens = sparsify::timing_of(r.sparsify->rules[0]);
+  EXPECT_EQ(tokens.start, 0);
+  EXPECT_EQ(tokens.end, 4);
+  EXPECT_EQ(tokens.every, 1);
+  const sparsify::Timing& weights = sparsify::timing_of(r.sparsify->rules[1]);
+  EXPECT_EQ(weights.start, 5);
+  EXPECT_EQ(weights.end, 5) << "still at once";
+}
+
+TEST_F(FilledTableFile, PrunesAndMeasuresInferenceBesideTheRowItIsComparedWith) {
+  const std::string rows =
+      "prune: true\nseeds: [0]\nrows:\n- {label: dense, recipe: sample.yaml}\n"
+      "- {label: heads, recipe: sample.yaml, against: dense, set: [\"sparsify={rules: [{name: "
+      "heads, keep: 0.5, start: 2}]}\"]}\n"
+      "- {label: tokens, recipe: sample.yaml, against: dense, set: [\"sparsify={rules: [{name: "
+      "tokens, keep: 0.5, start: 2}]}\"]}\n"
+      "- {label: left out, recipe: sample.yaml, prune: false, set: [model.width=16]}\n";
+  const json table = filled(rows)["rows"];
+  EXPECT_GT(table[0]["inference"]["seconds_per_graph"], 0.0);
+  EXPECT_FALSE(table[0]["inference"].contains("pruned"));
+  EXPECT_LT(table[1]["inference"]["pruned"]["parameters"], table[1]["parameters"]);
+  EXPECT_LT(table[1]["inference"]["pruned"]["flops_per_graph"], table[0]["flops_per_graph"]);
+  EXPECT_LT(table[1]["sparse_flops_per_graph"], table[1]["flops_per_graph"]);
+  EXPECT_GT(table[1]["inference"]["against_seconds_per_graph"], 0.0);
+  EXPECT_THAT(table[2]["inference"]["not_pruned"].get<std::string>(), HasSubstr("switched off"));
+  EXPECT_FALSE(table[3].contains("inference"));
+  const json again = filled(rows)["rows"];
+  EXPECT_EQ(again[1]["inference"], table[1]["inference"]) << "measured once";
+}
+
 TEST_F(FilledTableFile, ReportsEveryProblemOfTheFileAndOfItsRows) {
   const std::string text = problems_of(
       "titel: x\n"

@@ -36,7 +36,7 @@ struct TableOutcome {
   std::string text;  // empty when interrupted
 };
 
-const std::vector<std::string>& table_formats();  // md csv latex html json
+const std::vector<std::string>& table_formats();  // md csv latex html json svg
 
 // Path of a table given as a path or as a shipped name ("zoo"). RecipeError with near names.
 std::filesystem::path find_table(const std::string& name_or_path);
