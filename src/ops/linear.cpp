@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "gtrain/ops/sparse_linear.h"
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/gemm.h"
 #include "ops/detail/kernels.h"
@@ -117,6 +118,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
                                   bias.scalar_type() == x.scalar_type()),
               "[linear] bias has shape ", bias.sizes(), " and type ", bias.scalar_type(),
               "; expected [", weight.size(0), "] and ", x.scalar_type());
+  if (const WeightPattern* pattern = kept_pattern(weight)) {
+    return sparse_linear(x, weight, *pattern, bias, relu);
+  }
   const detail::OpCount count;
   if (count) {
     count.product(x.size(0), weight, bias);
