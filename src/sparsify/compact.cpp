@@ -1,13 +1,14 @@
 #include "gtrain/sparsify/compact.h"
 
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <utility>
 
-#include "gtrain/base/error.h"
+#include "detail/zero_weight.h"
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/sparsify/branch_drop.h"
@@ -59,17 +60,33 @@ void drop_choice(const Site& site) {
   drop(*site.module, "token_gate");
 }
 
+Cut cut_of_heads(const Site& site, std::int64_t left) {
+  Cut cut{site.path, "heads", site.gated->parts().heads, left, {site.path}};
+  cut.gone = 1 - static_cast<double>(left) / static_cast<double>(cut.before);
+  for (const nn::Gated::HeadSlices& slices : site.gated->head_slices()) {
+    const std::string name = below(site.path, slices.name.c_str());
+    const std::string module = name.substr(0, name.rfind('.'));
+    const bool matrix = slices.value.dim() == 2;
+    if (matrix && module != site.path) cut.modules.push_back(module);
+    cut.parameters += slices.value.numel() / cut.before * (cut.before - left);
+  }
+  return cut;
+}
+
 void compact_attention(const Site& site, std::vector<Cut>& cuts) {
   const std::int64_t heads = site.gated->parts().heads;
   const bool gone = is_closed(site.gated->branch_gate);
   const Numbers alive = gone ? Numbers{} : living_heads(*site.gated);
   const auto left = static_cast<std::int64_t>(alive.size());
-  if (auto* attention = dynamic_cast<nn::Attention*>(site.module); attention && left < heads) {
-    if (!gone && has_head_mask_of_reference(*site.gated)) keep_constants(*attention, heads, alive);
-    attention->keep_heads(alive);
-    cuts.push_back({site.path, "heads", heads, left});
+  if (left < heads) {
+    auto* attention = dynamic_cast<nn::Attention*>(site.module);
+    if (attention != nullptr && !gone && has_head_mask_of_reference(*site.gated)) {
+      keep_constants(*attention, heads, alive);
+    }
+    cuts.push_back(cut_of_heads(site, left));
+    site.gated->keep_heads(alive);
   }
-  if (gone && dynamic_cast<nn::Attention*>(site.module) != nullptr) drop_choice(site);
+  if (gone) drop_choice(site);
   site.gated->head_gate.reset();
   site.gated->branch_gate.reset();
   drop(*site.module, "head_gate");
@@ -78,7 +95,7 @@ void compact_attention(const Site& site, std::vector<Cut>& cuts) {
 
 // feed_0 and feed_1 of a module; both null where it has none.
 struct Feed {
-  std::string path;
+  std::string parent, path;
   std::shared_ptr<nn::Linear> in, out;
 
   std::int64_t units() const { return in->weight.size(0); }
@@ -94,7 +111,7 @@ struct Feed {
 std::vector<std::pair<Feed, torch::nn::Module*>> feeds(torch::nn::Module& model) {
   std::vector<std::pair<Feed, torch::nn::Module*>> out;
   model.apply([&](const std::string& path, torch::nn::Module& module) {
-    Feed feed{below(path, "feed_0"), nullptr, nullptr};
+    Feed feed{path, below(path, "feed_0"), nullptr, nullptr};
     for (const auto& child : module.named_children()) {
       if (child.key() == "feed_0") feed.in = std::dynamic_pointer_cast<nn::Linear>(child.value());
       if (child.key() == "feed_1") feed.out = std::dynamic_pointer_cast<nn::Linear>(child.value());
@@ -124,6 +141,8 @@ void silence(const Feed& feed) {
 
 void compact_feed(const Feed& feed, torch::nn::Module& module, std::vector<Cut>& cuts) {
   const std::int64_t units = feed.units();
+  const std::int64_t each =
+      feed.in->weight.size(1) + feed.out->weight.size(0) + (feed.in->bias.defined() ? 1 : 0);
   auto* gated = dynamic_cast<nn::FeedGated*>(&module);
   const bool gone = gated != nullptr && is_closed(gated->feed_gate);
   if (gone) {
@@ -133,23 +152,19 @@ void compact_feed(const Feed& feed, torch::nn::Module& module, std::vector<Cut>&
     if (alive.empty()) alive.push_back(0);
     if (static_cast<std::int64_t>(alive.size()) < units) feed.keep(alive);
   }
-  if (feed.units() < units) cuts.push_back({feed.path, "units", units, feed.units()});
+  if (feed.units() < units) {
+    const std::int64_t dead = units - feed.units();
+    cuts.push_back({.path = feed.path,
+                    .what = "units",
+                    .before = units,
+                    .after = feed.units(),
+                    .modules = {feed.path, below(feed.parent, "feed_1")},
+                    .gone = static_cast<double>(dead) / static_cast<double>(units),
+                    .parameters = dead * each});
+  }
   if (gated == nullptr) return;
   gated->feed_gate.reset();
   drop(module, "feed_gate");
-}
-
-void check_sites(const std::vector<Site>& all) {
-  for (const Site& site : all) {
-    if (dynamic_cast<nn::Attention*>(site.module) != nullptr) continue;
-    const std::int64_t heads = site.gated->parts().heads;
-    const bool whole = static_cast<std::int64_t>(living_heads(*site.gated).size()) == heads;
-    if (whole && !is_closed(site.gated->branch_gate)) continue;
-    throw base::RecipeError(
-        fmt::format("{}: heads of this attention cannot be cut out one by one; its run stays as it "
-                    "is, masked",
-                    site.path));
-  }
 }
 
 }  // namespace
@@ -171,7 +186,7 @@ std::vector<Cut> dead_heads(torch::nn::Module& model) {
   for (const Site& site : sites(model)) {
     const std::int64_t heads = site.gated->parts().heads;
     const auto left = static_cast<std::int64_t>(living_heads(*site.gated).size());
-    if (left < heads) out.push_back({site.path, "heads", heads, left});
+    if (left < heads) out.push_back(cut_of_heads(site, left));
   }
   return out;
 }
@@ -179,10 +194,11 @@ std::vector<Cut> dead_heads(torch::nn::Module& model) {
 std::vector<Cut> compact(torch::nn::Module& model) {
   const at::NoGradGuard guard;
   const std::vector<Site> all = sites(model);
-  check_sites(all);
   std::vector<Cut> cuts;
   for (const Site& site : all) compact_attention(site, cuts);
   for (const auto& [feed, module] : feeds(model)) compact_feed(feed, *module, cuts);
+  std::vector<Cut> weights = detail::leave_zeros_out(model);
+  std::move(weights.begin(), weights.end(), std::back_inserter(cuts));
   return cuts;
 }
 
@@ -192,20 +208,21 @@ void fit(torch::nn::Module& model, const std::map<std::string, at::Tensor>& tens
     return it == tensors.end() ? at::Tensor() : it->second;
   };
   for (const Site& site : sites(model)) {
-    auto* attention = dynamic_cast<nn::Attention*>(site.module);
-    const at::Tensor given = find(below(site.path, "out_weight"));
-    if (attention == nullptr || !given.defined() || given.dim() != 2) continue;
-    const std::int64_t heads = site.gated->parts().heads;
-    const std::int64_t inner = attention->out_weight.size(1);
-    if (heads == 0 || given.size(1) >= inner || given.size(1) % (inner / heads) != 0) continue;
-    attention->keep_heads(ascending(given.size(1) / (inner / heads)));
-    if (given.size(1) == 0) drop_choice(site);
+    const nn::Gated::HeadSlices slices = site.gated->head_slices().front();
+    const at::Tensor given = find(below(site.path, slices.name.c_str()));
+    if (!given.defined() || given.dim() != slices.value.dim()) continue;
+    const std::int64_t blocks = slices.stacks * site.gated->parts().heads;
+    const std::int64_t inner = slices.value.size(slices.dim), left = given.size(slices.dim);
+    if (blocks == 0 || left >= inner || left % (inner / blocks * slices.stacks) != 0) continue;
+    site.gated->keep_heads(ascending(left / (inner / blocks * slices.stacks)));
+    if (left == 0) drop_choice(site);
   }
   for (const auto& [feed, _] : feeds(model)) {
     const at::Tensor given = find(feed.path + ".weight");
     if (!given.defined() || given.dim() != 2) continue;
     if (given.size(0) > 0 && given.size(0) < feed.units()) feed.keep(ascending(given.size(0)));
   }
+  detail::mark_as_saved(model, tensors);
 }
 
 }  // namespace gtrain::sparsify

@@ -136,7 +136,7 @@ void HeadRule::fields(base::FieldVisitor& f) {
      .max = 1},
     exchange);
   f({.key = "penalty",
-     .doc = "l0: weight in the loss of the expected number of open heads above keep",
+     .doc = "l0: weight in the loss of how far the expected number of open heads is from keep",
      .min = 0,
      .max = 1e6},
     penalty);
@@ -165,7 +165,8 @@ void LayerRule::fields(base::FieldVisitor& f) {
      .one_of = {"attention", "all"}},
     branches);
   f({.key = "penalty",
-     .doc = "learned: weight in the loss of the expected number of open branches above keep",
+     .doc =
+         "learned: weight in the loss of how far the expected number of open branches is from keep",
      .min = 0,
      .max = 1e6},
     penalty);

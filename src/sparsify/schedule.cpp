@@ -7,8 +7,6 @@
 namespace gtrain::sparsify {
 namespace {
 
-constexpr double kLastShare = 0.005;
-
 double cubic(double from, double to, double done) {
   const double left = 1 - done;
   return to + (from - to) * left * left * left;
@@ -36,9 +34,9 @@ double Schedule::keep(std::int64_t updates) const {
   return cubic(1, keep_, static_cast<double>(last) / static_cast<double>(end_ - start_));
 }
 
-double Schedule::exchange(double first, std::int64_t updates) const {
+double Schedule::exchange(double first, std::int64_t updates, double last) const {
   if (updates < start_ || updates >= end_) return 0;
-  return cosine_share(first, updates - start_, end_ - start_);
+  return cosine_share(first, updates - start_, end_ - start_, last);
 }
 
 bool ReferencePruning::due(std::int64_t updates) const {
@@ -53,9 +51,9 @@ double ReferencePruning::density(std::int64_t updates) const {
   return 1 - ((1 - initial) + (initial - keep) * (1 - std::pow(left, 3)));
 }
 
-double cosine_share(double first, std::int64_t updates, std::int64_t total) {
+double cosine_share(double first, std::int64_t updates, std::int64_t total, double last) {
   const double done = static_cast<double>(updates) / static_cast<double>(total);
-  return kLastShare + (first - kLastShare) * (1 + std::cos(std::numbers::pi * done)) / 2;
+  return last + (first - last) * (1 + std::cos(std::numbers::pi * done)) / 2;
 }
 
 }  // namespace gtrain::sparsify

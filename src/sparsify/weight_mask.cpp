@@ -112,9 +112,8 @@ void WeightMask::exchange(double share, const Gradient& gradient, std::uint64_t 
       continue;
     }
     Units units(g, rule_);
-    const std::vector<std::int64_t> living = units.living(), dead = units.dead();
-    const auto wanted = std::llround(std::ceil(share * static_cast<double>(living.size())));
-    const auto count = std::min<std::int64_t>(wanted, std::ssize(dead));
+    const std::vector<std::int64_t> living = units.living();
+    const auto count = std::llround(std::ceil(share * static_cast<double>(living.size())));
     const auto& score = units.score;
     std::vector<std::int64_t> stay =
         first_of(living, std::ssize(living) - count, [&](auto a, auto b) {
@@ -128,7 +127,8 @@ void WeightMask::exchange(double share, const Gradient& gradient, std::uint64_t 
     } else {
       growth = units.norms(g, [&](const Masked& part) { return gradient(part.name); });
     }
-    const std::vector<std::int64_t> born = first_of(dead, count, [&](auto a, auto b) {
+    units.set_living(stay);
+    const std::vector<std::int64_t> born = first_of(units.dead(), count, [&](auto a, auto b) {
       return growth[static_cast<std::size_t>(a)] > growth[static_cast<std::size_t>(b)];
     });
     stay.insert(stay.end(), born.begin(), born.end());

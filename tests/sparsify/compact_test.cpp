@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "gtrain/base/error.h"
+#include "gtrain/ops/sparse_linear.h"
 #include "gtrain/sparsify/branch_drop.h"
 #include "gtrain/sparsify/head_mask.h"
 #include "gtrain/sparsify/plan.h"
@@ -39,8 +39,8 @@ std::map<std::string, at::Tensor> tensors(const torch::nn::Module& net) {
 }
 
 // A whole net that takes the state of a cut one puts out the same.
-void expect_state_fits(SmallNet& cut, const at::Tensor& x) {
-  const auto fresh = small_net();
+void expect_state_fits(SmallNet& cut, const at::Tensor& x,
+                       std::unique_ptr<SmallNet> fresh = small_net()) {
   const auto state = tensors(cut);
   fit(*fresh, state);
   const auto own = tensors(*fresh);
@@ -125,6 +125,41 @@ TEST(Compact, CutsHiddenUnitsThatSayNothing) {
   EXPECT_EQ(cuts[0].after, 12);
   EXPECT_LT(support::distance(run(*net, x), want), 1e-12);
   expect_state_fits(*net, x);
+}
+
+TEST(Compact, LeavesTheZerosOfSparseMatricesOut) {
+  const auto wide = [] {
+    auto net = std::make_unique<SmallNet>(24);
+    net->to(at::kDouble);
+    return net;
+  };
+  const auto net = wide();
+  {
+    const at::NoGradGuard guard;
+    auto p = net->named_parameters();
+    for (const char* name : {"layer_0.feed_0.weight", "layer_1.attention.in_weight"}) {
+      p[name].mul_(at::rand(p[name].sizes(), at::kDouble) < 0.2);
+    }
+    p["layer_0.feed_1.weight"].mul_(at::rand({24, 48}, at::kDouble) < 0.5);  // too many are left
+  }
+  const at::Tensor x = at::randn({12, 24}, at::kDouble), want = run(*net, x);
+  const std::int64_t before = size(*net);
+  const std::vector<Cut> cuts = compact(*net);
+  ASSERT_EQ(cuts.size(), 2);
+  EXPECT_EQ(cuts[0].path, "layer_0.feed_0.weight");
+  EXPECT_EQ(cuts[0].what, "weights");
+  EXPECT_EQ(cuts[1].before, 3 * 24 * 24);
+  EXPECT_EQ(cuts[1].before - cuts[1].after, cuts[1].parameters);
+  EXPECT_DOUBLE_EQ(cuts[1].gone, 0.75 * (1 - static_cast<double>(cuts[1].after) / (3 * 24 * 24)));
+  EXPECT_EQ(size(*net), before);
+  EXPECT_TRUE(compact(*net).empty());
+  EXPECT_LT(support::distance(run(*net, x), want), 1e-12);
+  EXPECT_NE(ops::kept_pattern(net->layers[0]->named_parameters()["feed_0.weight"]), nullptr);
+  nn::Context training = support::context(true);
+  net->forward(x, start(), training).sum().backward();
+  const at::Tensor w = net->named_parameters()["layer_0.feed_0.weight"];
+  EXPECT_EQ(w.grad().masked_select(w == 0).abs().max().item<double>(), 0);
+  expect_state_fits(*net, x, wide());
 }
 
 TEST(Compact, LeavesAWholeModelAlone) {

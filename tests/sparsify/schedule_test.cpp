@@ -56,6 +56,7 @@ TEST(Schedule, ExchangesLessAndLessUntilTheEnd) {
   const Schedule s(timing(0.5, 0, 100, 1), 1);
   EXPECT_DOUBLE_EQ(s.exchange(0.5, 0), 0.5);
   EXPECT_NEAR(s.exchange(0.5, 50), (0.5 + 0.005) / 2, 1e-12);
+  EXPECT_NEAR(s.exchange(0.5, 50, 0), 0.25, 1e-12);  // RigL's
   EXPECT_EQ(s.exchange(0.5, 100), 0);
 }
 

@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "gtrain/base/error.h"
+#include "gtrain/sparsify/hard_concrete.h"
 #include "gtrain/sparsify/head_mask.h"
 #include "gtrain/sparsify/plan.h"
 #include "gtrain/sparsify/token_gate.h"
@@ -38,9 +40,13 @@ class Training {
       const at::NoGradGuard guard;
       for (auto& p : net.named_parameters()) {
         if (!p.value().grad().defined()) continue;
+        if (only_gates) {
+          if (p.key().find("_gate") != std::string::npos) adapt(p.key(), p.value());
+          continue;
+        }
         at::Tensor& m = momentum[p.key()];
         m.mul_(0.9).add_(p.value().grad());
-        p.value().add_(m, -0.01);
+        p.value().mul_(1 - decay).add_(m, -0.01);
       }
     }
     ++updates;
@@ -61,6 +67,15 @@ class Training {
   std::unique_ptr<Sparsity> sparsity;
   std::map<std::string, at::Tensor> momentum;
   std::int64_t updates = 0;
+  double decay = 0;
+  bool only_gates = false;
+
+  // The net as it is now is what shall be learned.
+  void aim_at_itself() {
+    const at::NoGradGuard guard;
+    nn::Context evaluation = support::context(false);
+    y = net.forward(x, start, evaluation);
+  }
 
  private:
   void initialise_gates() {
@@ -70,6 +85,15 @@ class Training {
       if (auto* layer = dynamic_cast<nn::Layer*>(&m)) layer->initialise(random);
     });
   }
+  // Adam's update without its first steps' correction.
+  void adapt(const std::string& name, at::Tensor& value) {
+    at::Tensor &m = momentum[name], &v = second[name];
+    if (!v.defined()) v = at::zeros_like(value.detach());
+    m.mul_(0.9).add_(value.grad(), 0.1);
+    v.mul_(0.99).addcmul_(value.grad(), value.grad(), 0.01);
+    value.addcdiv_(m, v.sqrt() + 1e-8, -1e-3);
+  }
+  std::map<std::string, at::Tensor> second;
   at::Tensor start = at::tensor({0, 5, 6, 12}, at::kLong);
   at::Tensor x = at::arange(96, at::kFloat).sin().view({12, 8});
   at::Tensor y = at::tensor({1.0, -1.0, 0.5}, at::kFloat).view({3, 1});
@@ -190,6 +214,44 @@ TEST(Sparsity, DensityFollowsTheScheduleToOneWeightAtEveryStep) {
   }
 }
 
+// Of all masks together; a unit's weights count with it, and SET and RigL begin sparse.
+TEST(Sparsity, DensityFollowsTheScheduleInEveryForm) {
+  const auto form = [](const char* method, const char* structure, const char* scope,
+                       const char* distribution) {
+    WeightRule rule;
+    rule.method = method;
+    rule.structure = structure;
+    rule.scope = scope;
+    rule.distribution = distribution;
+    rule.timing.start = 3;
+    rule.timing.end = 12;
+    return rule;
+  };
+  for (const WeightRule& rule :
+       {form("gmp", "none", "global", "uniform"), form("granet", "none", "global", "uniform"),
+        form("granet", "none", "layer", "erk"), form("gmp", "2:4", "layer", "uniform"),
+        form("granet", "2:4", "layer", "uniform"), form("gmp", "neuron", "layer", "uniform"),
+        form("set", "none", "layer", "uniform"), form("rigl", "none", "layer", "erk")}) {
+    SCOPED_TRACE(rule.method + " " + rule.structure + " " + rule.scope);
+    Training run(one_rule(rule, 0.5));
+    const bool fixed = rule.method == "set" || rule.method == "rigl";
+    for (int i = 0; i < 15; ++i) {
+      run.step();
+      const double t = std::clamp((run.updates - 3) / 9.0, 0.0, 1.0);
+      const double cubic = 0.5 + 0.5 * std::pow(1 - t, 3);
+      const double want = !fixed ? cubic : run.updates < 3 ? 1 : 0.5;
+      double living = 0, all = 0, rounding = 0;  // half a unit a group, or a quad of two
+      for (const auto& [name, mask] : run.sparsity->state()) {
+        living += mask.sum().item<double>();
+        all += static_cast<double>(mask.numel());
+        const bool whole = rule.structure == "neuron";
+        rounding += whole ? 0.5 * static_cast<double>(mask.numel()) / 16 : 1;
+      }
+      EXPECT_LE(std::abs(living - want * all), rounding + 1e-6) << run.updates;
+    }
+  }
+}
+
 TEST(Sparsity, KeptTokensFollowTheScheduleAtEveryStep) {
   Training run(during(TokenRule(), 0.25, 2, 12, 1));
   const at::Tensor start = at::tensor({0, 5, 6, 12}, at::kLong);
@@ -199,8 +261,8 @@ TEST(Sparsity, KeptTokensFollowTheScheduleAtEveryStep) {
     const double keep = 0.25 + 0.75 * std::pow(1 - t, 3);
     for (const Site& site : sites(run.net)) {
       nn::Context context = support::context(i % 2 == 0, 5);
-      const auto kept =
-          site.gated->token_gate->choose({.x = at::randn({12, 8}), .graph_start = start}, context);
+      const auto kept = site.gated->token_gate->choose(
+          {{.x = at::randn({12, 8}), .graph_start = start}}, context);
       if (keep == 1) {
         EXPECT_FALSE(kept.has_value()) << run.updates;
         continue;
@@ -228,6 +290,104 @@ TEST(Sparsity, DeadWeightsAreZeroAndHaveNoMomentum) {
       if (dead.sum().item<std::int64_t>() == 0) continue;
       EXPECT_EQ(all.at(own).masked_select(dead).abs().max().item<double>(), 0) << own;
       EXPECT_EQ(all.at("momentum." + own).masked_select(dead).abs().max().item<double>(), 0) << own;
+    }
+  }
+}
+
+// Neither momentum nor weight decay moves what is dead; what lives again begins without momentum.
+TEST(Sparsity, DeadHeadsSleepUntilTheyLiveAgain) {
+  HeadRule exchanged, learned;
+  exchanged.exchange = 0.5;
+  learned.method = "l0";
+  for (const HeadRule& rule : {exchanged, learned}) {
+    Training run(during(rule, 0.5, 2, 12));
+    run.decay = 0.01;
+    at::Tensor awake = at::ones({2}), value = run.everything().at("layer_0.attention.out_weight");
+    value = value.clone();
+    int slept = 0;
+    for (int i = 0; i < 20; ++i) {
+      run.step();
+      const auto all = run.everything();
+      const bool l0 = rule.method == "l0";
+      const at::Tensor now =
+          all.at(l0 ? "layer_0.attention.head_gate.open" : "layer_0.attention.head_gate.mask");
+      const at::Tensor next = all.at("layer_0.attention.out_weight");
+      for (int h = 0; h < 2; ++h) {
+        const auto columns = [&](const at::Tensor& t) { return t.slice(1, 4 * h, 4 * h + 4); };
+        const auto rows = [&](const at::Tensor& t) { return t.view({3, 2, 4, 8}).select(1, h); };
+        if (now[h].item<double>() == 0) {
+          const auto momentum = [&](const char* name) {
+            return all.at(std::string("momentum.layer_0.attention.") + name);
+          };
+          EXPECT_EQ(columns(momentum("out_weight")).abs().max().item<double>(), 0) << i;
+          EXPECT_EQ(rows(momentum("in_weight")).abs().max().item<double>(), 0) << i;
+        }
+        if (awake[h].item<double>() != 0) {
+          EXPECT_FALSE(at::equal(columns(next), columns(value))) << i;
+          continue;
+        }
+        EXPECT_TRUE(at::equal(columns(next), columns(value))) << i;
+        ++slept;
+      }
+      awake = now.clone();
+      value = next.clone();
+    }
+    EXPECT_GE(slept, 7);
+  }
+}
+
+// P(open) of all gates, on average.
+double openness(torch::nn::Module& net) {
+  std::vector<at::Tensor> all;
+  net.apply([&](torch::nn::Module& module) {
+    if (auto* gate = dynamic_cast<HardConcrete*>(&module)) all.push_back(gate->expected());
+  });
+  return at::cat(all).mean().item<double>();
+}
+
+// Columns [first, last) of an attention's output projection add noise to what shall be learned, the
+// others say three times as much as they did.
+void disturb(Training& run, const std::vector<std::tuple<std::string, int, int>>& places) {
+  const at::NoGradGuard guard;
+  auto p = run.net.named_parameters();
+  for (const char* layer : {"layer_0", "layer_1"}) {
+    p[std::string(layer) + ".attention.out_weight"].mul_(3);
+  }
+  for (const auto& [layer, first, last] : places) {
+    p[layer + ".attention.out_weight"].slice(1, first, last).zero_();
+  }
+  run.aim_at_itself();
+  for (const auto& [layer, first, last] : places) {
+    p[layer + ".attention.out_weight"].slice(1, first, last).normal_(0, 2);
+  }
+  run.only_gates = true;
+}
+
+TEST(Sparsity, LearnedGatesCloseWhatIsNoise) {
+  at::manual_seed(1);
+  const Clock clock{4, 400, 7};
+  LayerRule layers;
+  layers.method = "learned";
+  HeadRule heads;
+  heads.method = "l0";
+  for (const int noisy : {0, 1}) {
+    SCOPED_TRACE(noisy);
+    Training branches(during(layers, 0.5, 2, 300), clock), l0(during(heads, 0.5, 2, 300), clock);
+    const std::string layer = fmt::format("layer_{}", noisy);
+    disturb(branches, {{layer, 0, 8}});
+    disturb(l0, {{"layer_0", 4 * noisy, 4 * noisy + 4}, {"layer_1", 4 * noisy, 4 * noisy + 4}});
+    for (Training* run : {&branches, &l0}) {
+      for (int i = 0; i < 299; ++i) run->step();
+      EXPECT_NEAR(openness(run->net), 0.5, 0.1);
+      run->step();
+    }
+    for (const int l : {0, 1}) {
+      const std::string attention = fmt::format("layer_{}.attention.", l);
+      const auto open = [&](Training& run, const char* gate) {
+        return run.everything().at(attention + gate + ".open");
+      };
+      EXPECT_EQ(open(branches, "branch_gate").item<double>(), l == noisy ? 0 : 1);
+      EXPECT_EQ(open(l0, "head_gate")[noisy].item<double>(), 0);
     }
   }
 }

@@ -8,6 +8,9 @@
 
 namespace gtrain::sparsify {
 
+// The share of exchanges that GraNet ends at; RigL ends at 0.
+inline constexpr double kLastShare = 0.005;
+
 // A rule's timing in updates.
 class Schedule {
  public:
@@ -25,8 +28,8 @@ class Schedule {
   bool settled(std::int64_t updates) const { return updates >= end_; }
   // keep(t) of rule.h at the last change so far; 1 before the first.
   double keep(std::int64_t updates) const;
-  // Share of exchanges: from `first` at start to 0.005 at end along a cosine; 0 from end on.
-  double exchange(double first, std::int64_t updates) const;
+  // Share of exchanges: from `first` at start to `last` at end along a cosine; 0 from end on.
+  double exchange(double first, std::int64_t updates, double last = kLastShare) const;
 
  private:
   std::int64_t start_, end_, every_;
@@ -44,7 +47,8 @@ struct ReferencePruning {
   double density(std::int64_t updates) const;
 };
 
-// first at 0 to 0.005 at `total`, along half a cosine.
-double cosine_share(double first, std::int64_t updates, std::int64_t total);
+// `first` at 0 to `last` at `total`, along half a cosine.
+double cosine_share(double first, std::int64_t updates, std::int64_t total,
+                    double last = kLastShare);
 
 }  // namespace gtrain::sparsify

@@ -6,9 +6,10 @@
 // the 2-norm of all of them. Of n units max(1, round(density n)) live. In 2:4 any four neighbours
 // of a row keep four or two; those that lose least halve first.
 //   prune      the living with the smallest magnitude die                  (GMP, Zhu & Gupta 2017)
-//   exchange   of the living the smallest die, and as many of those that were dead before live
-//              again from 0: by the largest gradient (RigL, Evci et al. 2020; GraNet, Liu et al.
-//              2021), or at random (SET, Mocanu et al. 2018)
+//   exchange   of the living the smallest die, and of all that are dead then as many live: by the
+//              largest gradient (RigL, Evci et al. 2020; GraNet, Liu et al. 2021), or at random
+//              (SET, Mocanu et al. 2018). What was dead before begins at 0; what has just died may
+//              be among them and keeps its value.
 // Ties go to the lower index. O(n log n) for a change.
 #pragma once
 
@@ -45,7 +46,7 @@ class WeightMask {
   // A random choice of units (SET and RigL), a function of `key`.
   void draw(double density, std::uint64_t key);
   void prune(double density);
-  // share: of the living of each group, rounded up, as far as there are dead ones.
+  // share: of the living of each group, rounded up.
   void exchange(double share, const Gradient& gradient, std::uint64_t key);
 
   // The authors' forms (quirks: reference).

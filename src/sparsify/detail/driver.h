@@ -37,5 +37,8 @@ std::unique_ptr<Driver> drive(torch::nn::Module& model, const TokenRule& rule, c
 std::unique_ptr<Driver> drive(torch::nn::Module& model, const HeadRule& rule, const Clock& clock);
 std::unique_ptr<Driver> drive(torch::nn::Module& model, const LayerRule& rule, const Clock& clock);
 std::unique_ptr<Driver> drive(torch::nn::Module& model, const WeightRule& rule, const Clock& clock);
+// Of rules with hard-concrete gates.
+std::unique_ptr<Driver> learn(torch::nn::Module& model, const HeadRule& rule, const Clock& clock);
+std::unique_ptr<Driver> learn(torch::nn::Module& model, const LayerRule& rule, const Clock& clock);
 
 }  // namespace gtrain::sparsify

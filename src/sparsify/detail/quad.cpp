@@ -67,7 +67,7 @@ void exchange_in_quads(Masked& weight, double share, const at::Tensor& gradient)
     const std::size_t place = weakest[static_cast<std::size_t>(i)].second, q = place / 4;
     std::size_t born = place;
     for (std::size_t k = 4 * q; k < 4 * q + 4; ++k) {
-      if (!lives[k] && (born == place || growth[k] > growth[born])) born = k;
+      if (!lives[k] && growth[k] > growth[born]) born = k;
     }
     lives[place] = false;
     lives[born] = true;

@@ -9,8 +9,8 @@ namespace gtrain::sparsify::detail {
 // weights live (1/2: all quads).
 void halve_quads(Masked& weight, double density);
 
-// In `share` of the halved quads, those with the weakest living weight first, it dies and the dead
-// one with the largest gradient lives.
+// In `share` of the halved quads, those with the weakest living weight first, it dies, and of the
+// three that are dead then the one with the largest gradient lives.
 void exchange_in_quads(Masked& weight, double share, const at::Tensor& gradient);
 
 }  // namespace gtrain::sparsify::detail

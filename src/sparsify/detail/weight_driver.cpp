@@ -37,9 +37,8 @@ class WeightDriver final : public Driver {
   void after_update(std::int64_t updates, const Slots& slots) override {
     const bool due = reference_ ? authors_.due(updates) : schedule_.due(updates);
     mask_.apply();
-    if (due) change(updates);
+    if (due) change(updates, slots);
     dense_.clear();
-    if (due) clear(slots);
   }
 
   std::map<std::string, at::Tensor> state() const override {
@@ -55,38 +54,44 @@ class WeightDriver final : public Driver {
     // A hidden unit whose row and column are 0 has no gradient: it could not come back.
     if (rule_.method == "gmp" || rule_.structure == "neuron") return false;
     if (reference_) return authors_.due(updates);
-    return schedule_.due(updates) && updates > 0 && schedule_.exchange(rule_.regrow, updates) > 0;
+    return schedule_.due(updates) && updates > 0 && share(updates) > 0;
   }
 
-  void change(std::int64_t updates) {
+  double share(std::int64_t updates) const {
+    return schedule_.exchange(rule_.regrow, updates, rule_.method == "rigl" ? 0 : kLastShare);
+  }
+
+  void change(std::int64_t updates, const Slots& slots) {
     const WeightMask::Gradient gradient = [this](const std::string& name) {
       const auto it = dense_.find(name);
       return it == dense_.end() ? at::Tensor() : it->second;
     };
     if (reference_) {
       mask_.prune_as_reference(authors_.density(updates));
-      mask_.exchange_as_reference(
-          cosine_share(rule_.regrow, updates, std::max(total_, schedule_.end())), gradient);
+      clear(slots);
+      const std::int64_t total = std::max(total_, schedule_.end());
+      mask_.exchange_as_reference(cosine_share(rule_.regrow, updates, total), gradient);
+      clear(slots);
       return;
     }
     const bool fixed = rule_.method == "set" || rule_.method == "rigl";
     if (fixed && updates == schedule_.start()) {
       mask_.draw(schedule_.target(), key(0));
-      return;
+    } else if (!fixed) {
+      mask_.prune(schedule_.keep(updates));
     }
-    if (!fixed) mask_.prune(schedule_.keep(updates));
-    if (exchanges(updates)) {
-      mask_.exchange(schedule_.exchange(rule_.regrow, updates), gradient, key(updates));
-    }
+    clear(slots);
+    if (!exchanges(updates) || (fixed && updates == schedule_.start())) return;
+    mask_.exchange(share(updates), gradient, key(updates));
+    clear(slots);
   }
 
-  // Momenta of dead weights, those regrown included, begin at 0.
+  // Dead weights have no optimizer state, so that those regrown begin without.
   void clear(const Slots& slots) {
     const at::NoGradGuard guard;
     for (WeightMask::Group& g : mask_.groups()) {
       for (Masked& part : g.parts) {
-        const at::Tensor lives = part.mask * (part.value != 0);
-        for (at::Tensor& slot : slots(part.name)) slot.mul_(lives);
+        for (at::Tensor& slot : slots(part.name)) slot.mul_(part.mask);
       }
     }
   }
