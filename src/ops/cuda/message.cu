@@ -5,6 +5,17 @@
 namespace gtrain::ops::cuda {
 namespace {
 
+// out = factor own + sum, N channels.
+template <int N, class S>
+__device__ __forceinline__ void store_with_own(const S* own, compute_t<S> factor,
+                                               const compute_t<S> (&sum)[N], S* out) {
+  compute_t<S> x[N];
+  load_channels<N>(own, x);
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = factor * x[i] + sum[i];
+  store_channels<N>(out, x);
+}
+
 template <class S, int V>
 struct GineForward {
   static constexpr int kSums = 1;
@@ -32,11 +43,7 @@ struct GineForward {
   __device__ __forceinline__ void finish(std::int64_t row, int channel,
                                          const A (&sums)[1][N]) const {
     const std::int64_t at = row * a.width + channel;
-    A out[N];
-    load_channels<N>(a.x + at, out);
-#pragma unroll
-    for (int i = 0; i < N; ++i) out[i] += sums[0][i];
-    store_channels<N>(a.out + at, out);
+    store_with_own<N>(a.x + at, A(1), sums[0], a.out + at);
   }
 };
 
@@ -64,11 +71,7 @@ struct GineSources {
   __device__ __forceinline__ void finish(std::int64_t row, int channel,
                                          const A (&sums)[1][N]) const {
     const std::int64_t at = row * a.width + channel;
-    A out[N];
-    load_channels<N>(a.dout + at, out);
-#pragma unroll
-    for (int i = 0; i < N; ++i) out[i] += sums[0][i];
-    store_channels<N>(a.dx + at, out);
+    store_with_own<N>(a.dout + at, A(1), sums[0], a.dx + at);
   }
 };
 
@@ -118,11 +121,7 @@ struct Weighted {
                                          const A (&sums)[1][N]) const {
     const std::int64_t at = row * a.width + channel;
     const A self = a.self != nullptr ? to_float(a.self[row]) : A(0);
-    A out[N];
-    load_channels<N>(a.x + at, out);
-#pragma unroll
-    for (int i = 0; i < N; ++i) out[i] = self * out[i] + sums[0][i];
-    store_channels<N>(a.out + at, out);
+    store_with_own<N>(a.x + at, self, sums[0], a.out + at);
   }
 };
 

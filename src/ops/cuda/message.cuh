@@ -12,6 +12,7 @@
 //   };
 #pragma once
 
+#include "ops/cuda/channel.cuh"
 #include "ops/cuda/lane.cuh"
 
 namespace gtrain::ops::cuda {
@@ -26,24 +27,6 @@ __device__ __forceinline__ Lane channel_lane(const LaneShape& shape, int per_loa
   lane.first += static_cast<int>(blockIdx.y) * lane.step;
   lane.end = shape.width;
   return lane;
-}
-
-// N channels from p on.
-template <int N, class S>
-__device__ __forceinline__ void load_channels(const S* p, compute_t<S> (&out)[N]) {
-  if constexpr (N == 1) {
-    out[0] = to_float(*p);
-  } else {
-    load_vector<N>(p, out);
-  }
-}
-template <int N, class S>
-__device__ __forceinline__ void store_channels(S* p, const compute_t<S> (&x)[N]) {
-  if constexpr (N == 1) {
-    *p = from_float<S>(x[0]);
-  } else {
-    store_vector<N>(p, x);
-  }
 }
 
 template <class S, int V, class Operation>
