@@ -58,8 +58,10 @@ GlobalInput restricted(const GlobalInput& input, const KeptRows& kept) {
       out.bias.pair_start = pairs.start;
       if (bias.hops.defined()) out.bias.hops = bias.hops.index_select(0, pairs.index);
       if (bias.pair.defined()) {
+        // Head by head, which is how attention reads it.
+        const at::Tensor heads = bias.pair.t();
         out.bias.pair =
-            ops::gather(bias.pair.contiguous(), ops::row_index(pairs.index, bias.pair.size(0)));
+            at::gather(heads, 1, pairs.index.expand({heads.size(0), pairs.index.size(0)})).t();
       }
     }
   }

@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
 
 #include "deploy/script_case.h"
@@ -278,7 +279,8 @@ double token_difference(const TokenCase& c, const sparsify::TokenRule& rule) {
     if (p.key().ends_with("_gate.bias")) p.value().fill_(1000);
   }
   deploy::ExportSpec spec = deploy::spec_of(signature, encodings);
-  std::vector<torch::jit::Module> modules{deploy::script_module(*model, spec)};
+  std::deque<torch::jit::Module> modules;
+  modules.push_back(deploy::script_module(*model, spec));
   spec.fused = true;
   if (rule.scorer == "learned") modules.push_back(deploy::script_module(*model, spec));
 
