@@ -7,7 +7,6 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/random.h"
-#include "gtrain/models/graphtrans.h"
 
 namespace gtrain::train {
 
@@ -34,9 +33,7 @@ at::Tensor climb(const FlagOptions& options, const at::Tensor& perturbation,
 }
 
 std::int64_t node_width(const models::ModelOptions& options) {
-  // `width` is its transformer's; nodes become vectors before that.
-  if (const auto* trans = options.get_if<models::GraphTransOptions>()) return trans->gnn.width;
-  if (const std::optional<std::int64_t> width = options.width()) return *width;
+  if (const std::optional<std::int64_t> width = options.node_width()) return *width;
   throw base::RecipeError(
       fmt::format("train.flag: {} has no node vectors to perturb", options.name()));
 }

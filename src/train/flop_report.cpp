@@ -33,16 +33,6 @@ double of(const ops::Flops& flops, ops::Work work) {
   return flops.of[static_cast<std::size_t>(work)];
 }
 
-// Whether the work of a module is that of an attention's heads: the attention's own, or in GT and
-// SAN that of its projections.
-bool works_for_heads(const std::string& module, const std::string& attention) {
-  if (module == attention) return true;
-  for (const char* part : {"q", "k", "v", "e", "q_other", "k_other", "e_other", "node.out"}) {
-    if (module == attention + "." + part) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 ops::Flops FlopReport::total() const {
@@ -64,7 +54,7 @@ FlopReport FlopMeter::report(std::int64_t graphs) const {
     for (double& f : flops.of) f *= share;
     flops.zeros *= share;
     for (const sparsify::Cut& cut : dead) {
-      if (!works_for_heads(module, cut.path)) continue;
+      if (std::find(cut.modules.begin(), cut.modules.end(), module) == cut.modules.end()) continue;
       const double gone = 1 - static_cast<double>(cut.after) / static_cast<double>(cut.before);
       flops.zeros +=
           gone * (of(flops, ops::Work::kProduct) - flops.zeros + of(flops, ops::Work::kAttention));

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
 #include <utility>
 #include <variant>
@@ -97,25 +98,27 @@ Json account(const Look& look) {
           {"seconds_per_graph", look.seconds}};
 }
 
-// What the cuts leave of the FLOPs, from the count before them: products and attention of a module
-// in proportion to its heads or units.
-double predicted(const FlopReport& before, const std::vector<sparsify::Cut>& cuts) {
-  double sum = before.total().total();
+// What the cuts leave, from the counts before them: products and attention of a module in
+// proportion to its heads or units, and what is left of its products to the entries of its weights.
+struct Predicted {
+  double parameters = 0, flops = 0;
+};
+
+Predicted predicted(const Look& before, const std::vector<sparsify::Cut>& cuts) {
+  Predicted out{static_cast<double>(before.parameters), before.flops.total().total()};
+  std::map<std::string, double> whole, entries;  // shares of a module's products that are gone
   for (const sparsify::Cut& cut : cuts) {
-    const double gone = 1 - static_cast<double>(cut.after) / static_cast<double>(cut.before);
-    std::vector<std::string> modules{cut.path};
-    if (cut.what == "units") {
-      modules.push_back(cut.path.substr(0, cut.path.size() - 1) + "1");  // feed_0 feeds feed_1
-    }
-    for (const std::string& module : modules) {
-      const auto at = before.modules.find(module);
-      if (at == before.modules.end()) continue;
-      const auto& of = at->second.of;
-      sum -= gone * (of[static_cast<std::size_t>(ops::Work::kProduct)] +
-                     of[static_cast<std::size_t>(ops::Work::kAttention)]);
-    }
+    out.parameters -= static_cast<double>(cut.parameters);
+    auto& gone = cut.what == "weights" ? entries : whole;
+    for (const std::string& module : cut.modules) gone[module] += cut.gone;
   }
-  return sum;
+  for (const auto& [module, flops] : before.flops.modules) {
+    const double product = flops.of[static_cast<std::size_t>(ops::Work::kProduct)];
+    const double attention = flops.of[static_cast<std::size_t>(ops::Work::kAttention)];
+    out.flops -= whole[module] * attention;
+    out.flops -= product * (1 - (1 - whole[module]) * (1 - entries[module]));
+  }
+  return out;
 }
 
 void note_cuts(const std::vector<sparsify::Cut>& cuts, const Look& before, const Look& after,
@@ -129,9 +132,12 @@ void note_cuts(const std::vector<sparsify::Cut>& cuts, const Look& before, const
   line("parameters", static_cast<double>(before.parameters), static_cast<double>(after.parameters));
   const ops::Flops left = after.flops.total();
   line("FLOPs a graph", before.flops.total().total(), left.total());
-  const double promised = predicted(before.flops, cuts);
-  base::note(fmt::format("{:<18} {:.4g}, {:.2f} % off", "  predicted", promised,
-                         100 * std::abs(promised / left.total() - 1)));
+  const Predicted promised = predicted(before, cuts);
+  const auto off = [](double said, double is) { return 100 * std::abs(said / is - 1); };
+  base::note(fmt::format("{:<18} {:.4g} parameters, {:.2f} % off; {:.4g} FLOPs, {:.2f} % off",
+                         "  predicted", promised.parameters,
+                         off(promised.parameters, static_cast<double>(after.parameters)),
+                         promised.flops, off(promised.flops, left.total())));
   line("seconds a graph", before.seconds, after.seconds);
   base::note(fmt::format("outputs differ by {:.1e} of the largest at most", difference));
   if (left.zeros > 0) {
@@ -167,11 +173,14 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
   const std::vector<sparsify::Cut> cuts = sparsify::compact(*selected.model);
   if (cuts.empty()) {
     throw base::RecipeError(
-        fmt::format("{}: no heads, layers or hidden units are switched off; single weights of 0 "
-                    "would make sparse products, which are slower here (docs/sparsity.md)",
+        fmt::format("{}: no heads, layers or hidden units are switched off, and no matrix has so "
+                    "few weights left that a sparse product is faster (docs/sparsity.md)",
                     run.string()));
   }
-  const Look after = look_at(*selected.model, selected, material, ids);
+  Look after = look_at(*selected.model, selected, material, ids);
+  for (const sparsify::Cut& cut : cuts) {  // still there in memory, as zeros
+    if (cut.what == "weights") after.parameters -= cut.parameters;
+  }
   const double difference = largest_difference(before, after);
   TORCH_CHECK(difference <= kTolerance, "[prune] the outputs differ by ", difference);
   note_cuts(cuts, before, after, difference);
@@ -186,6 +195,7 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
   state.facts = to_strings(facts);
   base::write_durable(out / "recipe.yaml", dump_recipe(recipe));
   save_generation(out, state);
+  const Predicted promised = predicted(before, cuts);
   Json listed = Json::array();
   for (const sparsify::Cut& cut : cuts) {
     listed.push_back(
@@ -194,7 +204,8 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
   write_json(out / "prune.json", {{"from", fs::absolute(run).lexically_normal().string()},
                                   {"before", account(before)},
                                   {"after", account(after)},
-                                  {"predicted_flops_per_graph", predicted(before.flops, cuts)},
+                                  {"predicted_parameters", promised.parameters},
+                                  {"predicted_flops_per_graph", promised.flops},
                                   {"largest_difference", difference},
                                   {"cuts", listed}});
 }

@@ -1,8 +1,10 @@
 #include "train/flop_report.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include "gtrain/sparsify/branch_drop.h"
 #include "gtrain/sparsify/compact.h"
 #include "gtrain/sparsify/plan.h"
 #include "gtrain/sparsify/sparsity.h"
@@ -60,7 +62,7 @@ TEST(FlopReport, IsASumOverGraphs) {
 }
 
 TEST(FlopReport, TakesOffWhatDeadHeadsCost) {
-  for (const char* name : {"gps", "gt", "graphormer", "graphtrans"}) {
+  for (const char* name : {"gps", "gps_performer", "gt", "san", "graphormer", "graphtrans"}) {
     SCOPED_TRACE(name);
     const auto cases = models::zoo_case::cases();
     const auto c =
@@ -79,10 +81,39 @@ TEST(FlopReport, TakesOffWhatDeadHeadsCost) {
     EXPECT_EQ(after.total().of[1], attention);
     EXPECT_GT(after.total().zeros, attention / 2);
     EXPECT_LT(after.total().sparse(), before.total().total() - attention / 2);
-    if (std::string(name) == "gt") continue;
     sparsify::compact(*masked);
     const double left = report_of(*masked, graphs).total().total();
     EXPECT_NEAR(after.total().sparse(), left, 0.01 * left);
+  }
+}
+
+// Neither its projections nor its pairs.
+TEST(FlopReport, AClosedAttentionOfAnyModelCostsNothing) {
+  for (const auto& c : models::zoo_case::cases()) {
+    const auto model = models::zoo_case::model(c);
+    const std::vector<sparsify::Site> sites = sparsify::sites(*model);
+    if (sites.empty()) continue;
+    SCOPED_TRACE(c.name);
+    const std::vector<Specimen> graphs{random_specimen(1)};
+    FlopReport before = report_of(*model, graphs);
+    const auto gate = std::make_shared<sparsify::BranchConcrete>();
+    gate->settle(at::zeros({1}));
+    sites[0].gated->branch_gate = gate;
+    FlopReport after = report_of(*model, graphs);
+    std::set<std::string> modules{sites[0].path};
+    for (const auto& slices : sites[0].gated->head_slices()) {
+      const std::string name = sites[0].path + "." + slices.name;
+      modules.insert(name.substr(0, name.rfind('.')));
+    }
+    double was = 0, is = 0;
+    for (const std::string& module : modules) {
+      for (const int work : {0, 1}) {  // products, attention
+        was += before.modules[module].of[static_cast<std::size_t>(work)];
+        is += after.modules[module].of[static_cast<std::size_t>(work)];
+      }
+    }
+    EXPECT_GT(was, 0);
+    EXPECT_EQ(is, 0);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "gtrain/train/prune_run.h"
 
 #include "gtrain/base/error.h"
+#include "gtrain/train/checkpoint.h"
 #include "gtrain/train/export_run.h"
 #include "train/sample_run.h"
 
@@ -29,7 +30,9 @@ TEST_F(PrunedRun, SaysWhatTheMaskedModelSaysWithLess) {
   EXPECT_LT(said["after"]["flops_per_graph"], said["before"]["flops_per_graph"]);
   EXPECT_LT(said["largest_difference"], 1e-5);
   const double left = said["after"]["flops_per_graph"];
-  EXPECT_NEAR(said["predicted_flops_per_graph"], left, 0.02 * left);
+  EXPECT_NEAR(said["predicted_flops_per_graph"], left, 0.01 * left);
+  const double numbers = said["after"]["parameters"];
+  EXPECT_NEAR(said["predicted_parameters"], numbers, 0.01 * numbers);
   EXPECT_NEAR(mae("b"), mae("a"), 1e-4);
 }
 
@@ -54,6 +57,31 @@ TEST_F(PrunedRun, IsWhereFineTuningBeginsAndGoesOn) {
   EXPECT_EQ(mae("c"), result("c")["test"]["mae"]);
 }
 
+TEST_F(PrunedRun, GoesByTheWeightsThatAreLeftAndTrainsThemOn) {
+  const std::string rules =
+      "sparsify={rules: [{name: weights, keep: 0.1, method: gmp, end: 4}, {name: heads, keep: 0.5, "
+      "end: 4}]}";
+  ASSERT_EQ(run(recipe({rules, "model.width=32"}), options("a")).code, base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");
+  const auto said = account("b");
+  const double flops = said["after"]["flops_per_graph"], numbers = said["after"]["parameters"];
+  EXPECT_LT(flops, 0.5 * said["before"]["flops_per_graph"].get<double>());
+  EXPECT_NEAR(said["predicted_flops_per_graph"], flops, 0.01 * flops);
+  EXPECT_NEAR(said["predicted_parameters"], numbers, 0.01 * numbers);
+  EXPECT_NEAR(mae("b"), mae("a"), 1e-4);
+  ASSERT_EQ(run(load_recipe(root() / "b/recipe.yaml", {"train.epochs=2"}), options("c")).code,
+            base::ExitCode::kOk);
+  const Checkpoint then = read_checkpoint(root() / "b/last.safetensors");
+  const Checkpoint now = read_checkpoint(root() / "c/last.safetensors");
+  const at::Tensor was = then.model.at("layer_0.feed_0.weight");
+  const at::Tensor is = now.model.at("layer_0.feed_0.weight");
+  EXPECT_FALSE(is.equal(was));
+  EXPECT_TRUE((is != 0).equal(was != 0));
+  EXPECT_EQ(resume(root() / "c", options("c")).code, base::ExitCode::kOk);
+  EXPECT_EQ(mae("c"), result("c")["test"]["mae"]);
+  EXPECT_NO_THROW(export_run(root() / "c", root() / "c.pt", {}));
+}
+
 // `export` loads its file again and compares it with the model.
 TEST_F(PrunedRun, IsExported) {
   const std::string parts =
@@ -61,6 +89,11 @@ TEST_F(PrunedRun, IsExported) {
       "layers: 1, pool: ";
   const std::vector<std::vector<std::string>> models{
       {"model={name: gps, edge: {name: type}, " + parts + "mean}}"},
+      {"model={name: gt, edge: {name: type}, " + parts + "mean}}"},
+      {"model={name: gt, edge: {name: none}, pattern: full, " + parts + "mean}}"},
+      {"model={name: san, edge: {name: type}, " + parts + "mean}}"},
+      {"model={name: san, gamma: 0, edge: {name: type}, " + parts + "mean}}"},
+      {"model.global=performer", "model.performer={head_width: 4, features: 8}", "model.heads=4"},
       {"model={name: graphtrans, hidden: 8, edge: {name: type}, gnn: {width: 8, layers: 2}, " +
        parts + "graph_token}}"},
       {"encode=[{name: degree}, {name: hop_distance}]",

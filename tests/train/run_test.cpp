@@ -403,6 +403,26 @@ TEST_F(TrainedRun, AnInterruptedSeedIsUnfinishedAndNotFailed) {
   EXPECT_EQ(summary["unfinished"], (std::vector<std::string>{"seed-1", "seed-2"}));
 }
 
+// Though its rules begin in the third epoch.
+TEST_F(TrainedRun, APlanShowsTheModelBeforeAndAfterItsRules) {
+  const std::string text = plan(recipe(
+      {"sparsify={rules: [{name: heads, keep: 0.5, start: 3, end: 4, unit: epoch}, {name: weights, "
+       "structure: neuron, method: gmp, keep: 0.5, start: 3, end: 4, unit: epoch}]}"}));
+  EXPECT_NE(text.find("dense   made sparse        pruned"), std::string::npos) << text;
+  const auto row = [&](const std::string& name) {
+    std::istringstream line(text.substr(text.find("\n  " + name) + 3 + name.size()));
+    std::vector<double> out(3);
+    for (double& number : out) line >> number;
+    return out;
+  };
+  const std::vector<double> parameters = row("parameters"), flops = row("FLOPs a graph");
+  EXPECT_EQ(parameters[1], parameters[0]);
+  EXPECT_LT(parameters[2], parameters[0]);
+  EXPECT_EQ(flops[1], flops[0]);
+  EXPECT_LT(flops[2], 0.9 * flops[0]);
+  EXPECT_NE(text.find("time of an epoch"), std::string::npos);
+}
+
 TEST_F(TrainedRun, PlanDryRunAndProfileKeepNothing) {
   const std::string text = plan(recipe());
   EXPECT_NE(text.find("parameters"), std::string::npos);

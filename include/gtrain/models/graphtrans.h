@@ -44,6 +44,7 @@ struct GraphTransOptions {
   EdgeOptions edge;
   std::vector<EncoderOptions> encoders;
   HeadOptions head = HalvingHeadOptions{0, "graph_token"};
+  std::int64_t node_width() const { return gnn.width; }  // `width` is the transformer's
   void fields(base::FieldVisitor& f);
 };
 

@@ -57,7 +57,10 @@ class ModelOptions {
 
   // Members that most structs have, under these names: nullptr and nothing where one has not.
   const std::vector<EncoderOptions>* encoders() const { return held_->encoders(); }
-  std::optional<std::int64_t> width() const { return held_->width(); }  // D of node vectors
+  std::optional<std::int64_t> width() const { return held_->width(); }
+  // Channels of the vectors that nodes become first, which Context::perturbation is added to: a
+  // struct's node_width(), else its width.
+  std::optional<std::int64_t> node_width() const { return held_->node_width(); }
 
  private:
   struct Any {
@@ -69,6 +72,7 @@ class ModelOptions {
     virtual std::shared_ptr<Model> build(const Signature& signature) const = 0;
     virtual const std::vector<EncoderOptions>* encoders() const = 0;
     virtual std::optional<std::int64_t> width() const = 0;
+    virtual std::optional<std::int64_t> node_width() const = 0;
   };
   template <class T>
   struct Held final : Any {
@@ -87,6 +91,10 @@ class ModelOptions {
     std::optional<std::int64_t> width() const override {
       if constexpr (requires { options.width; }) return options.width;
       return std::nullopt;
+    }
+    std::optional<std::int64_t> node_width() const override {
+      if constexpr (requires { options.node_width(); }) return options.node_width();
+      return width();
     }
     T options;
   };
