@@ -208,4 +208,77 @@ struct Call {
   }
 };
 
+template <class T>
+std::vector<T> higher(std::vector<T> numbers, Index by) {
+  for (T& x : numbers) x += static_cast<T>(by);
+  return numbers;
+}
+
+// A work list of rows and entries whose numbers are so much higher.
+template <class S>
+struct FarWork {
+  Index rows = 0;
+  simt::Buffer<Index> start;
+  simt::Buffer<ops::detail::WorkItem> items;
+  simt::Buffer<ops::detail::CutRow> cuts;
+
+  FarWork(simt::Device& device, const std::vector<Index>& starts, Index cut, Index first_row,
+          Index first_entry)
+      : rows(first_row) {
+    const std::vector<Index> far = higher(starts, first_entry);
+    auto list = ops::detail::work_list(far.data(), static_cast<Index>(far.size()) - 1, cut);
+    for (auto& item : list.items) item.row += static_cast<std::int32_t>(rows);
+    for (auto& row : list.cuts) row.row += static_cast<std::int32_t>(rows);
+    start = device.input(far, "far start");
+    items = device.input(list.items, "far items");
+    cuts = device.input(list.cuts, "far cuts");
+  }
+  void assign(Work& work) const {
+    work.start = start.data() - rows;
+    work.items = items.data();
+    work.cuts = cuts.data();
+  }
+};
+
+// The call as part of one whose arrays hold more than 2^32 elements before these: every number of a
+// row, column or pair is so much higher, and every pointer as much lower.
+template <class S>
+struct FarCall {
+  static constexpr Index kRows = Index{1} << 30, kColumns = Index{1} << 29, kPairs = Index{1} << 33;
+  Call<S> call;
+  FarWork<S> rows, columns;
+  simt::Buffer<std::int32_t> column, row;
+  simt::Buffer<Index> pair;
+
+  FarCall(simt::Device& device, const Case& c, const Inputs& x)
+      : call(device, c, x),
+        rows(device, c.pairs.row_start, c.cut, kRows, kPairs),
+        columns(device, c.pairs.column_start, c.cut, kColumns, kPairs) {
+    column = device.input(higher<std::int32_t>(c.pairs.column, kColumns), "far column");
+    row = device.input(higher<std::int32_t>(c.pairs.row, kRows), "far row");
+    pair = device.input(higher<Index>(c.pairs.pair, kPairs), "far pair");
+    SparseAttention<S>& a = call.a;
+    const Index heads = c.heads, size = heads * c.width;
+    a.q -= kRows * a.q_stride;
+    a.k -= kColumns * a.k_stride;
+    a.v -= kColumns * a.v_stride;
+    a.out -= kRows * size;
+    a.lse -= kRows * heads;
+    a.column = column.data() - kPairs;
+    a.type -= kPairs;
+    a.pair_bias -= kPairs * heads;
+    rows.assign(a.row_work);
+    SparseAttentionGradient<S>& g = call.g;
+    g.dout -= kRows * size;
+    g.delta -= kRows * heads;
+    g.dq -= kRows * g.dq_stride;
+    g.dk -= kColumns * g.dk_stride;
+    g.dv -= kColumns * g.dv_stride;
+    g.dpair_bias -= kPairs * heads;
+    g.row = row.data() - kPairs;
+    g.pair = pair.data() - kPairs;
+    columns.assign(g.column_work);
+  }
+};
+
 }  // namespace gtrain::ops::cuda::test

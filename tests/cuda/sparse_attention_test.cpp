@@ -280,6 +280,17 @@ TEST(SparseAttention, SumsTheTypeBiasOverMoreItemsThanBlocks) {
   expect_law<float>(c, 1);
 }
 
+TEST(SparseAttention, AddressesMoreElementsThan32BitsCount) {
+  Case c = everything(3, 16);
+  c.dropout = 0;  // drawn by the number of the pair
+  c.cut = 4;
+  const Inputs x = inputs_of<float>(c);
+  const Reference reference(c, x);
+  simt::Device device;
+  expect_equal<float>(FarCall<float>(device, c, x).call.results(), reference.r, 1);
+  EXPECT_EQ(device.report(), "");
+}
+
 // 256 types of 32 heads take 128 KiB, of double 256: more than a block may have.
 template <class S>
 void expect_room_for_types() {
