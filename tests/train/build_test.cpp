@@ -8,6 +8,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/ops/flop_count.h"
+#include "gtrain/sparsify/compact.h"
 #include "gtrain/train/checkpoint.h"
 #include "train/material.h"
 #include "train/narrow_case.h"
@@ -331,6 +332,28 @@ TEST(Leaving, GradientsAreThoseOfFiniteDifferences) {
     constexpr double kStep = 1e-6;
     const double got = (at_step(kStep) - at_step(-kStep)) / (2 * kStep);
     EXPECT_NEAR(got, want, 1e-5 * std::max(1.0, std::abs(want)));
+  }
+}
+
+TEST(Leaving, PrunedModelsLetTheSameNodesLeave) {
+  const data::GraphBatch batch = models::zoo_case::packed(specimens());
+  for (const char* name : {"gps", "gps_biased", "graphormer", "graphtrans", "gt", "san"}) {
+    SCOPED_TRACE(name);
+    const bool pairs = name == std::string("gt") || name == std::string("san");
+    sparsify::Options rules = leaving_rule(0.5, 0, pairs ? "learned" : "pagerank");
+    if (!pairs) std::get<sparsify::TokenRule>(rules.rules[0]).propagate = 0.5;
+    sparsify::HeadRule heads;
+    heads.method = "static";
+    heads.timing.keep = 0.5;
+    rules.rules.emplace_back(heads);
+    Narrowed net(case_named(name), rules);
+    net.watch();
+    const at::Tensor want = net.forward(batch, false);
+    ASSERT_EQ(net.told.size(), 1);
+    EXPECT_FALSE(sparsify::compact(*net.model).empty());
+    const at::Tensor got = net.forward(batch, false);
+    EXPECT_TRUE(at::equal(net.told[0].rows, net.told[1].rows));
+    EXPECT_LT((got - want).abs().max().item<double>(), 1e-10);
   }
 }
 
