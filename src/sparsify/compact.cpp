@@ -70,6 +70,10 @@ Cut cut_of_heads(const Site& site, std::int64_t left) {
     if (matrix && module != site.path) cut.modules.push_back(module);
     cut.parameters += slices.value.numel() / cut.before * (cut.before - left);
   }
+  for (const auto& p : site.module->named_parameters()) {
+    const bool biased = p.key() == "out_bias" || p.key() == "out.bias";
+    if (left == 0 && biased) cut.parameters += p.value().numel();  // of no use without heads
+  }
   return cut;
 }
 

@@ -58,6 +58,7 @@ FlopReport FlopMeter::report(std::int64_t graphs) const {
       const double gone = 1 - static_cast<double>(cut.after) / static_cast<double>(cut.before);
       flops.zeros +=
           gone * (of(flops, ops::Work::kProduct) - flops.zeros + of(flops, ops::Work::kAttention));
+      if (module == cut.path) flops.zeros += gone * of(flops, ops::Work::kElement);
     }
   }
   return out;

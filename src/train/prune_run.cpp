@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -39,6 +40,7 @@ constexpr double kTolerance = 1e-5;
 struct Look {
   std::vector<at::Tensor> outputs;
   std::int64_t parameters = 0;
+  std::int64_t gates = 0;  // of them, parameters of learned gates
   FlopReport flops;
   double seconds = 0;  // of one graph
 };
@@ -49,6 +51,9 @@ Look look_at(models::Model& model, const Selected& run, const Material& material
   model.eval();
   Look out;
   out.parameters = models::parameter_count(model);
+  for (const auto& p : model.named_parameters()) {
+    if (p.key().ends_with("_gate.log_alpha")) out.gates += p.value().numel();
+  }
   out.seconds = std::numeric_limits<double>::infinity();
   data::Loader loader(material.dataset(), material.encodings, ids, plain_loading(run.recipe));
   const auto graphs = static_cast<double>(std::max<std::size_t>(1, ids.size()));
@@ -105,18 +110,21 @@ struct Predicted {
 };
 
 Predicted predicted(const Look& before, const std::vector<sparsify::Cut>& cuts) {
-  Predicted out{static_cast<double>(before.parameters), before.flops.total().total()};
+  Predicted out{static_cast<double>(before.parameters - before.gates),
+                before.flops.total().total()};
   std::map<std::string, double> whole, entries;  // shares of a module's products that are gone
+  std::set<std::string> heads;                   // modules whose own work is that of heads
   for (const sparsify::Cut& cut : cuts) {
     out.parameters -= static_cast<double>(cut.parameters);
     auto& gone = cut.what == "weights" ? entries : whole;
     for (const std::string& module : cut.modules) gone[module] += cut.gone;
+    if (cut.what == "heads") heads.insert(cut.path);
   }
   for (const auto& [module, flops] : before.flops.modules) {
-    const double product = flops.of[static_cast<std::size_t>(ops::Work::kProduct)];
-    const double attention = flops.of[static_cast<std::size_t>(ops::Work::kAttention)];
-    out.flops -= whole[module] * attention;
-    out.flops -= product * (1 - (1 - whole[module]) * (1 - entries[module]));
+    const auto of = [&](ops::Work work) { return flops.of[static_cast<std::size_t>(work)]; };
+    out.flops -= whole[module] * of(ops::Work::kAttention);
+    out.flops -= of(ops::Work::kProduct) * (1 - (1 - whole[module]) * (1 - entries[module]));
+    if (heads.contains(module)) out.flops -= whole[module] * of(ops::Work::kElement);
   }
   return out;
 }

