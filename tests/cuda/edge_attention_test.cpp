@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "cuda/far_case.h"
 #include "cuda/sparse_case.h"
 #include "support/simt/schedule.h"
 
@@ -271,6 +272,30 @@ TEST(EdgeAttention, TakesTensorsThatAreNotAligned) {
   c.pairs = random_pairs(4, 9, 9, 6);
   c.layout.packed = true;
   expect_law<float>(c, 1);
+}
+
+TEST(EdgeAttention, AddressesMoreElementsThan32BitsCount) {
+  const Case c = with(some_pairs(), 3, 16, 4);
+  const Inputs x = inputs_of<float>(c);
+  const Results wanted = Reference(c, x).r;
+  simt::Device device;
+  Call<float> call(device, c, x);
+  const Far far(device, c.pairs, c.cut);
+  far.assign(call.a, call.g);
+  const Index edges = Far::kPairs * c.heads * c.width;
+  call.a.inverse -= Far::kRows * c.heads;
+  call.a.edge -= edges;
+  call.a.w -= edges;
+  call.g.dw -= edges;
+  call.g.dedge -= edges;
+  const Results found = call.results();
+  expect_near<float>(found.out, wanted.out, "out");
+  expect_near<float>(found.w, wanted.w, "w");
+  expect_near<float>(found.dq, wanted.dq, "dq");
+  expect_near<float>(found.dk, wanted.dk, "dk");
+  expect_near<float>(found.dv, wanted.dv, "dv");
+  expect_near<float>(found.dedge, wanted.dedge, "dedge");
+  EXPECT_EQ(device.report(), "");
 }
 
 TEST(EdgeAttention, LetsTheGradientThroughAtTheBound) {
