@@ -11,7 +11,6 @@
 #include <variant>
 #include <vector>
 
-#include "flop_report.h"
 #include "gtrain/base/log.h"
 #include "gtrain/models/zoo.h"
 #include "gtrain/ops/meta.h"
@@ -19,8 +18,9 @@
 #include "gtrain/sparsify/sparsity.h"
 #include "gtrain/train/build.h"
 #include "gtrain/train/origin.h"
-#include "meta_run.h"
-#include "profile.h"
+#include "train/flop_report.h"
+#include "train/meta_run.h"
+#include "train/profile.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
