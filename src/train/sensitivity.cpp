@@ -3,8 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
-#include <optional>
+#include <cmath>
 #include <span>
 #include <utility>
 
@@ -20,6 +19,7 @@ namespace gtrain::train {
 namespace {
 
 constexpr std::size_t kJudged = 512;  // graphs
+constexpr double kRuined = 1e30;      // more loss than can be measured
 constexpr std::int64_t kPasses = 8;   // batches that measure the importance of heads
 
 // Every so many of them, at most kJudged: splits may be sorted by what they hold.
@@ -55,6 +55,10 @@ class Measurement {
   sparsify::Curve curve(const sparsify::Rule& rule) {
     const std::vector<double> keeps = sparsify::keeps_to_try(rule, model_);
     sparsify::Curve out;
+    if (keeps.size() == 1 && keeps.front() == 1) {  // there is nothing it could remove
+      out.trials.push_back({1, 0, out_.dense});
+      return out;
+    }
     for (const double keep : keeps) {
       sparsify::Rule at = rule;
       sparsify::timing_of(at).keep = keep;
@@ -62,7 +66,10 @@ class Measurement {
     }
     const std::vector<double> losses =
         std::visit([&](const auto& r) { return losses_of(r, keeps); }, rule);
-    for (std::size_t i = 0; i < keeps.size(); ++i) out.trials[i].loss = losses[i] - out_.loss;
+    for (std::size_t i = 0; i < keeps.size(); ++i) {
+      const double more = losses[i] - out_.loss;
+      out.trials[i].loss = std::isfinite(more) ? more : kRuined;
+    }
     return out;
   }
 
@@ -126,6 +133,7 @@ class Measurement {
 
   // Forwards and backwards of the first train batches, for what gates measure in them.
   void train_on(models::Model& copy, const std::vector<sparsify::HeadMask*>& gates) const {
+    const at::AutoGradMode gradients(true);  // whatever the caller does
     copy.train();
     for (auto* gate : gates) gate->watch(true);
     const data::Dataset& dataset = material_.dataset();

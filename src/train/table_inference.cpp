@@ -88,6 +88,8 @@ fs::path pruned_of(const fs::path& run, const models::Zoo& zoo, std::string& why
     return out;
   } catch (const base::RecipeError& e) {
     why = e.what();
+    const std::string where = run.string() + ": ";
+    if (why.starts_with(where)) why = why.substr(where.size());
     return {};
   }
 }

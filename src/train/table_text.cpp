@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <utility>
 
 #include "chart.h"
@@ -93,10 +94,6 @@ std::string inference_text(const RowFigures& row, std::optional<double> seconds)
   return out;
 }
 
-std::string not_pruned_note(const RowFigures& row) {
-  return fmt::format("Not pruned: {}: {}", row.label, row.inference->not_pruned);
-}
-
 const std::vector<Column>& sparse_columns() {
   static const std::vector<Column> columns{
       {"MFLOPs/graph", "",
@@ -138,10 +135,14 @@ void add_sparse_columns(const FilledTable& table, Grid& grid) {
     for (std::size_t i = 0; i < cells.size(); ++i) grid.rows[i].push_back(cells[i]);
     if (!column.note.empty()) grid.notes.push_back(column.note);
   }
+  std::map<std::string, Cells> not_pruned;  // rows by reason
   for (const RowFigures& row : table.rows) {
     if (row.inference && !row.inference->not_pruned.empty()) {
-      grid.notes.push_back(not_pruned_note(row));
+      not_pruned[row.inference->not_pruned].push_back(row.label);
     }
+  }
+  for (const auto& [reason, rows] : not_pruned) {
+    grid.notes.push_back(fmt::format("Not pruned: {}: {}", fmt::join(rows, "; "), reason));
   }
 }
 
@@ -287,7 +288,8 @@ std::string html(const FilledTable& table) {
                        joined_cells(cells, between.c_str(), escape_html));
   };
   std::string out = fmt::format(
-      "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{0}</title>\n<style>{1}</style>\n"
+      "<!doctype html>\n<meta "
+      "charset=\"utf-8\">\n<title>{0}</title>\n<style>{1}td{{white-space:nowrap}}</style>\n"
       "<h1>{0}</h1>\n<table>\n",
       escape_html(table.title), page_style());
   out += line(grid.header, "th");

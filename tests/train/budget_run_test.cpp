@@ -17,13 +17,19 @@ using testing::HasSubstr;
 // 4 updates an epoch, 16 in all.
 const char* const kMeasured =
     "sparsify={flops: 0.75, trade_off: measured, rules: [{name: tokens, start: 6, end: 10}, {name: "
-    "heads, start: 7, end: 9}, {name: layers, method: learned, branches: all, start: 6, end: 10}, "
+    "heads, start: 7, end: 9}, {name: layers, method: learned, start: 6, end: 10}, "
     "{name: weights, scope: global, start: 6, end: 12, every: 2}]}";
 
 class MeasuredBudget : public TrainedSample {
  protected:
   json decision(const std::string& name) const {
     return json::parse(text_of(root() / name / "budget.json"));
+  }
+  // A gate that does nothing yet costs a comparison; the chosen recipe may have fewer of them.
+  std::vector<json> uncounted_lines(const std::string& name) const {
+    std::vector<json> out = timeless_lines(name);
+    for (json& line : out) line.erase("sparse_flops_per_graph");
+    return out;
   }
   std::string state(const std::string& name) const {
     return text_of(root() / name / "last.safetensors");
@@ -57,14 +63,15 @@ TEST_F(MeasuredBudget, IsDividedBeforeTheFirstRuleBeginsAndWrittenDown) {
   const json r = result("a");
   EXPECT_EQ(r["budget"]["rules"], told["rules"]);
   EXPECT_NEAR(r["sparse_flops_per_graph"].get<double>() / r["flops_per_graph"].get<double>(),
-              told["leaves"].get<double>(), 0.03);
+              told["leaves"].get<double>(), 0.03)
+      << "training decides which of the weights of all matrices die";
 }
 
 TEST_F(MeasuredBudget, IsTheRunOfTheRecipeThatItChose) {
   run(recipe({kMeasured}), options("a"));
   run(load_recipe(root() / "a/recipe.yaml", {}), options("b"));
   EXPECT_TRUE(state("a") == state("b"));
-  EXPECT_EQ(timeless_lines("a"), timeless_lines("b"));
+  EXPECT_EQ(uncounted_lines("a"), uncounted_lines("b"));
 }
 
 TEST_F(MeasuredBudget, GoesOnBitForBitWhereverItWasStopped) {

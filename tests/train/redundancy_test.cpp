@@ -88,6 +88,19 @@ TEST_F(Redundancy, OfNodesCountsTypesAndDegreesOnTheTestSplit) {
   EXPECT_EQ(living, std::llround(0.3 * static_cast<double>(all)));
 }
 
+TEST_F(Redundancy, CountsNodesThatLeaveTheNetworkOnce) {
+  run(recipe({rules("{name: tokens, keep: 0.2, depth: network}"), "model.layers=3",
+              "train.epochs=1"}),
+      options("a"));
+  const auto places = written("a")["nodes"]["places"];
+  ASSERT_EQ(places.size(), 2u) << "all are there in the first layer";
+  // ceil(7 sqrt(0.2)) = 4 stay before the second layer, ceil(7 · 0.2) = 2 before the third.
+  EXPECT_EQ(places[0]["nodes"], 8 * 7);
+  EXPECT_EQ(places[0]["left"], 8 * 3);
+  EXPECT_EQ(places[1]["nodes"], 8 * 7);
+  EXPECT_EQ(places[1]["left"], 8 * 5);
+}
+
 TEST_F(Redundancy, IsOnThePageOfTheRunAndNotOnThatOfADenseOne) {
   run(recipe({rules("{name: heads, keep: 0.5, start: 4}, {name: tokens, keep: 0.5}"),
               "train.epochs=2"}),
