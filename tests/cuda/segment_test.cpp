@@ -168,7 +168,8 @@ TYPED_TEST(SegmentKernel, ReducesAnyWidth) {
 }
 
 TYPED_TEST(SegmentKernel, ReducesFewAndNoRows) {
-  for (const Starts& start : {Starts{0}, Starts{0, 0}, Starts{0, 1}, Starts{0, 0, 0, 16}}) {
+  for (const Starts& start :
+       {Starts{0}, Starts{0, 0}, Starts{0, 1}, Starts{0, 2, 4}, Starts{0, 0, 0, 16}}) {
     const Case<TypeParam> c(start, 4);
     simt::for_each_schedule(3, [&](simt::Device& device) { run_all(c, device); });
   }
