@@ -130,12 +130,12 @@ Cost cost_of(const Recipe& recipe, const Material& material, models::Model& mode
   {
     const QuietAllocator quiet;
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, peak);
-    loop.measure(1);  // the first step also fills caches; the next ones are timed
-    const double first = total(loop.measure(kFewest)) / static_cast<double>(kFewest);
-    const auto more = static_cast<std::int64_t>(kMeasured / std::max(first, 1e-6));
-    out.steps = std::clamp(more, kFewest, std::max(kFewest, loop.batches()));
-    out.step = total(loop.measure(out.steps)) / static_cast<double>(out.steps);
+    loop.measure(kFewest);  // they also fill caches; the next ones are timed
   }
+  const double first = total(loop.measure(kFewest)) / static_cast<double>(kFewest);
+  const auto more = static_cast<std::int64_t>(kMeasured / std::max(first, 1e-6));
+  out.steps = std::clamp(more, kFewest, std::max(kFewest, loop.batches()));
+  out.step = total(loop.measure(out.steps)) / static_cast<double>(out.steps);
   out.parameters = models::parameter_count(model);
   out.state = loop.state_bytes();
   out.peak = static_cast<double>(peak->peak());
