@@ -41,6 +41,9 @@ def gps_families():
         out[f"gps {a} + biased"] = family(
             gps(local=a, **{"global": "biased"}, bias=bias),
             PATHS + [{"name": "shortest_path", "ties": "search"}])
+    for reduce in ("sum", "max", "min"):
+        out[f"gps deep sets, {reduce}"] = family(
+            gps(local="none", **{"global": "deep_sets"}, deep_sets={"layers": 2, "reduce": reduce}))
     token = {**bias, "token": True}
     out["gps gine + biased, token"] = family(
         gps(**{"global": "biased"}, bias=token, head={**HALVING, "pool": "graph_token"}),
@@ -127,9 +130,12 @@ def other_families():
     mpnn = {"name": "mpnn", "width": 16, "layers": 3, "norm": "batch",
             "head": {"name": "mlp", "layers": 2, "pool": "sum"}, **CATEGORIES}
     nodes = {"none": {"name": "none"}, "classic": {"name": "classic"},
-             "heterogeneous": {"name": "heterogeneous"}, "attention": {"name": "attention"}}
-    for local in ("gine", "gated_gcn", "gcn", "gcnii", "ogb_gin", "ogb_gcn", "gat"):
+             "heterogeneous": {"name": "heterogeneous"}, "attention": {"name": "attention"},
+             "random features": {"name": "attention", "features": "exp"}}
+    for local in ("gine", "gated_gcn", "gcn", "gcnii", "ogb_gin", "ogb_gcn", "gat", "pna"):
         for name, options in nodes.items():
+            if name == "random features" and local != "gine":
+                continue
             keys = {"norm": "none"} if local == "gated_gcn" else {}
             if local in ("gcn", "gcnii"):
                 keys = {"edge": {"name": "none"}}
@@ -192,6 +198,10 @@ def sparse_families():
             out[f"{'pruned' if prune else 'sparse'} {name}"] = {
                 **family(gps(encoders=[walk_encoder()]), [WALK]),
                 "sparsify": {"rules": [{**rule, **schedule}]}, "prune": prune}
+    out["pruned heads, biased"] = {
+        **family(gps(**{"global": "biased"}, bias={"degrees": 8, "path": "none", "token": False}),
+                 PATHS),
+        "sparsify": {"rules": [{"name": "heads", **schedule}]}, "prune": True}
     return out
 
 
@@ -209,7 +219,11 @@ def token_families():
         "san": ({"name": "san", **small, **CATEGORIES, "gamma": 1e-2}, [], ["learned"]),
         "graphtrans": ({"name": "graphtrans", **small, "hidden": 16,
                         "head": {**HALVING, "pool": "graph_token"},
-                        "gnn": {"width": 8, "layers": 2}, **CATEGORIES}, [], scorers)}
+                        "gnn": {"width": 8, "layers": 2}, **CATEGORIES}, [], scorers),
+        "graphormer": ({"name": "graphormer", **small, "hidden": 16, "node": {"name": "merged"},
+                        "head": {**HALVING, "pool": "graph_token"},
+                        "bias": {"degrees": 16, "max_distance": 12, "hops": 5, "token": True}},
+                       PATHS + [{"name": "shortest_path"}], scorers)}
     out = {}
     for name, (model, encode, known) in models.items():
         for depth in ("attention", "network"):

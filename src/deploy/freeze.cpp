@@ -9,54 +9,29 @@
 #include <torch/csrc/jit/passes/freeze_module.h>
 #include <torch/csrc/jit/passes/inliner.h>
 
-#include <functional>
 #include <optional>
 #include <vector>
+
+#include "deploy/detail/affine.h"
+#include "gtrain/deploy/fused_fold.h"
 
 namespace gtrain::deploy {
 namespace {
 
-using torch::jit::Block;
+using detail::Affine;
+using detail::constant_tensor;
+using detail::is;
 using torch::jit::Graph;
 using torch::jit::Module;
 using torch::jit::Node;
 using torch::jit::Value;
 
-void each_node(Block* block, const std::function<void(Node*)>& use) {
-  for (Node* node : block->nodes()) {
-    for (Block* inner : node->blocks()) each_node(inner, use);
-    use(node);
-  }
-}
-
-bool is(const Node* node, const char* kind) {
-  return node->kind() == c10::Symbol::fromQualString(kind);
-}
-
-std::optional<at::Tensor> constant_tensor(Value* value) {
-  const auto constant = torch::jit::toIValue(value);
-  if (!constant || !constant->isTensor()) return std::nullopt;
-  return constant->toTensor();
-}
-
-// x * scale + shift, as batch norm in evaluation is.
-struct Affine {
-  at::Tensor scale, shift;  // float64
-};
-
 // aten::batch_norm(input, weight, bias, mean, variance, training, momentum, eps, cudnn)
 std::optional<Affine> affine_of(Node* norm) {
-  std::vector<at::Tensor> parts;
-  for (std::size_t i = 1; i <= 4; ++i) {
-    const auto part = constant_tensor(norm->input(i));
-    if (!part || !part->defined()) return std::nullopt;
-    parts.push_back(part->to(at::kDouble));
-  }
   const auto training = torch::jit::constant_as<bool>(norm->input(5));
   const auto eps = torch::jit::constant_as<double>(norm->input(7));
   if (!training || *training || !eps) return std::nullopt;
-  const at::Tensor scale = parts[0] / at::sqrt(parts[3] + *eps);
-  return Affine{scale, parts[1] - parts[2] * scale};
+  return detail::affine_of({norm->input(1), norm->input(2), norm->input(3), norm->input(4)}, *eps);
 }
 
 Value* insert_constant(Node* before, const at::Tensor& values) {
@@ -144,11 +119,12 @@ Module frozen(const Module& module) {
   torch::jit::Inline(*graph);
   torch::jit::ConstantPropagation(graph);
   std::vector<Node*> nodes;
-  each_node(graph->block(), [&](Node* node) { nodes.push_back(node); });
+  detail::each_node(graph->block(), [&](Node* node) { nodes.push_back(node); });
   for (Node* node : nodes) {
     if (is(node, "aten::batch_norm") && !fold_norm_after(node)) fold_norm_after_sum(node);
     if (is(node, "aten::linear")) fold_norm_before(node);
   }
+  fold_fused(*graph);
   torch::jit::ConstantPropagation(graph);
   torch::jit::EliminateDeadCode(graph);
   torch::jit::ConstantPooling(graph);
@@ -157,8 +133,9 @@ Module frozen(const Module& module) {
 
 int batch_norms_in(const Module& module) {
   int out = 0;
-  each_node(module.get_method("forward").graph()->block(),
-            [&](const Node* node) { out += is(node, "aten::batch_norm") ? 1 : 0; });
+  detail::each_node(module.get_method("forward").graph()->block(), [&](const Node* node) {
+    out += is(node, "aten::batch_norm") || is(node, "gtrain::batch_norm") ? 1 : 0;
+  });
   return out;
 }
 

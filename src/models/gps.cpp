@@ -197,54 +197,36 @@ at::Tensor GpsLayer::feed_forward(const at::Tensor& y, const at::Tensor& graph_s
   return norm_out_->forward(fed, y, graph_start, dropout_, context);
 }
 
-std::string GpsLayer::script() const {
+std::string GpsLayer::text(nn::Form form) const {
   std::string text =
       "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, batch: Tensor, "
       "groups: List[Tensor], positions: Tensor, bias: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
   if (local_) {
     text += fmt::format(
         "    h, e_out = self.local.forward(x, e, source, target, positions)\n"
-        "    y = self.norm_local.forward({}h, batch)\n",
-        local_->residual() ? "" : "x + ");
-  }
-  if (global_) {
-    text += fmt::format(
-        "    a = x + self.{}.forward(x, batch, groups, bias)\n"
-        "    a = self.norm_attention.forward(a, batch)\n"
         "    y = {}\n",
-        global_name_, local_ ? "y + a" : "a");
-  }
-  return text + fmt::format(
-                    "    h = self.feed_1.forward({})\n"
-                    "{}"
-                    "    return self.norm_out.forward(y + h, batch), {}\n",
-                    nn::script_of(activation_, "self.feed_0.forward(y)"),
-                    feed_gate ? "    h = self.feed_gate.forward(h)\n" : "", local_ ? "e_out" : "e");
-}
-
-std::string GpsLayer::fused_script() const {
-  if (feed_gate) return script();
-  std::string text =
-      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, batch: Tensor, "
-      "groups: List[Tensor], positions: Tensor, bias: List[Tensor]) -> Tuple[Tensor, Tensor]:\n";
-  if (local_) {
-    text += fmt::format(
-        "    h, e_out = self.local.forward(x, e, source, target, positions)\n"
-        "    y = self.norm_local.{}\n",
-        local_->residual() ? "forward(h, batch)" : "added(h, x, batch)");
+        nn::norm_script(form, "norm_local", "h", local_->residual() ? "" : "x", "batch"));
   }
   if (global_) {
     text += fmt::format(
         "    a = self.{}.forward(x, batch, groups, bias)\n"
-        "    a = self.norm_attention.added(a, x, batch)\n"
+        "    a = {}\n"
         "    y = {}\n",
-        global_name_, local_ ? "gtrain.activate(a, \"none\", y)" : "a");
+        global_name_, nn::norm_script(form, "norm_attention", "a", "x", "batch"),
+        local_ ? nn::sum_script(form, "y", "a") : "a");
   }
   return text + fmt::format(
-                    "    h = self.feed_1.forward(self.feed_0.activated(y, \"{}\"))\n"
-                    "    return self.norm_out.added(h, y, batch), {}\n",
-                    nn::name_of(activation_), local_ ? "e_out" : "e");
+                    "    h = {}\n"
+                    "{}"
+                    "    return {}, {}\n",
+                    nn::feed_script(form, "feed_0", "feed_1", activation_, "y"),
+                    feed_gate ? "    h = self.feed_gate.forward(h)\n" : "",
+                    nn::norm_script(form, "norm_out", "h", "y", "batch"), local_ ? "e_out" : "e");
 }
+
+std::string GpsLayer::script() const { return text(nn::Form::kPortable); }
+
+std::string GpsLayer::fused_script() const { return text(nn::Form::kFused); }
 
 namespace {
 
@@ -319,7 +301,12 @@ class Gps final : public Model, public nn::Narrowing {
     return out;
   }
 
-  std::string script() const override {
+  std::string script() const override { return text(nn::Form::kPortable); }
+
+  std::string fused_script() const override { return text(nn::Form::kFused); }
+
+ private:
+  std::string text(nn::Form form) const {
     const nn::LeavingScript layers = layer_scripts();
     std::string text = nn::graph_groups_script() + layers.methods();
     text +=
@@ -343,8 +330,12 @@ class Gps final : public Model, public nn::Narrowing {
     }
     text +=
         "    source = edge_index[0] + shift\n"
-        "    target = edge_index[1] + shift\n"
-        "    groups = self.graph_groups(rows)\n";
+        "    target = edge_index[1] + shift\n";
+    text += "    groups: List[Tensor] = " +
+            (options_.global == "bigbird"
+                 ? nn::bigbird_groups_script(form, global_options(options_).bigbird)
+                 : nn::groups_script(form, "rows")) +
+            "\n";
     text += encoding_ ? "    bias = self.encoding.bias.blocks(pairs, rows, groups)\n"
                       : "    bias: List[Tensor] = []\n";
     text += layers.statements();
@@ -356,7 +347,6 @@ class Gps final : public Model, public nn::Narrowing {
            "    return self.head.forward(h, batch)\n";
   }
 
- private:
   nn::LeavingScript layer_scripts() const {
     nn::LeavingScript out{
         .blocks = {"bias"}, .edges = true, .positions = features_->has_positions()};

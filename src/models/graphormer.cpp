@@ -8,6 +8,7 @@
 #include "gtrain/models/graph_encoding.h"
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/embedding.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/nn/graphormer_layer.h"
 #include "gtrain/nn/head.h"
 
@@ -134,7 +135,12 @@ class Graphormer final : public Model, public nn::Narrowing {
     return out;
   }
 
-  std::string script() const override {
+  std::string script() const override { return text(nn::Form::kPortable); }
+
+  std::string fused_script() const override { return text(nn::Form::kFused); }
+
+ private:
+  std::string text(nn::Form form) const {
     nn::LeavingScript layers{.blocks = {"blocks"}};
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const std::string name = fmt::format("layer_{}", l);
@@ -148,7 +154,9 @@ class Graphormer final : public Model, public nn::Narrowing {
         "batch: Tensor, encodings: List[Tensor]) -> Tensor:\n"
         "    h = self.features.nodes(x, edge_index, batch, encodings)\n"
         "    h, rows, bias = self.encoding.forward(h, edge_index, edge_attr, batch, encodings)\n"
-        "    groups = self.graph_groups(rows)\n"
+        "    groups: List[Tensor] = " +
+        nn::groups_script(form, "rows") +
+        "\n"
         "    blocks = self.encoding.bias.blocks(bias, rows, groups)\n";
     if (norm_in_) text += "    h = self.norm_in.forward(h, rows)\n";
     text += layers.statements();
@@ -160,7 +168,6 @@ class Graphormer final : public Model, public nn::Narrowing {
     return text + "    return self.head.forward(h, batch)\n";
   }
 
- private:
   GraphormerOptions options_;
   data::Level level_;
   std::shared_ptr<FeatureEncoder> features_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "gtrain/base/error.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/nn/graph_token.h"
 #include "gtrain/nn/graphormer_layer.h"
 #include "gtrain/ops/gather.h"
@@ -150,9 +151,12 @@ class GraphTrans final : public MessageNetwork, public nn::Narrowing {
     if (token_) nn::draw_normal(token_->vector, 1.0, random);
   }
 
-  std::string script() const override;
+  std::string script() const override { return text(nn::Form::kPortable); }
+  std::string fused_script() const override { return text(nn::Form::kFused); }
 
  private:
+  std::string text(nn::Form form) const;
+
   GraphTransOptions options_;
   data::Level level_;
   std::shared_ptr<nn::Linear> project_;
@@ -174,7 +178,7 @@ std::string last_rows_script(std::int64_t most) {
       most);
 }
 
-std::string GraphTrans::script() const {
+std::string GraphTrans::text(nn::Form form) const {
   nn::LeavingScript layers;
   for (std::size_t l = 0; l < blocks_.size(); ++l) {
     const std::string name = fmt::format("block_{}", l);
@@ -194,9 +198,9 @@ std::string GraphTrans::script() const {
         "    h = self.token.forward(h, rows)\n"
         "    rows = self.token.extended(rows)\n";
   }
-  text +=
-      "    groups = self.graph_groups(rows)\n"
-      "    bias: List[Tensor] = []\n";
+  text += "    groups: List[Tensor] = " + nn::groups_script(form, "rows") +
+          "\n"
+          "    bias: List[Tensor] = []\n";
   if (norm_in_) text += "    h = self.norm_in.forward(h, rows)\n";
   text += layers.statements();
   if (norm_out_) text += "    h = self.norm_out.forward(h, rows)\n";

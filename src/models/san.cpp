@@ -13,6 +13,7 @@
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/embedding.h"
 #include "gtrain/nn/feed_block.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/nn/head.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/node_pair.h"
@@ -253,15 +254,43 @@ std::string SanLayer::script() const {
                     kEpsilon, p.heads * d, gated_script({"mixed", "kept", "x"}));
 }
 
+namespace {
+
+// {0} heads, {1} channels of a head, {2} d^-1/2, {3} clamp, {4} kScale, {5} and {6} weights of
+// pairs with and without an edge, {7} added to the sum: attend() over `free`, the others' pairs.
+constexpr const char* kFusedSums =
+    "    q = torch.constant_pad_nd(self.q.forward(x).reshape(-1, {0}, {1}), [0, 1], 0.)\n"
+    "    k = torch.constant_pad_nd(self.k.forward(x).reshape(-1, {0}, {1}), [0, 1], 0.)\n"
+    "    v = torch.constant_pad_nd(self.v.forward(x).reshape(-1, {0}, {1}), [0, 1], 1.)\n"
+    "    f = torch.constant_pad_nd(self.e.forward(e).reshape(-1, {0}, {1}), [0, 1], 0.)\n"
+    "    near, w = gtrain.edge_attention(q, k, v, f, source, target, {0}, {3}, {4:.17e}, False, "
+    "{2:.17e})\n"
+    "    q = (self.q_other.forward(x) * self.e_other.forward(other)).reshape(-1, {0}, {1})\n"
+    "    q = torch.constant_pad_nd(q, [0, 1], 0.)\n"
+    "    k = torch.constant_pad_nd(self.k_other.forward(x).reshape(-1, {0}, {1}), [0, 1], 0.)\n"
+    "    far, w = gtrain.edge_attention(q, k, v, None, free[0][0], free[0][1], {0}, {3}, {4:.17e}, "
+    "False, {2:.17e})\n"
+    "    near = near * ({5:.17e} / (1 - near[:, :, {1}:]))\n"
+    "    both = near + far * ({6:.17e} / (1 - far[:, :, {1}:]))\n"
+    "    mixed = (both[:, :, :{1}] / (both[:, :, {1}:] + {7:.17e})).reshape(-1, {0} * {1})\n";
+
+}  // namespace
+
 std::string SanLayer::fused_script() const {
   const Parts& p = *parts_;
-  if (p.heads == 0 || p.gamma > 0 || leave_gate || !gated_script({}).empty()) return script();
-  return kForward +
-         fmt::format(
-             "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
-             "self.v.forward(x), self.e.forward(e), source, target, {}, {:.17e}, {:.17e}, False)\n"
-             "    return self.node.forward(x, mixed)\n",
-             p.heads, kClamp, kEpsilon);
+  if (p.heads == 0 || leave_gate || !gated_script({}).empty()) return script();
+  const double clamp = kClamp, gamma = p.gamma;
+  const std::string mixed =
+      gamma > 0 ? fmt::format(fmt::runtime(kFusedSums), p.heads, p.channels,
+                              1 / std::sqrt(static_cast<double>(p.channels)),
+                              fmt::format("{:.17e}", clamp), kScale, 1 / (1 + gamma),
+                              gamma / (1 + gamma), kEpsilon / kScale)
+                : fmt::format(
+                      "    mixed, w = gtrain.edge_attention(self.q.forward(x), self.k.forward(x), "
+                      "self.v.forward(x), self.e.forward(e), source, target, {}, {:.17e}, {:.17e}, "
+                      "False)\n",
+                      p.heads, clamp, kEpsilon);
+  return kForward + mixed + "    return self.node.forward(x, mixed)\n";
 }
 
 namespace {
@@ -322,7 +351,12 @@ class San final : public Model, public nn::Narrowing {
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }
 
-  std::string script() const override {
+  std::string script() const override { return text(nn::Form::kPortable); }
+
+  std::string fused_script() const override { return text(nn::Form::kFused); }
+
+ private:
+  std::string text(nn::Form form) const {
     nn::LeavingScript layers{.blocks = {"free"}, .edges = true};
     bool grouped = dense();
     for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -347,17 +381,17 @@ class San final : public Model, public nn::Narrowing {
         "    none: List[Tensor] = []\n"
         "    free: List[Tensor] = []\n"
         "    other = h[:0]\n";
-    text +=
-        fmt::format("    groups: List[Tensor] = {}\n", grouped ? "self.graph_groups(batch)" : "[]");
+    text += fmt::format("    groups: List[Tensor] = {}\n",
+                        grouped ? nn::groups_script(form, "batch") : "[]");
     if (dense()) {
-      text +=
-          "    free = self.free_pairs(groups, edge_index, h.size(0))\n"
-          "    other = self.other_edge.forward(1)\n";
+      text += form == nn::Form::kPortable
+                  ? "    free = self.free_pairs(groups, edge_index, h.size(0))\n"
+                  : "    free = [gtrain.other_pairs(source, target, batch)]\n";
+      text += "    other = self.other_edge.forward(1)\n";
     }
     return text + layers.statements() + "    return self.head.forward(h, rows)\n";
   }
 
- private:
   bool dense() const { return options_.gamma > 0; }
 
   SanOptions options_;

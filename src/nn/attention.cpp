@@ -166,13 +166,16 @@ std::string Attention::script() const {
 }
 
 std::string Attention::mix_script() const {
-  return fmt::format("gtrain.varlen_attention(qkv, batch, {}, {})", heads_,
-                     biased_ ? "bias[0]" : "None");
+  // Each head's biases stay one stretch of memory.
+  const char* bias = !biased_          ? "None"
+                     : kept_.defined() ? "bias[0].t().index_select(0, self.kept_heads).t()"
+                                       : "bias[0]";
+  return fmt::format("gtrain.varlen_attention(qkv, batch, {}, {})", heads_, bias);
 }
 
 std::string Attention::fused_script() const {
   const bool gated = token_gate || leave_gate || head_gate || branch_gate;
-  if (gated || kept_.defined() || heads_ == 0) return script();
+  if (gated || heads_ == 0) return script();
   return std::string(kHead) +
          "    qkv = gtrain.linear(x, self.in_weight, self.in_bias)\n"
          "    return gtrain.linear(" +

@@ -68,8 +68,32 @@ double AttentionNode::floor() const {
   return options_.features == Features::kElu ? kDenominator : 0.0;
 }
 
-std::string AttentionNode::script() const {
-  const std::int64_t d = options_.width / options_.heads;
+namespace {
+
+// How the features of a module's text are made: {0} d^-1/4; products and the largest number of each
+// graph's rows are the form's own.
+constexpr const char* kProducts =
+    "    uq = torch.matmul(q * {0:.17g}, self.projection.t())\n"
+    "    uk = torch.matmul(k * {0:.17g}, self.projection.t())\n"
+    "    top = torch.amax(uk, [2])\n"
+    "    most = torch.zeros([graphs, top.size(1)], dtype=x.dtype, device=x.device)\n"
+    "    index = batch.unsqueeze(1).expand_as(top)\n"
+    "    most = torch.scatter_reduce(most, 0, index, top, \"amax\", include_self=False)\n";
+constexpr const char* kFusedProducts =
+    "    uq = gtrain.linear(q * {0:.17g}, self.projection, None)\n"
+    "    uk = gtrain.linear(k * {0:.17g}, self.projection, None)\n"
+    "    most = gtrain.reduce(torch.amax(uk, [2]), batch, graphs, \"max\")\n";
+
+constexpr const char* kState =
+    "    zero = torch.zeros([graphs, {0}, message.size(2), {1} + 1], dtype=x.dtype, "
+    "device=x.device)\n"
+    "    state = torch.index_add(zero, 0, batch, message)\n";
+constexpr const char* kFusedState = "    state = gtrain.reduce(message, batch, graphs, \"sum\")\n";
+
+}  // namespace
+
+std::string AttentionNode::text(const char* products, const char* state) const {
+  const std::int64_t heads = options_.heads, d = options_.width / heads;
   std::string text;
   std::string features =
       "    q = torch.elu(q) + 1\n"
@@ -81,16 +105,9 @@ std::string AttentionNode::script() const {
         "    half = (x * x).sum(-1, True) * {:.17g}\n"
         "    return torch.exp(u - half - top) + {:.17g}\n",
         s * s / 2, kEpsilon);
-    features = fmt::format(
-        "    uq = torch.matmul(q * {0:.17g}, self.projection.t())\n"
-        "    uk = torch.matmul(k * {0:.17g}, self.projection.t())\n"
-        "    top = torch.amax(uk, [2])\n"
-        "    most = torch.zeros([graphs, top.size(1)], dtype=x.dtype, device=x.device)\n"
-        "    index = batch.unsqueeze(1).expand_as(top)\n"
-        "    most = torch.scatter_reduce(most, 0, index, top, \"amax\", include_self=False)\n"
-        "    q = self.features(q, uq, torch.amax(uq, [2], True))\n"
-        "    k = self.features(k, uk, most.index_select(0, batch).unsqueeze(2))\n",
-        s);
+    features = fmt::format(fmt::runtime(products), s) +
+               "    q = self.features(q, uq, torch.amax(uq, [2], True))\n"
+               "    k = self.features(k, uk, most.index_select(0, batch).unsqueeze(2))\n";
   }
   return text +
          fmt::format(
@@ -103,15 +120,19 @@ std::string AttentionNode::script() const {
              "{2}"
              "    one = torch.ones([n, {0}, 1], dtype=x.dtype, device=x.device)\n"
              "    v = torch.cat([qkv[:, 2], one], 2)\n"
-             "    message = k.unsqueeze(3) * v.unsqueeze(2)\n"
-             "    zero = torch.zeros([graphs, {0}, message.size(2), {1} + 1], dtype=x.dtype, "
-             "device=x.device)\n"
-             "    state = torch.index_add(zero, 0, batch, message)\n"
+             "    message = k.unsqueeze(3) * v.unsqueeze(2)\n",
+             heads, d, features) +
+         fmt::format(fmt::runtime(state), heads, d) +
+         fmt::format(
              "    mixed = (q.unsqueeze(3) * state.index_select(0, batch)).sum(2)\n"
-             "    attended = mixed[:, :, :{1}] / (mixed[:, :, {1}:] + {3:.17g})\n"
+             "    attended = mixed[:, :, :{0}] / (mixed[:, :, {0}:] + {1:.17g})\n"
              "    return self.out.forward(attended.flatten(1))\n",
-             options_.heads, d, features, floor());
+             d, floor());
 }
+
+std::string AttentionNode::script() const { return text(kProducts, kState); }
+
+std::string AttentionNode::fused_script() const { return text(kFusedProducts, kFusedState); }
 
 void AttentionNode::initialise(base::Random& random) {
   if (!projection.defined()) return;

@@ -73,6 +73,12 @@ ops::AttentionPattern bigbird_pattern(const at::Tensor& graph_start,
        ops::random_pattern(graph_start, {.degree = options.random, .seed = seed})});
 }
 
+std::string bigbird_groups_script(Form form, const BigBirdOptions& options) {
+  if (form == Form::kPortable) return groups_script(form, "rows");
+  return fmt::format("gtrain.bigbird_pattern(rows, {}, {}, {}, {})", options.window, options.random,
+                     options.global, options.seed);
+}
+
 BigBird::BigBird(std::int64_t width, std::int64_t heads, double dropout,
                  const BigBirdOptions& options)
     : Attention(width, heads, dropout), options_(options) {}
@@ -98,8 +104,7 @@ Attention::MaskScript BigBird::mask_script() const {
 }
 
 std::string BigBird::mix_script() const {
-  return fmt::format("gtrain.bigbird_attention(qkv, batch, {}, {}, {}, {}, {})", heads_,
-                     options_.window, options_.random, options_.global, options_.seed);
+  return fmt::format("gtrain.sparse_attention(qkv, groups, {})", heads_);
 }
 
 }  // namespace gtrain::nn

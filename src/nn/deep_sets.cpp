@@ -81,6 +81,13 @@ std::string DeepSets::Equivariant::script() const {
          "    return torch.matmul(x, self.alpha) + answer + self.bias\n";
 }
 
+std::string DeepSets::Equivariant::fused_script() const {
+  return "def forward(self, x: Tensor, reduced: Tensor, batch: Tensor) -> Tensor:\n"
+         "    answer = gtrain.linear(reduced, self.beta.t(), None).index_select(0, batch)\n"
+         "    return gtrain.linear_sum(x, self.alpha.t(), self.bias.reshape(-1), \"none\", "
+         "[answer], [])\n";
+}
+
 void DeepSets::Equivariant::initialise(base::Random& random) {
   const auto width = static_cast<double>(alpha.size(0));
   draw_uniform(alpha, std::sqrt(3 / width), random);
@@ -135,6 +142,22 @@ std::string DeepSets::script() const {
         "    h = torch.relu(self.layer_{0}.forward(h, reduced, batch))\n"
         "    h = self.norm_{0}.forward(h, batch)\n",
         i, reduce_named(options_.reduce).script);
+  }
+  return text + "    return h\n";
+}
+
+std::string DeepSets::fused_script() const {
+  std::string text =
+      "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
+      "Tensor:\n"
+      "    graphs = int(batch[-1]) + 1 if batch.numel() > 0 else 0\n"
+      "    h = x\n";
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    text += fmt::format(
+        "    reduced = gtrain.reduce(h, batch, graphs, \"{1}\")\n"
+        "    h = gtrain.activate(self.layer_{0}.forward(h, reduced, batch), \"relu\")\n"
+        "    h = self.norm_{0}.forward(h, batch)\n",
+        i, options_.reduce);
   }
   return text + "    return h\n";
 }

@@ -27,27 +27,21 @@ at::Tensor FeedBlock::forward(const at::Tensor& a, const at::Tensor& attended, C
   return norm_1_->forward(feed_1_->forward(h), skip(b), {}, 0.0, context);
 }
 
-std::string FeedBlock::script() const {
-  const std::string first =
-      residual_ ? "a + self.out.forward(attended)" : "self.out.forward(attended)";
+std::string FeedBlock::text(Form form) const {
   return fmt::format(
       "def forward(self, a: Tensor, attended: Tensor) -> Tensor:\n"
       "    rows = torch.zeros([0], dtype=4, device=a.device)\n"
-      "    b = self.norm_0.forward({}, rows)\n"
-      "    h = self.feed_1.forward(torch.relu(self.feed_0.forward(b)))\n"
-      "    return self.norm_1.forward({}, rows)\n",
-      first, residual_ ? "b + h" : "h");
+      "    m = self.out.forward(attended)\n"
+      "    b = {}\n"
+      "    h = {}\n"
+      "    return {}\n",
+      norm_script(form, "norm_0", "m", residual_ ? "a" : "", "rows"),
+      feed_script(form, "feed_0", "feed_1", Activation::kRelu, "b"),
+      norm_script(form, "norm_1", "h", residual_ ? "b" : "", "rows"));
 }
 
-std::string FeedBlock::fused_script() const {
-  const char* norms = residual_ ? "    b = self.norm_0.added(self.out.forward(attended), a, rows)\n"
-                                : "    b = self.norm_0.forward(self.out.forward(attended), rows)\n";
-  return std::string(
-             "def forward(self, a: Tensor, attended: Tensor) -> Tensor:\n"
-             "    rows = torch.zeros([0], dtype=4)\n") +
-         norms + "    h = self.feed_1.forward(self.feed_0.activated(b, \"relu\"))\n" +
-         (residual_ ? "    return self.norm_1.added(h, b, rows)\n"
-                    : "    return self.norm_1.forward(h, rows)\n");
-}
+std::string FeedBlock::script() const { return text(Form::kPortable); }
+
+std::string FeedBlock::fused_script() const { return text(Form::kFused); }
 
 }  // namespace gtrain::nn

@@ -105,6 +105,42 @@ std::string Gat::script() const {
       attend_source.size(1), attend_source.size(2), weight.size(0));
 }
 
+std::string Gat::fused_script() const {
+  return fmt::format(
+      "def by_head(self, a: Tensor) -> Tensor:\n"
+      "    eye = torch.eye({0}, dtype=a.dtype).unsqueeze(2)\n"
+      "    return (eye * a).reshape({0}, -1)\n"
+      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: Tensor) "
+      "-> Tuple[Tensor, Tensor]:\n"
+      "    h = gtrain.linear(x, self.weight, None)\n"
+      "    ends = torch.cat([self.by_head(self.attend_source), self.by_head(self.attend_target)])\n"
+      "    scores = gtrain.linear(h, ends, None)\n"
+      "    source_score = scores[:, :{0}]\n"
+      "    target_score = scores[:, {0}:]\n"
+      "    attend = gtrain.linear(self.by_head(self.attend_edge), self.edge_weight.t(), None)\n"
+      "    edge = gtrain.linear(e, attend, None)\n"
+      "    nodes = x.size(0)\n"
+      "    loop = (source == target).unsqueeze(1)\n"
+      "    other = torch.logical_not(loop).to(x.dtype)\n"
+      "    count = torch.clamp(gtrain.reduce(other, target, nodes, \"sum\"), 1)\n"
+      "    mean = gtrain.reduce(edge * other, target, nodes, \"sum\") / count\n"
+      "    own = torch.leaky_relu(source_score + target_score + mean, {3:g})\n"
+      "    score = target_score.index_select(0, target) + source_score.index_select(0, source)\n"
+      "    score = torch.leaky_relu(score + edge, {3:g})\n"
+      "    score = torch.masked_fill(score, loop, float(\"-inf\"))\n"
+      "    most = gtrain.reduce(score, target, nodes, \"max\")\n"
+      "    empty = (torch.bincount(target, minlength=nodes) == 0).unsqueeze(1)\n"
+      "    largest = torch.where(empty, own, torch.maximum(own, most))\n"
+      "    w = torch.exp(score - largest.index_select(0, target))\n"
+      "    w_own = torch.exp(own - largest)\n"
+      "    total = gtrain.reduce(w, target, nodes, \"sum\") + w_own\n"
+      "    rows = h.reshape(-1, {0}, {1})\n"
+      "    message = rows.index_select(0, source) * w.unsqueeze(2)\n"
+      "    sum = gtrain.reduce(message, target, nodes, \"sum\") + rows * w_own.unsqueeze(2)\n"
+      "    return (sum / total.unsqueeze(2)).reshape(-1, {2}) + self.bias, e\n",
+      attend_source.size(1), attend_source.size(2), weight.size(0), kSlope);
+}
+
 void Gat::initialise(base::Random& random) {
   for (const at::Tensor& t : {weight, edge_weight, attend_source, attend_target, attend_edge}) {
     draw_uniform(t, std::sqrt(6.0 / static_cast<double>(t.size(-1) + t.size(-2))), random);

@@ -53,7 +53,7 @@ constexpr const char* kSingle = R"(
 )";
 
 // Paths of a pair are those of its two halves, one after the other.
-constexpr const char* kMulti = R"(
+constexpr const char* kSteps = R"(
     k = inner.reshape(-1).to(4)
     reach = (h > 0) & (h < 255)
     direct = reach & (k < 0)
@@ -75,11 +75,22 @@ constexpr const char* kMulti = R"(
         steps.index_copy_(0, p, torch.where(after < 0, steps.index_select(0, a), tail))
         length.index_copy_(0, p, length.index_select(0, a) + length.index_select(0, b))
         done.index_fill_(0, p, True)
-    longest = {blocks}
-{longest}    total = torch.zeros_like(out)
+)";
+
+// The sum over the steps, then its mean.
+constexpr const char* kTotal = R"(
+    total = torch.zeros_like(out)
     for hop in range(longest):
         code = steps[:, hop] if hop < {hops} else torch.zeros_like(h)
         total = total + torch.matmul(rows, self.hop[hop]).index_select(0, code)
+)";
+
+constexpr const char* kFusedTotal = R"(
+    tables = torch.matmul(rows.unsqueeze(0), self.hop[:longest])
+    total = gtrain.path_sum(h, inner.reshape(-1).to(4), kind, tables, batch, {hops})
+)";
+
+constexpr const char* kMean = R"(
     divisor = torch.where(h == 255, torch.full_like(h, {unreachable}), torch.clamp(h, 1, {hops}))
     out = out + total / divisor.to(total.dtype).unsqueeze(1)
 )";
@@ -118,7 +129,19 @@ def blocks(self, bias: Tensor, batch: Tensor, groups: List[Tensor]) -> List[Tens
 
 }  // namespace
 
-std::string GraphBias::script() const {
+std::string GraphBias::path_script(bool fused) const {
+  const bool v1 = options_.quirk("v1_padding"), port = options_.quirk("port_padding");
+  std::string text = fused ? "" : fmt::format(kSteps + 1, fmt::arg("hops", options_.hops));
+  text += fmt::format("    longest = {}\n", port ? hop.size(0) : options_.hops);
+  if (v1) text += kLongest;
+  text += fmt::format(fmt::runtime((fused ? kFusedTotal : kTotal) + 1),
+                      fmt::arg("hops", options_.hops));
+  return text +
+         fmt::format(kMean + 1, fmt::arg("hops", options_.hops),
+                     fmt::arg("unreachable", port ? options_.max_distance + 1 : options_.hops));
+}
+
+std::string GraphBias::forward_script(bool fused) const {
   const bool padding = options_.quirk("padding_rows"), v1 = options_.quirk("v1_padding"),
              port = options_.quirk("port_padding");
   std::string text =
@@ -135,24 +158,18 @@ std::string GraphBias::script() const {
                         fmt::arg("jump", padding ? "self.edge[1:2]" : none), fmt::arg("mean", mean),
                         fmt::arg("columns", offset_.size()),
                         fmt::arg("limits", fmt::format("{}", fmt::join(categories_, ", "))));
-    text +=
-        hop.defined()
-            ? fmt::format(kMulti + 1, fmt::arg("hops", options_.hops),
-                          fmt::arg("blocks", port ? hop.size(0) : options_.hops),
-                          fmt::arg("longest", v1 ? kLongest : ""),
-                          fmt::arg("unreachable", port ? options_.max_distance + 1 : options_.hops))
-            : kSingle + 1;
+    text += hop.defined() ? path_script(fused) : kSingle + 1;
   }
   if (options_.cut > 0) text += fmt::format(kCut + 1, fmt::arg("cut", options_.cut));
   if (token.defined()) text += kToken + 1;
-  return text + "    return out\n" + (kBlocks + 1);
+  return text + "    return out\n";
 }
+
+std::string GraphBias::script() const { return forward_script(false) + (kBlocks + 1); }
 
 // All pairs at once, each head's as one stretch of memory (ops/varlen_attention.h).
 std::string GraphBias::fused_script() const {
-  std::string text = script();
-  text.resize(text.rfind("def blocks"));
-  return text +
+  return forward_script(true) +
          "def blocks(self, bias: Tensor, batch: Tensor, groups: List[Tensor]) -> List[Tensor]:\n"
          "    return [bias.t().contiguous().t()]\n";
 }

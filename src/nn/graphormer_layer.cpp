@@ -57,49 +57,32 @@ std::string GraphormerLayer::choice(const std::string& name, const std::string& 
   return fmt::format("self.{}.attention.leaving({}, h, groups, sizes, {})", name, read, bias);
 }
 
-std::string GraphormerLayer::script() const {
-  const std::string head =
-      "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
-      "Tensor:\n";
+std::string GraphormerLayer::text(Form form) const {
   std::string feed =
-      "self.feed_1.forward(" + script_of(shape_.activation, "self.feed_0.forward(y)") + ")";
-  feed = (feed_gate ? "self.feed_gate.forward(" + feed + ")" : feed) + "\n";
-  if (!shape_.norm_first) {
-    return head +
-           "    y = x + self.attention.forward(x, batch, groups, bias)\n"
-           "    y = self.norm_attention.forward(y, batch)\n"
-           "    h = " +
-           feed + "    return self.norm_feed.forward(y + h, batch)\n";
-  }
-  return head +
-         "    y = self.norm_attention.forward(x, batch)\n"
-         "    h = x + self.attention.forward(y, batch, groups, bias)\n"
-         "    y = self.norm_feed.forward(h, batch)\n"
-         "    return h + " +
-         feed;
-}
-
-std::string GraphormerLayer::fused_script() const {
-  if (feed_gate) return script();
+      "    h = " + feed_script(form, "feed_0", "feed_1", shape_.activation, "y") + "\n";
+  if (feed_gate) feed += "    h = self.feed_gate.forward(h)\n";
   const std::string head =
       "def forward(self, x: Tensor, batch: Tensor, groups: List[Tensor], bias: List[Tensor]) -> "
       "Tensor:\n";
-  const std::string feed = std::string("self.feed_1.forward(self.feed_0.activated(y, \"") +
-                           name_of(shape_.activation) + "\"))";
   if (!shape_.norm_first) {
     return head +
            "    a = self.attention.forward(x, batch, groups, bias)\n"
-           "    y = self.norm_attention.added(a, x, batch)\n"
-           "    return self.norm_feed.added(" +
-           feed + ", y, batch)\n";
+           "    y = " +
+           norm_script(form, "norm_attention", "a", "x", "batch") + "\n" + feed + "    return " +
+           norm_script(form, "norm_feed", "h", "y", "batch") + "\n";
   }
   return head +
          "    y = self.norm_attention.forward(x, batch)\n"
          "    a = self.attention.forward(y, batch, groups, bias)\n"
-         "    h = gtrain.activate(a, \"none\", x)\n"
-         "    y = self.norm_feed.forward(h, batch)\n"
-         "    return gtrain.activate(" +
-         feed + ", \"none\", h)\n";
+         "    z = " +
+         sum_script(form, "x", "a") +
+         "\n"
+         "    y = self.norm_feed.forward(z, batch)\n" +
+         feed + "    return " + sum_script(form, "z", "h") + "\n";
 }
+
+std::string GraphormerLayer::script() const { return text(Form::kPortable); }
+
+std::string GraphormerLayer::fused_script() const { return text(Form::kFused); }
 
 }  // namespace gtrain::nn

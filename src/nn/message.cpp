@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "gtrain/nn/adjacency.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/message.h"
@@ -57,8 +58,8 @@ std::string Gin::fused_script() const {
                         "    one = torch.ones([x.size(0)], dtype=x.dtype)\n"
                         "    weight = torch.ones([source.size(0)], dtype=x.dtype)\n"
                         "    sum = gtrain.aggregate(x, one, weight, source, target)\n"
-                        "    return self.mlp_1.forward(self.mlp_0.activated(sum, \"{}\")), e\n",
-                        name_of(activation_));
+                        "    return {}, e\n",
+                        feed_script(Form::kFused, "mlp_0", "mlp_1", activation_, "sum"));
 }
 
 Gine::Gine(std::int64_t width, Activation activation, bool gates) : activation_(activation) {
@@ -96,8 +97,8 @@ std::string Gine::fused_script() const {
       "    sum = x + gtrain.reduce(message, target, x.size(0), \"sum\")\n";
   const char* plain = "    sum = gtrain.gine(x, e, source, target)\n";
   return std::string(kForward) + (gate_ ? gated : plain) +
-         fmt::format("    return self.mlp_1.forward(self.mlp_0.activated(sum, \"{}\")), e\n",
-                     name_of(activation_));
+         fmt::format("    return {}, e\n",
+                     feed_script(Form::kFused, "mlp_0", "mlp_1", activation_, "sum"));
 }
 
 GatedGcn::GatedGcn(std::int64_t width, Activation activation, double dropout, bool gates)
@@ -129,19 +130,42 @@ std::pair<at::Tensor, at::Tensor> GatedGcn::gated(const LocalInput& input, const
   return {abde.slice(1, 0, d) + sum / (total + kDenominator), ehat};
 }
 
+namespace {
+
+constexpr const char* kProjections =
+    "    weight = torch.cat([self.a.weight, self.b.weight, self.d.weight, self.e.weight])\n"
+    "    bias = torch.cat([self.a.bias, self.b.bias, self.d.bias, self.e.bias])\n";
+
+// {0} width, {1} denominator, {2} activation
+constexpr const char* kGated =
+    "    abde = gtrain.linear(x, weight, bias)\n"
+    "    ends = torch.cat([abde[:, {0}:2 * {0}], abde[:, 3 * {0}:]], 1).index_select(0, source)\n"
+    "    ehat = abde[:, 2 * {0}:3 * {0}].index_select(0, target) + ends[:, {0}:]\n"
+    "    ehat = ehat + self.c.forward(e)\n"
+    "    s = torch.sigmoid(ehat) * self.gate.forward(positions, source, target)\n"
+    "    sum = gtrain.reduce(s * ends[:, :{0}], target, x.size(0), \"sum\")\n"
+    "    total = gtrain.reduce(s, target, x.size(0), \"sum\")\n"
+    "    hx = self.norm_x.forward(abde[:, :{0}] + sum / (total + {1:g}), target)\n"
+    "    he = self.norm_e.forward(ehat, target)\n"
+    "    return gtrain.activate(hx, \"{2}\", x), gtrain.activate(he, \"{2}\", e)\n";
+
+std::string norm_list(const char* name) {
+  return fmt::format(
+      "[self.{0}.weight, self.{0}.bias, self.{0}.running_mean, self.{0}.running_var]", name);
+}
+
+}  // namespace
+
 std::string GatedGcn::fused_script() const {
-  if (gate_) return script();
-  return kForward +
-         fmt::format(
-             "    weight = torch.cat([self.a.weight, self.b.weight, self.d.weight, "
-             "self.e.weight])\n"
-             "    bias = torch.cat([self.a.bias, self.b.bias, self.d.bias, self.e.bias])\n"
-             "    abde = gtrain.linear(x, weight, bias)\n"
-             "    h, ehat = gtrain.gated_gcn(abde, self.c.forward(e), source, target)\n"
-             "    hx = self.norm_x.forward(h, target)\n"
-             "    he = self.norm_e.forward(ehat, target)\n"
-             "    return gtrain.activate(hx, \"{0}\", x), gtrain.activate(he, \"{0}\", e)\n",
-             name_of(activation_));
+  const std::string head = std::string(kForward) + kProjections;
+  if (gate_) {
+    return head + fmt::format(fmt::runtime(kGated), a_->weight.size(0), kDenominator,
+                              name_of(activation_));
+  }
+  return head + fmt::format(
+                    "    return gtrain.gated_layer(x, e, [weight, bias, self.c.weight, "
+                    "self.c.bias], {}, {}, \"{}\", source, target)\n",
+                    norm_list("norm_x"), norm_list("norm_e"), name_of(activation_));
 }
 
 std::pair<at::Tensor, at::Tensor> GatedGcn::forward(const LocalInput& input, Context& context) {

@@ -39,7 +39,7 @@ std::pair<at::Tensor, at::Tensor> MessageBlock::forward(const BlockInput& input,
   return {h, e};
 }
 
-std::string MessageBlock::script() const {
+std::string MessageBlock::text(const std::string& end) const {
   std::string text =
       "def forward(self, x: Tensor, first: Tensor, e: Tensor, source: Tensor, target: Tensor, "
       "batch: Tensor, positions: Tensor, message: Tensor) -> Tuple[Tensor, Tensor]:\n";
@@ -48,15 +48,21 @@ std::string MessageBlock::script() const {
   text +=
       "    if message.numel() > 0:\n"
       "        h = h + message\n";
-  if (norm_) {
-    text += "    h = self.norm.forward(h, batch)\n";
-    if (options_.activated) {
-      text += fmt::format("    h = {}\n", script_of(options_.local.activation, "h"));
-    }
-    if (options_.residual) text += "    h = x + h\n";
-  }
+  if (norm_) text += "    h = self.norm.forward(h, batch)\n" + end;
   if (options_.unit_rows) text += "    h = " + unit_rows_script("h") + "\n";
   return text + "    return h, e\n";
+}
+
+std::string MessageBlock::script() const {
+  const std::string h = options_.activated ? script_of(options_.local.activation, "h") : "h";
+  return text(fmt::format("    h = {}{}\n", options_.residual ? "x + " : "", h));
+}
+
+std::string MessageBlock::fused_script() const {
+  if (!options_.activated && !options_.residual) return text("");
+  return text(fmt::format("    h = gtrain.activate(h, \"{}\"{})\n",
+                          options_.activated ? name_of(options_.local.activation) : "none",
+                          options_.residual ? ", x" : ""));
 }
 
 }  // namespace gtrain::nn

@@ -1,6 +1,7 @@
 #include "gtrain/nn/pna.h"
 
 #include <ATen/ops/cat.h>
+#include <fmt/format.h>
 
 #include "gtrain/ops/flop_count.h"
 #include "gtrain/ops/linear.h"
@@ -51,16 +52,21 @@ std::string Pna::script() const {
 }
 
 std::string Pna::fused_script() const {
-  return "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: "
-         "Tensor) -> Tuple[Tensor, Tensor]:\n"
-         "    ends = torch.cat([x.index_select(0, target), x.index_select(0, source), "
-         "self.edge.forward(e)], 1)\n"
-         "    message = self.pre.forward(ends)\n"
-         "    sum = gtrain.reduce(message, target, x.size(0), \"sum\")\n"
-         "    mean = gtrain.reduce(message, target, x.size(0), \"mean\")\n"
-         "    most = gtrain.reduce(message, target, x.size(0), \"max\")\n"
-         "    all = torch.cat([x, mean, most, sum], 1)\n"
-         "    return self.out.forward(self.post.forward(all)), e\n";
+  return fmt::format(
+      "def forward(self, x: Tensor, e: Tensor, source: Tensor, target: Tensor, positions: Tensor) "
+      "-> Tuple[Tensor, Tensor]:\n"
+      "    own = torch.cat([self.pre.weight[:, :{0}], self.pre.weight[:, {0}:{1}]])\n"
+      "    ends = gtrain.linear(x, own, None)\n"
+      "    message = gtrain.linear(self.edge.forward(e), self.pre.weight[:, {1}:], self.pre.bias)\n"
+      "    message = message + ends[:, :{0}].index_select(0, target)\n"
+      "    message = message + ends[:, {0}:].index_select(0, source)\n"
+      "    sum = gtrain.reduce(message, target, x.size(0), \"sum\")\n"
+      "    count = torch.clamp(torch.bincount(target, minlength=x.size(0)), 1).unsqueeze(1)\n"
+      "    most = gtrain.reduce(message, target, x.size(0), \"max\")\n"
+      "    all = torch.cat([x, sum / count.to(x.dtype), most, sum], 1)\n"
+      "    return gtrain.feed_forward(all, self.post.weight, self.post.bias, \"none\", "
+      "self.out.weight, self.out.bias, [], []), e\n",
+      out_->weight.size(0), 2 * out_->weight.size(0));
 }
 
 }  // namespace gtrain::nn

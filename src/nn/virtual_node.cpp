@@ -1,6 +1,7 @@
 #include "gtrain/nn/virtual_node.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include "gtrain/nn/activation.h"
 #include "gtrain/ops/flop_count.h"
@@ -38,6 +39,17 @@ std::string ClassicNode::script() const {
          (residual_ ? "    return t + out\n" : "    return out\n");
 }
 
+std::string ClassicNode::fused_script() const {
+  return std::string(
+             "def forward(self, x: Tensor, t: Tensor, batch: Tensor) -> Tensor:\n"
+             "    sum = gtrain.reduce(x, batch, t.size(0), \"sum\") + t\n"
+             "    h = gtrain.activate(self.norm_0.forward(self.mlp_0.forward(sum), batch), "
+             "\"relu\")\n"
+             "    out = self.norm_1.forward(self.mlp_1.forward(h), batch)\n") +
+         (residual_ ? "    return gtrain.activate(out, \"relu\", t)\n"
+                    : "    return gtrain.activate(out, \"relu\")\n");
+}
+
 HeterogeneousNode::HeterogeneousNode(const Options& options) : options_(options) {
   const std::int64_t d = options.width;
   to_node_ = register_module("to_node", std::make_shared<Linear>(d, d));
@@ -60,11 +72,17 @@ at::Tensor HeterogeneousNode::forward(const at::Tensor& x, const at::Tensor& t,
                   options_.residual ? t : at::Tensor());
 }
 
+namespace {
+
+constexpr const char* kHeterogeneous =
+    "def message(self, t: Tensor) -> Tensor:\n"
+    "    return self.to_node.forward(t)\n"
+    "def forward(self, x: Tensor, t: Tensor, batch: Tensor) -> Tensor:\n";
+
+}  // namespace
+
 std::string HeterogeneousNode::script() const {
-  std::string text =
-      "def message(self, t: Tensor) -> Tensor:\n"
-      "    return self.to_node.forward(t)\n"
-      "def forward(self, x: Tensor, t: Tensor, batch: Tensor) -> Tensor:\n";
+  std::string text = kHeterogeneous;
   if (!options_.updated) return text + "    return t\n";
   text += "    pooled = torch.index_add(torch.zeros_like(t), 0, batch, x)\n";
   if (options_.pool != Pool::kSum) {
@@ -76,6 +94,16 @@ std::string HeterogeneousNode::script() const {
          "    h = self.own.forward(t) + self.from_node.forward(pooled)\n"
          "    out = torch.relu(self.norm.forward(h, batch))\n" +
          (options_.residual ? "    return t + out\n" : "    return out\n");
+}
+
+std::string HeterogeneousNode::fused_script() const {
+  if (!options_.updated) return script();
+  return std::string(kHeterogeneous) +
+         fmt::format(
+             "    pooled = gtrain.reduce(x, batch, t.size(0), \"{}\")\n"
+             "    h = self.norm.added(self.from_node.forward(pooled), self.own.forward(t), batch)\n"
+             "    return gtrain.activate(h, \"relu\"{})\n",
+             options_.pool == Pool::kSum ? "sum" : "mean", options_.residual ? ", t" : "");
 }
 
 }  // namespace gtrain::nn

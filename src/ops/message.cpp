@@ -6,11 +6,10 @@
 #include "ops/detail/device.h"
 #include "ops/detail/dtype.h"
 #include "ops/detail/edge_check.h"
+#include "ops/detail/edge_rows.h"
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/kernels.h"
 #include "ops/detail/op_count.h"
-#include "ops/detail/parallel.h"
-#include "ops/detail/segment_plan.h"
 
 namespace gtrain::ops {
 namespace {
@@ -18,27 +17,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-detail::EdgeView view(const EdgeIndex& e) {
-  using Index = std::int64_t;
-  return {detail::data<Index>(e.source), detail::data<Index>(e.target),
-          detail::data<Index>(e.in_start), detail::data<Index>(e.out_start),
-          detail::data<Index>(e.out_edge)};
-}
-
 EdgeIndex restore(const variable_list& saved, std::size_t at) {
   return {saved[at], saved[at + 1], saved[at + 2], saved[at + 3], saved[at + 4]};
-}
-
-// body(begin, end) over rows of about equal cost. Serial when there is only little work.
-template <class Body>
-void rows(const at::Tensor& start, std::int64_t edges, std::int64_t d, const Body& body) {
-  const std::int64_t n = start.size(0) - 1;
-  if ((n + edges) * d < 16384) return body(0, n);
-  const auto plan = detail::segment_plan(detail::data<std::int64_t>(start), n, true);
-  detail::parallel_tasks(plan.count(), false, [&](std::int64_t t) {
-    const detail::SegmentTask& task = plan.tasks[static_cast<std::size_t>(t)];
-    body(task.first, task.last);
-  });
 }
 
 class Gine : public torch::autograd::Function<Gine> {
@@ -54,8 +34,8 @@ class Gine : public torch::autograd::Function<Gine> {
     detail::with_storage("gine_aggregate", x.scalar_type(), [&]<class S>(detail::Storage<S>) {
       const S *xp = detail::data<S>(x), *ep = detail::data<S>(edge);
       S* op = detail::mutable_data<S>(out);
-      rows(in_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
-        detail::kernels<S>().message.gine_forward(b, e, d, xp, ep, view(edges), op);
+      detail::edge_rows(in_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
+        detail::kernels<S>().message.gine_forward(b, e, d, xp, ep, detail::edge_view(edges), op);
       });
     });
     ctx->save_for_backward({x, edge, source, target, in_start, out_start, out_edge});
@@ -74,11 +54,11 @@ class Gine : public torch::autograd::Function<Gine> {
       const auto& kernel = detail::kernels<S>().message;
       const S *xp = detail::data<S>(x), *ep = detail::data<S>(edge), *gp = detail::data<S>(g);
       S *dxp = detail::mutable_data<S>(dx), *dep = detail::mutable_data<S>(de);
-      rows(edges.in_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gine_backward_edges(b, e, d, xp, ep, gp, view(edges), dep);
+      detail::edge_rows(edges.in_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gine_backward_edges(b, e, d, xp, ep, gp, detail::edge_view(edges), dep);
       });
-      rows(edges.out_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gine_backward_nodes(b, e, d, gp, dep, view(edges), dxp);
+      detail::edge_rows(edges.out_start, edges.count(), d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gine_backward_nodes(b, e, d, gp, dep, detail::edge_view(edges), dxp);
       });
     });
     const at::Tensor none;
@@ -107,8 +87,8 @@ class GatedGcn : public torch::autograd::Function<GatedGcn> {
           detail::mutable_data<S>(h),     detail::mutable_data<S>(ehat),
           detail::mutable_data<S>(sigma), detail::mutable_data<T>(denominator),
           detail::mutable_data<T>(mean)};
-      rows(in_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
-        detail::kernels<S>().message.gated_forward(b, e, d, a, view(edges));
+      detail::edge_rows(in_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
+        detail::kernels<S>().message.gated_forward(b, e, d, a, detail::edge_view(edges));
       });
     });
     ctx->set_materialize_grads(false);  // of the output that nobody reads: [E, D] zeros
@@ -138,11 +118,11 @@ class GatedGcn : public torch::autograd::Function<GatedGcn> {
                                        dehat_in.defined() ? detail::data<S>(dehat_in) : nullptr,
                                        detail::mutable_data<S>(dehat),
                                        detail::mutable_data<S>(dabde)};
-      rows(edges.in_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gated_backward_targets(b, e, d, a, view(edges));
+      detail::edge_rows(edges.in_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gated_backward_targets(b, e, d, a, detail::edge_view(edges));
       });
-      rows(edges.out_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
-        kernel.gated_backward_sources(b, e, d, a, view(edges));
+      detail::edge_rows(edges.out_start, edges.count(), 4 * d, [&](std::int64_t b, std::int64_t e) {
+        kernel.gated_backward_sources(b, e, d, a, detail::edge_view(edges));
       });
     });
     const at::Tensor none;
@@ -183,8 +163,9 @@ class WeightedAggregate : public torch::autograd::Function<WeightedAggregate> {
           detail::data<S>(weight),     detail::data<Index>(start),
           detail::data<Index>(other),  edge.defined() ? detail::data<Index>(edge) : nullptr,
           detail::mutable_data<S>(out)};
-      rows(start, other.size(0), d,
-           [&](Index b, Index e) { detail::kernels<S>().message.weighted_sum(b, e, d, a); });
+      detail::edge_rows(start, other.size(0), d, [&](Index b, Index e) {
+        detail::kernels<S>().message.weighted_sum(b, e, d, a);
+      });
     });
     return out;
   }

@@ -7,14 +7,15 @@
 #include <algorithm>
 
 #include "gtrain/ops/batch_norm.h"
+#include "gtrain/ops/dense_chain.h"
 #include "gtrain/ops/edge_attention.h"
+#include "gtrain/ops/gated_layer.h"
 #include "gtrain/ops/layer_norm.h"
 #include "gtrain/ops/linear.h"
 #include "gtrain/ops/linear_attention.h"
 #include "gtrain/ops/message.h"
 #include "gtrain/ops/row.h"
 #include "gtrain/ops/segment.h"
-#include "gtrain/ops/sparse_attention.h"
 #include "gtrain/ops/varlen_attention.h"
 #include "gtrain/script/packed.h"
 
@@ -55,6 +56,22 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
   return ops::linear(x.reshape({-1, x.size(-1)}), weight, bias, relu).reshape(sizes);
 }
 
+std::vector<ops::RowTerm> terms_of(at::TensorList terms, at::TensorList scales) {
+  TORCH_CHECK(scales.empty() || scales.size() == terms.size(), "scales: are ", scales.size(),
+              "; expected none, or one for each of ", terms.size(), " terms");
+  std::vector<ops::RowTerm> out;
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    out.push_back({terms[i], scales.empty() ? at::Tensor() : scales[i]});
+  }
+  return out;
+}
+
+ops::BatchNormState state_of(at::TensorList norm, const char* what) {
+  TORCH_CHECK(norm.size() == 4, what, ": has ", norm.size(),
+              " tensors; expected weight, bias, mean and variance");
+  return {norm[0], norm[1], norm[2], norm[3]};
+}
+
 constexpr std::int64_t kRowBlock = 256;
 
 }  // namespace
@@ -65,6 +82,21 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Maybe& bi
   const at::Tensor y = product(x, weight, given(bias), act == ops::RowActivation::kRelu);
   if (act != ops::RowActivation::kGelu) return y;
   return ops::activate_rows(y.flatten(0, -2), {}, {.activation = act}).view(y.sizes());
+}
+
+at::Tensor linear_sum(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias,
+                      const std::string& activation, at::TensorList terms, at::TensorList scales) {
+  const ops::RowActivation act = activation_named(activation);
+  const std::vector<ops::RowTerm> added = terms_of(terms, scales);
+  return ops::dense_chain(x, {{weight, given(bias), act}}, added);
+}
+
+at::Tensor feed_forward(const at::Tensor& x, const at::Tensor& weight_0, const Maybe& bias_0,
+                        const std::string& activation, const at::Tensor& weight_1,
+                        const Maybe& bias_1, at::TensorList terms, at::TensorList scales) {
+  const ops::RowActivation act = activation_named(activation);
+  const std::vector<ops::RowTerm> added = terms_of(terms, scales);
+  return ops::dense_chain(x, {{weight_0, given(bias_0), act}, {weight_1, given(bias_1)}}, added);
 }
 
 at::Tensor activate(const at::Tensor& x, const std::string& activation, const Maybe& after) {
@@ -105,27 +137,17 @@ std::tuple<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at:
                                                   const at::Tensor& v, const Maybe& edge,
                                                   const at::Tensor& source,
                                                   const at::Tensor& target, std::int64_t heads,
-                                                  double clamp, double epsilon, bool edge_output) {
+                                                  double clamp, double epsilon, bool edge_output,
+                                                  double scale) {
   ops::EdgeAttentionOptions options;
   options.heads = heads;
+  options.scale = scale;
   options.clamp = clamp;
   options.epsilon = epsilon;
   options.edge_output = edge_output;
   auto [out, w] = ops::edge_attention(q, k, v, given(edge),
                                       forward_pattern(source, target, q.size(0)), options);
   return {out, w.defined() ? w : at::empty({0, q.size(1)}, q.options())};
-}
-
-at::Tensor bigbird_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
-                             std::int64_t window, std::int64_t random, std::int64_t global,
-                             std::int64_t seed) {
-  const at::Tensor start = graph_start(batch);
-  const ops::AttentionPattern pattern = ops::union_pattern(
-      {ops::window_pattern(start, {.width = window}), ops::global_pattern(start, {.count = global}),
-       ops::random_pattern(start, {.degree = random, .seed = static_cast<std::uint64_t>(seed)})});
-  const std::int64_t d = qkv.size(1) / 3;
-  return ops::sparse_attention(qkv.slice(1, 0, d), qkv.slice(1, d, 2 * d),
-                               qkv.slice(1, 2 * d, 3 * d), pattern, {.heads = heads});
 }
 
 at::Tensor gine(const at::Tensor& x, const at::Tensor& edge, const at::Tensor& source,
@@ -136,6 +158,20 @@ at::Tensor gine(const at::Tensor& x, const at::Tensor& edge, const at::Tensor& s
 std::tuple<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Tensor& c,
                                              const at::Tensor& source, const at::Tensor& target) {
   return ops::gated_gcn(abde, c, forward_edges(source, target, abde.size(0)));
+}
+
+std::tuple<at::Tensor, at::Tensor> gated_layer(const at::Tensor& x, const at::Tensor& e,
+                                               at::TensorList weights, at::TensorList norm_x,
+                                               at::TensorList norm_e, const std::string& activation,
+                                               const at::Tensor& source, const at::Tensor& target) {
+  TORCH_CHECK(weights.size() == 4, "weights: are ", weights.size(), "; expected 4");
+  ops::GatedLayer layer;
+  layer.nodes = {weights[0], weights[1]};
+  layer.edges = {weights[2], weights[3]};
+  layer.norm_x = state_of(norm_x, "norm_x");
+  layer.norm_e = state_of(norm_e, "norm_e");
+  layer.activation = activation_named(activation);
+  return ops::gated_layer(x, e, layer, forward_edges(source, target, x.size(0)));
 }
 
 at::Tensor aggregate(const at::Tensor& x, const at::Tensor& self, const at::Tensor& weight,

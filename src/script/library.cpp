@@ -13,6 +13,7 @@
 #include "gtrain/script/encoding.h"
 #include "gtrain/script/layer.h"
 #include "gtrain/script/packed.h"
+#include "gtrain/script/pair.h"
 #include "gtrain/script/thread.h"
 
 namespace gtrain::script {
@@ -61,6 +62,11 @@ const std::vector<Operator>& operators() {
       entry<&embed>("embed(Tensor ids, Tensor[] tables, bool clamp) -> Tensor"),
       entry<&linear>(
           "linear(Tensor x, Tensor weight, Tensor? bias, str activation=\"none\") -> Tensor"),
+      entry<&linear_sum>("linear_sum(Tensor x, Tensor weight, Tensor? bias, str activation, "
+                         "Tensor[] terms, Tensor[] scales) -> Tensor"),
+      entry<&feed_forward>("feed_forward(Tensor x, Tensor weight_0, Tensor? bias_0, str "
+                           "activation, Tensor weight_1, Tensor? bias_1, Tensor[] terms, Tensor[] "
+                           "scales) -> Tensor"),
       entry<&activate>("activate(Tensor x, str activation, Tensor? after=None) -> Tensor"),
       entry<&batch_norm>("batch_norm(Tensor x, Tensor? residual, Tensor weight, Tensor bias, "
                          "Tensor mean, Tensor variance) -> Tensor"),
@@ -74,12 +80,20 @@ const std::vector<Operator>& operators() {
                                "batch, int heads, bool padded=False) -> Tensor"),
       entry<&edge_attention>("edge_attention(Tensor q, Tensor k, Tensor v, Tensor? edge, Tensor "
                              "source, Tensor target, int heads, float clamp, float epsilon, bool "
-                             "edge_output) -> (Tensor, Tensor)"),
-      entry<&bigbird_attention>("bigbird_attention(Tensor qkv, Tensor batch, int heads, int "
-                                "window, int random, int global_nodes, int seed) -> Tensor"),
+                             "edge_output, float scale=0.) -> (Tensor, Tensor)"),
+      entry<&bigbird_pattern>("bigbird_pattern(Tensor batch, int window, int random, int "
+                              "global_nodes, int seed) -> Tensor[]"),
+      entry<&sparse_attention>(
+          "sparse_attention(Tensor qkv, Tensor[] pattern, int heads) -> Tensor"),
+      entry<&other_pairs>("other_pairs(Tensor source, Tensor target, Tensor batch) -> Tensor"),
+      entry<&path_sum>("path_sum(Tensor hops, Tensor inner, Tensor kind, Tensor table, Tensor "
+                       "batch, int cap) -> Tensor"),
       entry<&gine>("gine(Tensor x, Tensor edge, Tensor source, Tensor target) -> Tensor"),
       entry<&gated_gcn>(
           "gated_gcn(Tensor abde, Tensor c, Tensor source, Tensor target) -> (Tensor, Tensor)"),
+      entry<&gated_layer>("gated_layer(Tensor x, Tensor e, Tensor[] weights, Tensor[] norm_x, "
+                          "Tensor[] norm_e, str activation, Tensor source, Tensor target) -> "
+                          "(Tensor, Tensor)"),
       entry<&aggregate>("aggregate(Tensor x, Tensor self_weight, Tensor weight, Tensor source, "
                         "Tensor target) -> Tensor"),
       entry<&reduce>("reduce(Tensor x, Tensor index, int count, str kind) -> Tensor"),

@@ -84,17 +84,47 @@ ops::EdgeIndex forward_edges(const at::Tensor& source, const at::Tensor& target,
   return out;
 }
 
+namespace {
+
+// A pattern whose transpose only has the right shape.
+ops::AttentionPattern untransposed(const at::Tensor& row_start, const at::Tensor& column,
+                                   const at::Tensor& pair) {
+  ops::AttentionPattern out;
+  out.graph_start = at::tensor({std::int64_t{0}, row_start.numel() - 1}, at::kLong);
+  out.row_start = row_start;
+  out.column = column;
+  out.column_start = row_start;
+  out.row = column;
+  out.pair = pair;
+  return out;
+}
+
+}  // namespace
+
 ops::AttentionPattern forward_pattern(const at::Tensor& source, const at::Tensor& target,
                                       std::int64_t nodes) {
   const ops::EdgeIndex edges = forward_edges(source, target, nodes);
-  ops::AttentionPattern out;
-  out.graph_start = at::tensor({std::int64_t{0}, nodes}, at::kLong);
-  out.row_start = edges.in_start;
-  out.column = edges.source.to(at::kInt);
-  out.column_start = edges.in_start;
-  out.row = out.column;
-  out.pair = edges.source;
-  return out;
+  return untransposed(edges.in_start, edges.source.to(at::kInt), edges.source);
+}
+
+ops::AttentionPattern forward_pairs(const at::Tensor& row_start, const at::Tensor& column,
+                                    std::int64_t nodes) {
+  check_index(row_start, "row_start");
+  TORCH_CHECK(row_start.numel() == nodes + 1, "row_start: has ", row_start.numel(),
+              " entries; expected ", nodes + 1);
+  TORCH_CHECK(column.is_cpu() && column.dim() == 1 && column.scalar_type() == at::kInt,
+              "column: has shape ", column.sizes(), " and type ", column.scalar_type(),
+              "; expected int32 [P]");
+  const at::Tensor start = row_start.contiguous(), which = column.contiguous();
+  const std::span<const std::int64_t> s = numbers(start);
+  TORCH_CHECK(s.front() == 0 && s.back() == which.numel() && std::is_sorted(s.begin(), s.end()),
+              "row_start: goes from ", s.front(), " to ", s.back(),
+              "; expected ascending from 0 to ", which.numel(), " pairs");
+  const std::int32_t* c = which.const_data_ptr<std::int32_t>();
+  for (std::int64_t p = 0; p < which.numel(); ++p) {
+    TORCH_CHECK(c[p] >= 0 && c[p] < nodes, "column: holds ", c[p], "; expected 0 to ", nodes - 1);
+  }
+  return untransposed(start, which, at::empty({which.numel()}, at::kLong));
 }
 
 }  // namespace gtrain::script

@@ -9,6 +9,7 @@
 
 #include "deploy/script_case.h"
 #include "gtrain/deploy/encoding_script.h"
+#include "gtrain/deploy/freeze.h"
 #include "support/name_page.h"
 
 namespace gtrain::deploy {
@@ -262,6 +263,7 @@ TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
   torch::jit::Module plain = script_module(*model, spec);
   spec.fused = true;
   torch::jit::Module fused = script_module(*model, spec);
+  torch::jit::Module folded = frozen(fused);
   const auto worst = [&](const GraphBatch& batch) {
     const at::Tensor want = run_model(*model, batch);
     std::vector<at::Tensor> inputs = inputs_of(batch);
@@ -271,12 +273,12 @@ TEST_P(ScriptModule, GivesTheModelsOutputsOnOddGraphsOneByOneAndTogether) {
     return std::max({first, difference(run_script(plain, inputs), want),
                      difference(run_script(fused, inputs), want)});
   };
-
   std::vector<std::int64_t> ids = all_ids(dataset);
   ids.push_back(0);                                      // ends with a graph without nodes
   std::rotate(ids.begin(), ids.begin() + 3, ids.end());  // … and has one within
   const GraphBatch all = data::collate(dataset, columns, ids);
   EXPECT_LT(worst(all), 1e-5);
+  EXPECT_LT(difference(run_script(folded, inputs_of(all)), run_model(*model, all)), 2e-5);
   for (const std::int64_t id : all_ids(dataset)) {
     if (dataset.nodes_of(id) == 0) continue;
     const std::vector<std::int64_t> one{id};

@@ -67,12 +67,47 @@ TEST(ScriptLayer, EdgeOperatorsAreThoseOfTheEdgeIndexToTheBit) {
   const auto attended = ops::edge_attention(in.x, in.x * 2, in.x * 3, in.e, pattern,
                                             {.heads = 2, .edge_output = true});
   const auto scripted =
-      edge_attention(in.x, in.x * 2, in.x * 3, in.e, in.source, in.target, 2, 5, 1e-6, true);
+      edge_attention(in.x, in.x * 2, in.x * 3, in.e, in.source, in.target, 2, 5, 1e-6, true, 0);
   EXPECT_TRUE(std::get<0>(scripted).equal(attended.first));
   EXPECT_TRUE(std::get<1>(scripted).equal(attended.second));
-  EXPECT_EQ(std::get<1>(edge_attention(in.x, in.x, in.x, {}, in.source, in.target, 2, 5, 0, true))
-                .size(0),
-            0);
+  EXPECT_EQ(
+      std::get<1>(edge_attention(in.x, in.x, in.x, {}, in.source, in.target, 2, 5, 0, true, 0))
+          .size(0),
+      0);
+}
+
+TEST(ScriptLayer, ChainsAreTheirOperatorsOneAfterAnother) {
+  const Batch in;
+  const at::Tensor w = at::randn({12, 8}), b = at::randn({12}), w1 = at::randn({8, 12});
+  const at::Tensor scale = at::randn({8}), r = at::randn_like(in.x);
+  const at::Tensor hidden = linear(in.x, w, b, "gelu"), out = linear(hidden, w1, {}, "none");
+  EXPECT_TRUE(feed_forward(in.x, w, b, "gelu", w1, {}, {}, {}).allclose(out, 1e-5, 1e-5));
+  EXPECT_TRUE(feed_forward(in.x, w, b, "gelu", w1, {}, {r, in.x}, {scale, scale})
+                  .allclose(out + (r + in.x) * scale, 1e-5, 1e-5));
+  EXPECT_TRUE(linear_sum(hidden, w1, {}, "relu", {r}, {}).allclose(at::relu(out) + r, 1e-5, 1e-5));
+  EXPECT_THAT(
+      [&] {
+        linear_sum(hidden, w1, {}, "relu", {r, r}, {scale});
+      },
+      ThrowsMessage<std::exception>(HasSubstr("scales: are 1")));
+}
+
+TEST(ScriptLayer, GatedLayersAreTheirOperatorsOneAfterAnother) {
+  const Batch in;
+  const at::Tensor w = at::randn({32, 8}), b = at::randn({32}), c = at::randn({8, 8});
+  const at::Tensor cb = at::randn({8}), mean = at::randn({8}), variance = at::rand({8}) + 0.5;
+  const std::vector<at::Tensor> norm{at::rand({8}), cb, mean, variance}, weights{w, b, c, cb};
+  const auto gated =
+      gated_gcn(linear(in.x, w, b, "none"), linear(in.e, c, cb, "none"), in.source, in.target);
+  const auto normed = [&](const at::Tensor& x, const at::Tensor& residual) {
+    return activate(batch_norm(x, {}, norm[0], norm[1], mean, variance), "relu", residual);
+  };
+  const auto got = gated_layer(in.x, in.e, weights, norm, norm, "relu", in.source, in.target);
+  EXPECT_TRUE(std::get<0>(got).allclose(normed(std::get<0>(gated), in.x), 1e-5, 1e-5));
+  EXPECT_TRUE(std::get<1>(got).allclose(normed(std::get<1>(gated), in.e), 1e-5, 1e-5));
+  EXPECT_THAT(
+      [&] { gated_layer(in.x, in.e, weights, weights, mean, "relu", in.source, in.target); },
+      ThrowsMessage<std::exception>(HasSubstr("norm_e: has 1 tensors")));
 }
 
 TEST(ScriptLayer, EdgesThatDescendAreRefused) {

@@ -5,7 +5,8 @@
 //   norm(W x + b) = (s W) x + (s b + t)        W norm(x) + b = (W s) x + (W t + b)
 //   norm(r + W x + b) = s r + (s W) x + (s b + t), one pass fewer over the rows
 //
-// where nothing else reads what lies between them. Differs from the module by rounding.
+// where nothing else reads what lies between them; in a fused module by deploy/fused_fold.h.
+// Differs from the module by rounding.
 #pragma once
 
 #include <torch/csrc/jit/api/module.h>

@@ -20,6 +20,7 @@
 #include "gtrain/base/option.h"
 #include "gtrain/models/feature.h"
 #include "gtrain/models/model.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/nn/global.h"
 #include "gtrain/nn/graph_bias.h"
 #include "gtrain/nn/leaving.h"
@@ -80,6 +81,7 @@ class GpsLayer final : public nn::Layer, public nn::FeedGated {
   std::string fused_script() const override;
 
  private:
+  std::string text(nn::Form form) const;
   at::Tensor feed_forward(const at::Tensor& y, const at::Tensor& graph_start, nn::Context& context);
   nn::TokenGate* leave_gate() const;  // or null
 

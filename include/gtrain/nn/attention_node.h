@@ -35,6 +35,7 @@ class AttentionNode final : public Layer {
   // N H m (d + 1) floats.
   at::Tensor forward(const at::Tensor& x, const ops::RowIndex& graph);
   std::string script() const override;  // forward(x, batch)
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor projection;  // buffer [m, d] of exp: orthogonal features
@@ -43,6 +44,7 @@ class AttentionNode final : public Layer {
   // Features of x [N, H, d]: exp(u - h - top(u)) + eps, [N, H, m].
   template <class Top>
   at::Tensor random_features(const at::Tensor& x, Top top) const;
+  std::string text(const char* products, const char* state) const;
   double floor() const;  // added to the denominator
 
   Options options_;

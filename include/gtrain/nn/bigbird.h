@@ -7,12 +7,17 @@
 #pragma once
 
 #include "gtrain/nn/attention.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/ops/attention_pattern.h"
 
 namespace gtrain::nn {
 
 // Built once a batch, shared by all layers.
 ops::AttentionPattern bigbird_pattern(const at::Tensor& graph_start, const BigBirdOptions& options);
+
+// What scripted layers take as groups, an expression over `rows`: of the fused form the pattern
+// itself, built once a forward.
+std::string bigbird_groups_script(Form form, const BigBirdOptions& options);
 
 // nn/attention.h over GlobalInput::pattern, which must be bigbird_pattern of the same options.
 class BigBird final : public Attention {

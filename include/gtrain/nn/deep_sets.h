@@ -20,6 +20,7 @@ class DeepSets final : public Global {
   DeepSets(std::int64_t width, const DeepSetsOptions& options);
   at::Tensor forward(const GlobalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
 
   // One linear map, without its norm.
   class Equivariant final : public Layer {
@@ -28,6 +29,7 @@ class DeepSets final : public Global {
     // x [N, D], reduced [G, D], graph: the graph of each node -> [N, D]
     at::Tensor forward(const at::Tensor& x, const at::Tensor& reduced, const ops::RowIndex& graph);
     std::string script() const override;  // forward(x, reduced, batch)
+    std::string fused_script() const override;
     void initialise(base::Random& random) override;
 
     at::Tensor alpha, beta, bias;

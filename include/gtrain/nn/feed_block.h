@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "gtrain/nn/form.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/norm.h"
 
@@ -31,6 +32,7 @@ class FeedBlock final : public Layer {
   const std::shared_ptr<Linear>& out() const { return out_; }
 
  private:
+  std::string text(Form form) const;
   bool residual_;
   double dropout_;
   std::shared_ptr<Linear> out_, feed_0_, feed_1_;

@@ -16,6 +16,7 @@ class Gat final : public Local {
   Gat(std::int64_t width, std::int64_t heads);
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
+  std::string fused_script() const override;
   void initialise(base::Random& random) override;
 
   at::Tensor weight, edge_weight;                        // [D, D]

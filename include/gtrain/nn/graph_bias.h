@@ -65,6 +65,8 @@ class GraphBias final : public Layer {
   at::Tensor distance, token, edge, hop;
 
  private:
+  std::string path_script(bool fused) const;     // statements that add the edges of paths
+  std::string forward_script(bool fused) const;  // the method of script() or fused_script()
   std::int64_t distance_row(std::int64_t hops) const;
   at::Tensor buckets(const PairInput& input, const at::Tensor& start, ops::AttentionBias& bias);
   std::pair<at::Tensor, at::Tensor> edge_kinds(const at::Tensor& columns) const;

@@ -13,6 +13,7 @@
 
 #include "gtrain/nn/activation.h"
 #include "gtrain/nn/attention.h"
+#include "gtrain/nn/form.h"
 #include "gtrain/nn/leaving.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/norm.h"
@@ -40,6 +41,7 @@ class GraphormerLayer final : public Layer, public FeedGated {
   std::string fused_script() const override;
 
  private:
+  std::string text(Form form) const;
   at::Tensor feed(const at::Tensor& x, const at::Tensor& graph_start, Context& context);
 
   GraphormerLayerShape shape_;

@@ -40,8 +40,11 @@ class MessageBlock final : public Layer {
   // forward(x, first, e, source, target, batch, positions, message) -> (x', e'); an empty message
   // is none.
   std::string script() const override;
+  std::string fused_script() const override;
 
  private:
+  std::string text(const std::string& end) const;  // what follows the norm
+
   Options options_;
   std::shared_ptr<Local> local_;  // "local", or
   std::shared_ptr<Gcnii> gcnii_;  // "local"

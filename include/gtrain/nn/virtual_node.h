@@ -34,6 +34,7 @@ class ClassicNode final : public Layer {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& graph_start,
                      Context& context);
   std::string script() const override;  // forward(x, t, batch)
+  std::string fused_script() const override;
 
  private:
   double dropout_;
@@ -56,6 +57,7 @@ class HeterogeneousNode final : public Layer {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& t, const at::Tensor& graph_start,
                      Context& context);
   std::string script() const override;  // message(t), forward(x, t, batch)
+  std::string fused_script() const override;
 
  private:
   Options options_;

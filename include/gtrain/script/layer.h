@@ -17,6 +17,13 @@ using Maybe = std::optional<at::Tensor>;
 // activation: "none", "relu" or "gelu" of x W^T + b.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias,
                   const std::string& activation);
+// act(x W^T + b) + sum_t scales[t] ⊙ terms[t]; no scales: 1. After activate(x W_0^T + b_0) a second
+// layer, likewise. Blocks of rows go through all of it (ops/dense_chain.h).
+at::Tensor linear_sum(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias,
+                      const std::string& activation, at::TensorList terms, at::TensorList scales);
+at::Tensor feed_forward(const at::Tensor& x, const at::Tensor& weight_0, const Maybe& bias_0,
+                        const std::string& activation, const at::Tensor& weight_1,
+                        const Maybe& bias_1, at::TensorList terms, at::TensorList scales);
 // after + act(x); `after` may be missing.
 at::Tensor activate(const at::Tensor& x, const std::string& activation, const Maybe& after);
 
@@ -35,21 +42,24 @@ at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& batch, std:
 // padded: keys of zeros up to the largest graph (PerformerOptions::padded).
 at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
                             const at::Tensor& batch, std::int64_t heads, bool padded);
-// edge [E, D] or missing. Second result: the edge output, empty unless asked for.
+// q, k, v [N, D] or [N, H, d]; edge [E, D] or [E, H, d], or missing; scale 0: d^-1/2. Second
+// result: the edge output, empty unless asked for.
 std::tuple<at::Tensor, at::Tensor> edge_attention(const at::Tensor& q, const at::Tensor& k,
                                                   const at::Tensor& v, const Maybe& edge,
                                                   const at::Tensor& source,
                                                   const at::Tensor& target, std::int64_t heads,
-                                                  double clamp, double epsilon, bool edge_output);
-// Softmax attention over the pairs of BigBird's pattern of each graph.
-at::Tensor bigbird_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
-                             std::int64_t window, std::int64_t random, std::int64_t global,
-                             std::int64_t seed);
-
+                                                  double clamp, double epsilon, bool edge_output,
+                                                  double scale);
 at::Tensor gine(const at::Tensor& x, const at::Tensor& edge, const at::Tensor& source,
                 const at::Tensor& target);
 std::tuple<at::Tensor, at::Tensor> gated_gcn(const at::Tensor& abde, const at::Tensor& c,
                                              const at::Tensor& source, const at::Tensor& target);
+// ops/gated_layer.h: weights A|B|D|E and its bias, C and its bias; norms: weight, bias, mean,
+// variance.
+std::tuple<at::Tensor, at::Tensor> gated_layer(const at::Tensor& x, const at::Tensor& e,
+                                               at::TensorList weights, at::TensorList norm_x,
+                                               at::TensorList norm_e, const std::string& activation,
+                                               const at::Tensor& source, const at::Tensor& target);
 at::Tensor aggregate(const at::Tensor& x, const at::Tensor& self, const at::Tensor& weight,
                      const at::Tensor& source, const at::Tensor& target);
 

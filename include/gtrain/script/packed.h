@@ -33,5 +33,8 @@ ops::EdgeIndex forward_edges(const at::Tensor& source, const at::Tensor& target,
 // The same as pairs of attention; the transpose only has the right shape.
 ops::AttentionPattern forward_pattern(const at::Tensor& source, const at::Tensor& target,
                                       std::int64_t nodes);
+// The same from row_start int64 [N+1] and column int32 [P], both looked at.
+ops::AttentionPattern forward_pairs(const at::Tensor& row_start, const at::Tensor& column,
+                                    std::int64_t nodes);
 
 }  // namespace gtrain::script

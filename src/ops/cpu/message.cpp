@@ -91,7 +91,7 @@ void gated_forward(Index begin, Index end, Index d, const detail::GatedForward<S
           const Vec<T> z = di[u] + columns.load(other + 3 * d, u) + columns.load(a.c + k * d, u);
           const Vec<T> s = sigmoid<T>(z);
           columns.store(a.ehat + k * d, u, z);
-          columns.store(a.sigma + k * d, u, s);
+          if (a.sigma != nullptr) columns.store(a.sigma + k * d, u, s);
           gates[u] += s;
           sum[u] += s * columns.load(other + d, u);
         }
@@ -99,8 +99,10 @@ void gated_forward(Index begin, Index end, Index d, const detail::GatedForward<S
       for (int u = 0; u < V; ++u) {
         const Vec<T> denominator = gates[u] + static_cast<T>(kGateEpsilon);
         const Vec<T> mean = sum[u] / denominator;
-        columns.store(a.denominator + i * d, u, denominator);
-        columns.store(a.aggregate + i * d, u, mean);
+        if (a.sigma != nullptr) {
+          columns.store(a.denominator + i * d, u, denominator);
+          columns.store(a.aggregate + i * d, u, mean);
+        }
         columns.store(a.h + i * d, u, columns.load(own, u) + mean);
       }
     }
