@@ -64,11 +64,13 @@ class Measurement {
       sparsify::timing_of(at).keep = keep;
       out.trials.push_back({keep, 0, parts_of(count_settled(recipe_, material_, {at}, &model_))});
     }
+    counted_.clear();
     const std::vector<double> losses =
         std::visit([&](const auto& r) { return losses_of(r, keeps); }, rule);
     for (std::size_t i = 0; i < keeps.size(); ++i) {
       const double more = losses[i] - out_.loss;
       out.trials[i].loss = std::isfinite(more) ? more : kRuined;
+      if (!counted_.empty()) out.trials[i].flops = counted_[i];
     }
     return out;
   }
@@ -188,6 +190,7 @@ class Measurement {
       for (std::size_t i = 0; i < order.size(); ++i)
         set(gates[order[i].second], i < closed ? 0 : 1);
       out.push_back(loss_of(*copy));
+      counted_.push_back(parts_of(count_flops(*copy, recipe_, material_, kSettledGraphs)));
     }
     return out;
   }
@@ -208,6 +211,8 @@ class Measurement {
   Judge judge_;
   SplitEvaluator splits_;
   std::vector<std::int64_t> ids_;
+  // Of the very models that were tried, where it matters which of equal things are gone.
+  std::vector<sparsify::PartFlops> counted_;
   Sensitivity out_;
 };
 

@@ -13,8 +13,6 @@
 namespace gtrain::train {
 namespace {
 
-constexpr std::int64_t kCounted = 64;  // graphs
-
 // As the rule leaves the model, with what takes time left out.
 void make_immediate(sparsify::Rule& rule) {
   sparsify::Timing& timing = sparsify::timing_of(rule);
@@ -56,7 +54,7 @@ std::shared_ptr<models::Model> settled_model(const Recipe& recipe, const Materia
 FlopReport count_settled(const Recipe& recipe, const Material& material,
                          const std::vector<sparsify::Rule>& rules, const models::Model* weights) {
   const auto model = settled_model(recipe, material, rules, weights);
-  return count_flops(*model, recipe, material, kCounted);
+  return count_flops(*model, recipe, material, kSettledGraphs);
 }
 
 }  // namespace gtrain::train

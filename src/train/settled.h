@@ -3,6 +3,7 @@
 // they stand, or by chance.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -23,7 +24,8 @@ std::shared_ptr<models::Model> settled_model(const Recipe& recipe, const Materia
 // Copies parameters and buffers of equal name.
 void copy_values(const models::Model& from, models::Model& to);
 
-// Counted on some graphs of the train split.
+inline constexpr std::int64_t kSettledGraphs = 64;
+// Counted on so many graphs of the train split.
 FlopReport count_settled(const Recipe& recipe, const Material& material,
                          const std::vector<sparsify::Rule>& rules,
                          const models::Model* weights = nullptr);

@@ -44,17 +44,20 @@ TEST_F(MeasuredSensitivity, LeavesTheModelAsItIs) {
   for (const auto& [name, t] : model_tensors(*model)) EXPECT_TRUE(t.equal(before.at(name))) << name;
 }
 
-TEST_F(MeasuredSensitivity, OfABranchThatAddsNothingIsNone) {
-  // The last feed-forward block puts out 0: closing it alone costs nothing.
+TEST_F(MeasuredSensitivity, ClosesTheBranchesThatCostLeast) {
+  // The last feed-forward block puts out 0: closing that one alone costs nothing, and so the choice
+  // of what to close first costs nothing, either.
   const at::NoGradGuard guard;
   for (const auto& p : model->named_parameters()) {
     if (p.key().starts_with("layer_1.feed_1.")) p.value().zero_();
   }
   const Sensitivity s = measure_sensitivity(own, material, *model);
-  EXPECT_NEAR(at(s.curves[2], 0.75).loss, 0, 1e-6);
-  EXPECT_LT(at(s.curves[2], 0.75).flops.at("layer_1.feed_0:product") +
-                at(s.curves[2], 0.75).flops.at("layer_0.feed_0:product"),
-            2 * s.dense.at("layer_0.feed_0:product"));
+  const sparsify::Trial& one = at(s.curves[2], 0.75);
+  EXPECT_LE(one.loss, 1e-6);
+  double dense = 0, left = 0;
+  for (const auto& [_, flops] : s.dense) dense += flops;
+  for (const auto& [_, flops] : one.flops) left += flops;
+  EXPECT_LT(left, dense);
 }
 
 TEST_F(MeasuredSensitivity, OfHeadsTakesTheLeastImportant) {
