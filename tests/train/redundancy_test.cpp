@@ -89,8 +89,8 @@ TEST_F(Redundancy, OfNodesCountsTypesAndDegreesOnTheTestSplit) {
 }
 
 TEST_F(Redundancy, CountsNodesThatLeaveTheNetworkOnce) {
-  run(recipe({rules("{name: tokens, keep: 0.2, depth: network}"), "model.layers=3",
-              "train.epochs=1"}),
+  run(recipe(
+          {rules("{name: tokens, keep: 0.2, depth: network}"), "model.layers=3", "train.epochs=1"}),
       options("a"));
   const auto places = written("a")["nodes"]["places"];
   ASSERT_EQ(places.size(), 2u) << "all are there in the first layer";
