@@ -75,6 +75,7 @@ void gine_backward_nodes(Index begin, Index end, Index d, const S* g, const S* d
   });
 }
 
+// ehat may be c. Without sigma (inference) nothing is written of what only backward reads.
 template <class S>
 void gated_forward(Index begin, Index end, Index d, const detail::GatedForward<S>& a,
                    EdgeView edges) {
