@@ -19,7 +19,8 @@ namespace gtrain::sparsify {
 namespace {
 
 constexpr std::int64_t kWhole = 1'000'000'000;
-constexpr double kTie = 1e-4;
+constexpr double kTie = 1e-4;       // of the range of scores
+constexpr double kRounding = 1e-5;  // of the size of what they are sums of, in fp32
 
 // What counts as a tie between scores; 0 where their range is no number.
 double tie_of(const double* begin, const double* end) {
@@ -34,7 +35,8 @@ double tie_of(const double* begin, const double* end) {
 }
 
 // Of the scores [0, n) the k largest, ascending; see keep_largest.
-std::vector<std::int64_t> largest_of(const double* score, std::int64_t n, std::int64_t k) {
+std::vector<std::int64_t> largest_of(const double* score, std::int64_t n, std::int64_t k,
+                                     double least_tie) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   if (k >= n || k <= 0) return k <= 0 ? std::vector<std::int64_t>() : order;
@@ -46,7 +48,7 @@ std::vector<std::int64_t> largest_of(const double* score, std::int64_t n, std::i
   };
   std::nth_element(order.begin(), order.begin() + k - 1, order.end(), larger);
   const std::int64_t last = order[static_cast<std::size_t>(k - 1)];
-  const double tie = tie_of(score, score + n);
+  const double tie = std::max(least_tie, tie_of(score, score + n));
   std::vector<std::int64_t> out, equal;
   for (std::int64_t i = 0; i < n; ++i) {
     if (std::isnan(score[last]) ? larger(i, last) || i == last : score[i] > score[last] + tie) {
@@ -83,6 +85,10 @@ nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start
   const at::Tensor scores = score.detach().to(at::kDouble).contiguous().cpu();
   const at::Tensor starts = graph_start.contiguous();
   const at::Tensor wholes = share.whole_start.defined() ? share.whole_start.contiguous() : starts;
+  const bool sized = share.size.defined();
+  const at::Tensor sizes =
+      sized ? share.size.detach().to(at::kDouble).contiguous().cpu() : at::Tensor();
+  const auto* size = sized ? sizes.const_data_ptr<double>() : nullptr;
   const auto* s = scores.const_data_ptr<double>();
   const auto* start = starts.const_data_ptr<std::int64_t>();
   const auto* whole = wholes.const_data_ptr<std::int64_t>();
@@ -95,7 +101,10 @@ nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start
     const std::int64_t wanted =
         kept_tokens(share.billionths, whole[g + 1] - whole[g] - share.first);
     for (std::int64_t i = start[g]; i < begin; ++i) kept.push_back(i);
-    for (const std::int64_t i : largest_of(s + begin, start[g + 1] - begin, wanted)) {
+    const double most =
+        sized && begin < start[g + 1] ? *std::max_element(size + begin, size + start[g + 1]) : 0;
+    const double tie = std::isfinite(most) ? kRounding * most : 0;
+    for (const std::int64_t i : largest_of(s + begin, start[g + 1] - begin, wanted, tie)) {
       kept.push_back(begin + i);
     }
     ks[g + 1] = static_cast<std::int64_t>(kept.size());
@@ -145,10 +154,11 @@ std::string TokenSelection::script() const {
              "    score = score[:, {0}:]\n"
              "    last = torch.sort(score, 1, True)[0][:, k - 1:k]\n"
              "    tie = (torch.amax(score, [1], True) - torch.amin(score, [1], True)) * {1}\n"
+             "    tie = torch.maximum(tie, torch.amax(size[:, {0}:], [1], True) * {2})\n"
              "    rank = (score >= last - tie).to(4) + (score > last + tie).to(4)\n"
              "    order = torch.sort(rank, stable=True, dim=1, descending=True)[1][:, :k]\n"
              "    return torch.cat([first, torch.sort(order, 1)[0] + {0}], 1)\n",
-             first_, kTie);
+             first_, kTie, kRounding);
 }
 
 LearnedSelection::LearnedSelection(std::int64_t width, std::int64_t first, double temperature,
@@ -167,21 +177,29 @@ void LearnedSelection::initialise(base::Random& random) {
 std::string LearnedSelection::score_script() const {
   if (reference_) {
     return "    assert False, \"tokens: the authors' form has no exported form\"\n"
-           "    score = x[:0].to(7)\n";
+           "    score = x[:0].to(7)\n"
+           "    size = score\n";
   }
-  return "    score = torch.linear(x.index_select(0, rows.reshape(-1)), self.weight)\n"
-         "    score = score.reshape(rows.size(0), -1).to(7)\n";
+  return "    part = x.index_select(0, rows.reshape(-1))\n"
+         "    score = torch.linear(part, self.weight).reshape(rows.size(0), -1).to(7)\n"
+         "    size = torch.linear(torch.abs(part), torch.abs(self.weight))\n"
+         "    size = size.reshape(rows.size(0), -1).to(7)\n";
 }
 
 nn::KeptRows LearnedSelection::chosen(const nn::Candidates& rows, nn::Context& context) {
   const nn::GlobalInput& input = rows.input;
   if (reference_) return as_reference(input, context);
   at::Tensor score = ops::linear(input.x, weight, {});  // [N, 1]
-  if (!context.training) return keep_largest(score.view(-1), input.graph_start, share(rows));
+  TokenShare wanted = share(rows);
+  if (!context.training) {
+    const at::NoGradGuard guard;
+    wanted.size = ops::linear(input.x.abs(), weight.abs(), {}).view(-1);
+    return keep_largest(score.view(-1), input.graph_start, wanted);
+  }
   const at::Tensor draws =
       exponential_draws(score.sizes(), base::mix(context.key ^ stream_), score.scalar_type());
   score = (score - draws.log()) / temperature_;
-  nn::KeptRows kept = keep_largest(score.view(-1), input.graph_start, share(rows));
+  nn::KeptRows kept = keep_largest(score.view(-1), input.graph_start, wanted);
   const at::Tensor y = ops::gather(soft(score, input.graph_start), kept.rows);
   kept.scale = 1 + (y - y.detach());
   return kept;
@@ -233,8 +251,9 @@ AttentionSelection::AttentionSelection(const nn::Attention& attention, std::int6
 nn::KeptRows AttentionSelection::chosen(const nn::Candidates& rows, nn::Context&) {
   const nn::GlobalInput& input = rows.input;
   const AttentionGraph graph = attention_graph(attention_, input);
-  nn::KeptRows kept =
-      keep_largest(page_rank(graph, options_.iterations), input.graph_start, share(rows));
+  TokenShare wanted = share(rows);
+  wanted.size = page_rank(graph, options_.iterations);  // sums of what is not below 0
+  nn::KeptRows kept = keep_largest(wanted.size, input.graph_start, wanted);
   if (options_.propagate > 0) {
     const at::Tensor& state = rows.state.defined() ? rows.state : input.x;
     kept.added = left_behind(graph, state, kept) * options_.propagate;
@@ -249,7 +268,8 @@ std::string AttentionSelection::score_script() const {
       "device=x.device)\n"
       "    for i in range({}):\n"
       "        score = torch.matmul(score, attended)\n"
-      "    score = score.reshape(rows.size(0), -1)\n",
+      "    score = score.reshape(rows.size(0), -1)\n"
+      "    size = score\n",
       options_.iterations);
 }
 

@@ -66,6 +66,18 @@ TEST(TokenGate, NoScoreLiesOnTheEdgeOfATie) {
             (std::vector<std::int64_t>{2, 3}));
 }
 
+// A ring of equal nodes: all that is between the scores is rounding.
+TEST(TokenGate, ScoresThatAreRoundingOfTheirTermsAloneAreEqual) {
+  base::Random random(2);
+  for (int i = 0; i < 50; ++i) {
+    const at::Tensor score = at::zeros({6}, at::kDouble);
+    for (int j = 0; j < 6; ++j) score[j] = 0.3 + 1e-7 * random.uniform();
+    TokenShare half{500'000'000, 0, {}, at::full({6}, 0.8, at::kDouble)};
+    EXPECT_EQ(listed(keep_largest(score, longs({0, 6}), half).rows.index),
+              (std::vector<std::int64_t>{0, 1, 2}));
+  }
+}
+
 TEST(TokenGate, TheShareIsOfTheGraphBeforeAnyNodeLeft) {
   const at::Tensor score = at::arange(6, at::kDouble);
   // Of 10 and 3 nodes 4 and 2 are left; half of the first are 5.

@@ -29,12 +29,14 @@ struct TokenShare {
   std::int64_t billionths = 0;
   std::int64_t first = 0;       // rows in front of each graph that stay, besides
   at::Tensor whole_start = {};  // int64 [G+1]: of the graphs that the share is of; undefined: these
+  at::Tensor size = {};         // [N]: of the terms that a score is the sum of; undefined: 0
 };
 
 // The rows of each graph with the largest scores [N], NaN last. Equal to the last one that stays
-// are scores within 1e-4 of the graph's range of it; of those the lower rows stay. So symmetric
-// nodes, which differ by rounding alone, do not trade places from batch to batch, and a constant
-// added to all scores changes nothing.
+// are scores within 1e-4 of the graph's range of it, or within 1e-5 of the graph's largest size, as
+// of a ring of equal nodes; of those the lower rows stay. So symmetric nodes, which differ by
+// rounding alone, do not trade places from batch to batch, and a constant added to all scores
+// changes nothing.
 nn::KeptRows keep_largest(const at::Tensor& score, const at::Tensor& graph_start,
                           const TokenShare& share);
 
@@ -56,7 +58,8 @@ class TokenSelection : public nn::Layer, public nn::TokenGate {
  protected:
   // Below keep 1.
   virtual nn::KeptRows chosen(const nn::Candidates& rows, nn::Context& context) = 0;
-  // Statements from x, rows and weight to double `score` [g, n], and further methods.
+  // Statements from x, rows and weight to double `score` and its `size` [g, n], and further
+  // methods.
   virtual std::string score_script() const = 0;
   virtual std::string method_script() const { return ""; }
   TokenShare share(const nn::Candidates& rows) const;
