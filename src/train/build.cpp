@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "gtrain/base/error.h"
 #include "gtrain/models/zoo.h"
@@ -51,6 +52,11 @@ Recipe with_budget(const Recipe& recipe, const Material& material) {
   if (has_measured_budget(recipe)) {
     check_start(recipe);
     sparsify::check_reachable(*recipe.sparsify, *plain, left);
+    // Beside a budget that is no wish for the dense model, which would have no gates to measure.
+    for (sparsify::Rule& rule : out.sparsify->rules) {
+      std::optional<double>& keep = sparsify::timing_of(rule).keep;
+      if (keep == 1.0) keep.reset();
+    }
   } else {
     out.sparsify = sparsify::spend(*recipe.sparsify, *plain, left);
   }

@@ -128,6 +128,18 @@ TEST_F(MeasuredBudget, OfSeveralSeedsIsDecidedForEach) {
   EXPECT_EQ(resume(root() / "a", options("a")).code, base::ExitCode::kOk);
 }
 
+TEST_F(MeasuredBudget, AKeepOfOneIsNoLimit) {
+  const std::string rules =
+      "sparsify={flops: 0.6, trade_off: measured, rules: [{name: heads, keep: 1, start: 6}, {name: "
+      "weights, keep: 1, start: 6, end: 10}]}";
+  ASSERT_EQ(run(recipe({rules}), options("a")).code, base::ExitCode::kOk);
+  const json told = decision("a")["rules"];
+  EXPECT_LT(std::min(told[0]["keep"].get<double>(), told[1]["keep"].get<double>()), 1);
+  RunOptions again = options("a");
+  again.resume = true;
+  EXPECT_EQ(run(recipe({rules}), again).code, base::ExitCode::kOk);
+}
+
 TEST_F(MeasuredBudget, OnRandomWeightsOrOutOfReachIsRefusedBeforeTraining) {
   const auto problem = [&](const std::string& rules) {
     try {

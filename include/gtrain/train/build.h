@@ -20,9 +20,9 @@ bool has_measured_budget(const Recipe& recipe);
 
 // The recipe with the keep of its rules set so that together they meet sparsify.flops
 // (sparsify/budget.h), and without that key; unchanged where there is none. A budget that will be
-// measured stays, and is only looked over. Counts models as the rules leave them over up to 64
-// graphs of the train split, some 15 times. Throws base::RecipeError where the rules cannot meet
-// it.
+// measured stays, and is only looked over; a keep of 1 beside it goes, as it says nothing. Counts
+// models as the rules leave them over up to 64 graphs of the train split, some 15 times. Throws
+// base::RecipeError where the rules cannot meet it.
 Recipe with_budget(const Recipe& recipe, const Material& material);
 // The same from an opened data set, whose encodings it computes where there is a budget.
 Recipe with_budget(const Recipe& recipe, const data::Opened& opened);
