@@ -190,6 +190,7 @@ at::Tensor GpsLayer::feed_forward(const at::Tensor& y, const at::Tensor& graph_s
   const double dropout = context.training ? dropout_ : 0.0;
   const bool rectified = activation_ == nn::Activation::kRelu && dropout == 0;
   const at::Tensor fed = gate_feed(y, graph_start, context, [&](const at::Tensor& rows) {
+    const ops::FlopScope hidden(*in_);  // an activation is work of its units
     at::Tensor h = in_->forward(rows, rectified);
     if (!rectified) h = nn::activate(h, activation_, dropout, context);
     return out_->forward(h);

@@ -18,6 +18,7 @@ GraphormerLayer::GraphormerLayer(const GraphormerLayerShape& s) : shape_(s) {
 at::Tensor GraphormerLayer::feed(const at::Tensor& x, const at::Tensor& graph_start,
                                  Context& context) {
   return gate_feed(x, graph_start, context, [&](const at::Tensor& rows) {
+    const ops::FlopScope hidden(*in_);  // an activation is work of its units
     return out_->forward(
         activate(in_->forward(rows), shape_.activation, shape_.activation_dropout, context));
   });

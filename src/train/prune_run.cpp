@@ -113,18 +113,18 @@ Predicted predicted(const Look& before, const std::vector<sparsify::Cut>& cuts) 
   Predicted out{static_cast<double>(before.parameters - before.gates),
                 before.flops.total().total()};
   std::map<std::string, double> whole, entries;  // shares of a module's products that are gone
-  std::set<std::string> heads;                   // modules whose own work is that of heads
+  std::set<std::string> own;  // modules of which all work is that of heads or hidden units
   for (const sparsify::Cut& cut : cuts) {
     out.parameters -= static_cast<double>(cut.parameters);
     auto& gone = cut.what == "weights" ? entries : whole;
     for (const std::string& module : cut.modules) gone[module] += cut.gone;
-    if (cut.what == "heads") heads.insert(cut.path);
+    if (cut.what != "weights") own.insert(cut.path);
   }
   for (const auto& [module, flops] : before.flops.modules) {
     const auto of = [&](ops::Work work) { return flops.of[static_cast<std::size_t>(work)]; };
     out.flops -= whole[module] * of(ops::Work::kAttention);
     out.flops -= of(ops::Work::kProduct) * (1 - (1 - whole[module]) * (1 - entries[module]));
-    if (heads.contains(module)) out.flops -= whole[module] * of(ops::Work::kElement);
+    if (own.contains(module)) out.flops -= whole[module] * of(ops::Work::kElement);
   }
   return out;
 }

@@ -9,7 +9,8 @@ recipe that builds the same shape natively. Compared are
                       native twin, and what `gtrain plan` says of the pruned run
 
 All of a rule's programs take turns, --rounds times, so that a busy machine disturbs them alike;
-medians count. The twins: heads of Performer, whose width a recipe gives (--heads fewer of them);
+medians count. On a machine where others work, too, look at the processor's seconds of whole runs
+(cpu): they hold the start of the program, which is the same, and none of the waiting. The twins: heads of Performer, whose width a recipe gives (--heads fewer of them);
 hidden units of Graphormer; for layers, which a recipe cannot leave out one by one, the share of the
 way from the recipe without attention to the one with it. Their weights differ, their shapes do not.
 
@@ -20,6 +21,7 @@ import argparse
 import json
 import pathlib
 import re
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -63,6 +65,17 @@ def call(args, *words):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
 
 
+def processor():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def timed(args, recipe, run, keys):
+    before = processor()
+    train(args, recipe, run, keys, args.epochs)
+    return seconds(run) + [processor() - before]
+
+
 def train(args, recipe, run, keys, epochs):
     call(args, "train", recipe, f"dataset.path={args.data}", f"train.epochs={epochs}", *keys,
          "--run", run, "--quiet", "--threads", 1)
@@ -74,8 +87,8 @@ def figures(run, name):
 
 
 def seconds(run):
-    """(of an epoch of training, of an evaluation on the train split), medians of the epochs but the
-    first, which also warms up."""
+    """[of an epoch of training, of an evaluation], medians of the epochs but the first, which also
+    warms up."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     out = []
     for split in ("train", "valid"):
@@ -100,16 +113,14 @@ def measure(args, folder, name, case):
     said = figures(pruned, "prune.json")
     of_pruned, of_plan, of_twins = [], [], [[] for _ in case["twins"]]
     for turn in range(args.rounds):
-        run = train(args, pruned / "recipe.yaml", folder / f"on-{turn}", [], args.epochs)
-        of_pruned.append(seconds(run))
+        of_pruned.append(timed(args, pruned / "recipe.yaml", folder / f"on-{turn}", []))
         for i, (_, keys) in enumerate(case["twins"]):
-            twin = train(args, case["recipe"], folder / f"twin-{i}-{turn}", COMMON + keys,
-                         args.epochs)
-            of_twins[i].append(seconds(twin))
+            run = folder / f"twin-{i}-{turn}"
+            of_twins[i].append(timed(args, case["recipe"], run, COMMON + keys))
         of_plan.append(planned(args, pruned / "recipe.yaml"))
     twins = [figures(folder / f"twin-{i}-0", "result.json") for i in range(len(case["twins"]))]
     weights = [share for share, _ in case["twins"]]
-    mixed = [[sum(w * rounds[turn][k] for w, rounds in zip(weights, of_twins)) for k in (0, 1)]
+    mixed = [[sum(w * rounds[turn][k] for w, rounds in zip(weights, of_twins)) for k in range(3)]
              for turn in range(args.rounds)]
 
     def ratio(k):
@@ -121,6 +132,7 @@ def measure(args, folder, name, case):
           f" {100 * (said['predicted_parameters'] / after['parameters'] - 1):>+8.2f}"
           f" {100 * (said['predicted_flops_per_graph'] / after['flops_per_graph'] - 1):>+8.2f}"
           f" {1e3 * statistics.median(p[0] for p in of_pruned):>9.0f} {ratio(0):>8.3f} {ratio(1):>8.3f}"
+          f" {ratio(2):>8.3f}"
           f" {statistics.median(s / p[0] for s, p in zip(of_plan, of_pruned)):>8.3f}", flush=True)
 
 
@@ -136,7 +148,7 @@ def main():
     args.data = str(pathlib.Path(args.data).resolve())
     args.program = str(pathlib.Path(args.program).resolve())
     print(f"{'':<13} {'parameters':>10} {'twin':>10} {'pred. %':>8} {'FLOPs %':>8} {'epoch ms':>9}"
-          f" {'/ twin':>8} {'eval /':>8} {'plan /':>8}")
+          f" {'/ twin':>8} {'eval /':>8} {'cpu /':>8} {'plan /':>8}")
     for name in args.rules:
         with tempfile.TemporaryDirectory() as folder:
             measure(args, pathlib.Path(folder), name, CASES[name])
