@@ -33,7 +33,8 @@ def run_of(args, folder):
         return args.run
     run = folder / "run"
     subprocess.run([args.program, "train", RECIPE, f"dataset.path={args.data}", "train.epochs=1",
-                    "train.steps=60", "--run", str(run), "--quiet", "--seeds", "0"], check=True)
+                    "train.schedule.warmup=0", "train.steps=60", "--run", str(run), "--quiet",
+                    "--seeds", "0"], check=True)
     return run / "seed-0" if (run / "seed-0").exists() else run
 
 
