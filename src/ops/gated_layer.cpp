@@ -75,6 +75,26 @@ void gated_blocks(const at::Tensor& abde, const at::Tensor& x, const at::Tensor&
                     });
 }
 
+void check_layer(const GatedLayer& layer, std::int64_t d, at::ScalarType type) {
+  const auto check = [&](const at::Tensor& t, at::IntArrayRef sizes, const char* what) {
+    TORCH_CHECK(t.defined() && t.sizes() == sizes && t.scalar_type() == type, "[gated_layer] ",
+                what, " has shape ", t.sizes(), " and type ", t.scalar_type(), "; expected ", sizes,
+                " and ", type);
+  };
+  check(layer.nodes.weight, {4 * d, d}, "the weight of nodes");
+  check(layer.nodes.bias, {4 * d}, "the bias of nodes");
+  check(layer.edges.weight, {d, d}, "the weight of edges");
+  check(layer.edges.bias, {d}, "the bias of edges");
+  for (const BatchNormState* norm : {&layer.norm_x, &layer.norm_e}) {
+    for (const at::Tensor* t :
+         {&norm->weight, &norm->bias, &norm->running_mean, &norm->running_var}) {
+      TORCH_CHECK(t->defined() && t->dim() == 1 && t->size(0) == d,
+                  "[gated_layer] a tensor of a norm has shape ", t->sizes(), "; expected [", d,
+                  "]");
+    }
+  }
+}
+
 }  // namespace
 
 std::pair<at::Tensor, at::Tensor> gated_layer(const at::Tensor& x, const at::Tensor& edge,
@@ -87,11 +107,7 @@ std::pair<at::Tensor, at::Tensor> gated_layer(const at::Tensor& x, const at::Ten
                   edge.scalar_type() == x.scalar_type(),
               "[gated_layer] edge has shape ", edge.sizes(), " and type ", edge.scalar_type(),
               "; expected [", edges.count(), ", ", d, "] and ", x.scalar_type());
-  TORCH_CHECK(layer.nodes.weight.size(0) == 4 * d && layer.edges.weight.size(0) == d &&
-                  layer.edges.weight.size(1) == d && layer.edges.bias.defined(),
-              "[gated_layer] weights have shapes ", layer.nodes.weight.sizes(), " and ",
-              layer.edges.weight.sizes(), "; expected [", 4 * d, ", ", d, "] and [", d, ", ", d,
-              "]");
+  check_layer(layer, d, x.scalar_type());
   const at::Tensor abde = dense_chain(x, {layer.nodes});
   if (!x.is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kDouble)) {
     const auto [h, ehat] = gated_gcn(abde, dense_chain(edge, {layer.edges}), edges);

@@ -67,7 +67,8 @@ class Linear : public torch::autograd::Function<Linear> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& w_in,
                             const std::optional<at::Tensor>& bias_in, bool relu) {
-    const at::Tensor bias = bias_in.value_or(at::Tensor());
+    at::Tensor bias = bias_in.value_or(at::Tensor());
+    if (bias.defined()) bias = bias.contiguous();
     const at::Tensor x = x_in.contiguous(), w = w_in.contiguous();
     at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "linear",

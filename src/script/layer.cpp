@@ -50,6 +50,8 @@ at::Tensor shaped_like(const at::Tensor& rows, const at::Tensor& x) {
 // ops::linear of whatever stands before the channels.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    bool relu) {
+  TORCH_CHECK(x.dim() >= 1 && weight.dim() == 2, "linear: x has shape ", x.sizes(),
+              " and the weight ", weight.sizes(), "; expected [..., K] and [O, K]");
   if (x.dim() == 2) return ops::linear(x, weight, bias, relu);
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = weight.size(0);
@@ -200,7 +202,14 @@ at::Tensor embed(const at::Tensor& ids, at::TensorList tables, bool clamp) {
   TORCH_CHECK(!ids.is_floating_point(), "embed: ids are ", ids.scalar_type(), "; expected int64");
   const at::Tensor index = ids.to(at::kLong).contiguous();
   std::vector<at::Tensor> table;
-  for (const at::Tensor& t : tables) table.push_back(t.contiguous());
+  for (const at::Tensor& t : tables) {
+    TORCH_CHECK(t.dim() == 2 && t.size(1) == tables[0].size(-1) &&
+                    t.scalar_type() == tables[0].scalar_type(),
+                "embed: a table has shape ", t.sizes(), " and type ", t.scalar_type(),
+                "; expected [categories, D] and the type of the first, ", tables[0].sizes(),
+                " and ", tables[0].scalar_type());
+    table.push_back(t.contiguous());
+  }
   const std::int64_t n = ids.size(0), stride = ids.size(1), d = tables[0].size(1);
   at::Tensor out = at::empty({n, d}, tables[0].options());
   const std::int64_t* id = index.const_data_ptr<std::int64_t>();

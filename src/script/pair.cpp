@@ -30,9 +30,10 @@ class Paths {
   Paths(Index nodes, const Index* hops, const Index* inner, const Index* kind)
       : n_(nodes), hops_(hops), inner_(inner), kind_(kind) {}
 
-  // Appends the kinds of the steps from i to j until there are `most`.
-  void walk(Index i, Index j, std::size_t most, std::vector<Index>& steps, Index depth = 0) const {
-    TORCH_CHECK(depth <= n_, "shortest_path: inner nodes lead in a circle");
+  // Appends the kinds of the steps from i to j until there are `most`. `visits` left: a path of
+  // fewer than n steps is found by fewer than 2 n.
+  void walk(Index i, Index j, std::size_t most, std::vector<Index>& steps, Index& visits) const {
+    TORCH_CHECK(visits-- > 0, "shortest_path: inner nodes lead in a circle");
     const Index p = i * n_ + j;
     if (steps.size() >= most || hops_[p] <= 0 || hops_[p] >= kUnreachable) return;
     const Index k = inner_[p];
@@ -41,8 +42,8 @@ class Paths {
       return;
     }
     TORCH_CHECK(k < n_, "shortest_path: holds ", k, "; expected -1 or a node of the graph, from 0");
-    walk(i, k, most, steps, depth + 1);
-    walk(k, j, most, steps, depth + 1);
+    walk(i, k, most, steps, visits);
+    walk(k, j, most, steps, visits);
   }
 
  private:
@@ -70,7 +71,9 @@ void sum_paths(const Paths& paths, Index nodes, Index cap, const at::Tensor& tab
   std::vector<Sum> sum(static_cast<std::size_t>(heads));
   for (Index p = 0; p < nodes * nodes; ++p) {
     steps.clear();
-    paths.walk(p / nodes, p % nodes, static_cast<std::size_t>(std::min(cap, longest)), steps);
+    Index visits = 2 * nodes;
+    paths.walk(p / nodes, p % nodes, static_cast<std::size_t>(std::min(cap, longest)), steps,
+               visits);
     steps.resize(static_cast<std::size_t>(longest));
     std::fill(sum.begin(), sum.end(), Sum{0});
     for (Index s = 0; s < longest; ++s) {
@@ -138,6 +141,7 @@ at::Tensor path_sum(const at::Tensor& hops_in, const at::Tensor& inner_in,
   check_numbers(hops_in, first.back(), "hops");
   check_numbers(inner_in, first.back(), "inner");
   check_numbers(kind_in, first.back(), "kind");
+  TORCH_CHECK(cap >= 0, "cap: is ", cap, "; expected 0 or more");
   TORCH_CHECK(table_in.dim() == 3 && table_in.size(1) > 0, "table: has shape ", table_in.sizes(),
               "; expected [S, R, H]");
   const at::Tensor hops = hops_in.contiguous(), inner = inner_in.contiguous();

@@ -83,10 +83,19 @@ TEST(GatedLayer, NamesWhatDoesNotFit) {
               ThrowsMessage<std::exception>(HasSubstr("[gated_layer] edge has shape")));
   EXPECT_THAT([&] { gated_layer(x.slice(0, 1), e, layer, b.edges); },
               ThrowsMessage<std::exception>(HasSubstr("[gated_layer] x has shape")));
-  GatedLayer wrong = layer;
-  wrong.nodes.weight = at::randn({8, 4});
-  EXPECT_THAT([&] { gated_layer(x, e, wrong, b.edges); },
-              ThrowsMessage<std::exception>(HasSubstr("weights have shapes [8, 4]")));
+  const auto refuses = [&](const char* message, auto spoil) {
+    GatedLayer wrong = layer;
+    spoil(wrong);
+    EXPECT_THAT([&] { gated_layer(x, e, wrong, b.edges); },
+                ThrowsMessage<std::exception>(HasSubstr(message)));
+  };
+  refuses("weight of nodes has shape [8, 4]", [](auto& l) { l.nodes.weight = at::randn({8, 4}); });
+  refuses("bias of nodes has shape [1]", [](auto& l) { l.nodes.bias = at::randn({1}); });
+  refuses("weight of edges has shape [4, 4] and type Double",
+          [](auto& l) { l.edges.weight = l.edges.weight.to(at::kDouble); });
+  refuses("bias of edges has shape [1]", [](auto& l) { l.edges.bias = at::randn({1}); });
+  refuses("a norm has shape [5]", [](auto& l) { l.norm_x.running_mean = at::randn({5}); });
+  refuses("a norm has shape [3]", [](auto& l) { l.norm_e.weight = at::randn({3}); });
 }
 
 }  // namespace

@@ -30,6 +30,13 @@ TEST(Linear, WorksWithoutBias) {
   EXPECT_LT(support::distance(ops::linear(x, w, {}), at::matmul(x, w.t())), 1e-13);
 }
 
+TEST(Linear, TakesABiasOfAnyStride) {
+  const at::Tensor x = at::randn({6, 3}), w = at::randn({4, 3}), b = at::randn({8});
+  const at::Tensor strided = b.slice(0, 0, 8, 2), same = b.slice(0, 0, 1).expand({4});
+  EXPECT_EQ(support::distance(ops::linear(x, w, strided), ops::linear(x, w, strided.clone())), 0);
+  EXPECT_EQ(support::distance(ops::linear(x, w, same), ops::linear(x, w, same.contiguous())), 0);
+}
+
 TEST(Linear, GradientsEqualFiniteDifferences) {
   at::manual_seed(5);
   for (const bool relu : {false, true}) {

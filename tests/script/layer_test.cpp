@@ -36,6 +36,14 @@ TEST(ScriptLayer, LinearActivates) {
               ThrowsMessage<std::exception>(HasSubstr("got tanh")));
 }
 
+TEST(ScriptLayer, LinearRefusesANumber) {
+  EXPECT_THAT(
+      [] {
+        linear(at::ones({}), at::ones({1, 1}), {}, "none");
+      },
+      ThrowsMessage<std::exception>(HasSubstr("linear: x has shape []")));
+}
+
 TEST(ScriptLayer, NormsAddTheirResidual) {
   const Batch in;
   const at::Tensor r = at::randn_like(in.x), w = at::rand({8}), bias = at::randn({8});
@@ -155,6 +163,13 @@ TEST(ScriptLayer, EmbeddingsAddUpAndNameWhatTheyDoNotHave) {
       },
       ThrowsMessage<std::exception>(
           HasSubstr("row 0 column 0 holds 3; expected a category from 0 to 2")));
+  for (const at::Tensor& narrow : {b.slice(1, 0, 2), b.select(0, 0), b.to(at::kDouble)}) {
+    EXPECT_THAT(
+        [&] {
+          embed(ids, {a, narrow}, false);
+        },
+        ThrowsMessage<std::exception>(HasSubstr("embed: a table has shape")));
+  }
 }
 
 }  // namespace

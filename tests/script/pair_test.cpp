@@ -96,6 +96,25 @@ TEST(ScriptPair, PathsThatLeadInACircleAreRefused) {
               ThrowsMessage<std::exception>(HasSubstr("shortest_path: holds 7")));
   EXPECT_THAT([&] { path_sum(p.hops, p.hops, p.kind + 1, table, p.batch, 3); },
               ThrowsMessage<std::exception>(HasSubstr("kind: has other numbers")));
+  EXPECT_THAT([&] { path_sum(p.hops, p.inner, p.kind, table, p.batch, -1); },
+              ThrowsMessage<std::exception>(HasSubstr("cap: is -1")));
+}
+
+// Both halves of a path lead on, and none comes to a step: twice the work with every node.
+TEST(ScriptPair, PathsThatBranchWithoutAnEndAreRefused) {
+  const std::int64_t n = 60;
+  at::Tensor hops = at::ones({n, n}, at::kLong);
+  hops.select(0, 0).zero_();
+  hops.select(1, 0).zero_();
+  const at::Tensor number = at::arange(n);
+  const at::Tensor inner = at::minimum(number.unsqueeze(1), number) - 1;
+  const at::Tensor zeros = at::zeros({n * n}, at::kLong);
+  EXPECT_THAT(
+      [&] {
+        path_sum(hops.flatten(), inner.flatten(), zeros, at::randn({3, 1, 2}),
+                 at::zeros({n}, at::kLong), 3);
+      },
+      ThrowsMessage<std::exception>(HasSubstr("lead in a circle")));
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 //   y = f_k(... f_1(x)) + sum_t scale_t ⊙ rows_t      f_i(h) = act_i(h W_i^T + b_i)
 // Blocks of 128 rows go through all of it while they are in the cache; what stands between the
 // layers is never written out. The numbers are those of ops/linear.h and ops/row.h one after
-// another, to the bit where no term has a scale. For modules at inference: it records no
-// derivative.
+// another, to the bit where no term has a scale and no weight is marked (ops/sparse_linear.h; marks
+// are not looked at). For exported modules alone: it records no derivative and counts no work.
 //   x [N, K], W_i [O, K], b_i [O] or undefined, rows_t [N, O], scale_t [O] or undefined (1).
 // float or double on the CPU; other types and devices go through those ops. Throws c10::Error
 // naming the shape found and expected.

@@ -85,7 +85,7 @@ void panel(const detail::SparseProduct<T>& p, Index row, Index rows) {
       for (int v = 0; v < V; ++v) sum[v] += w * load(from + v * kLanes);
     }
     for (int v = 0; v < V; ++v) {
-      if (p.relu) sum[v] = sum[v] > 0 ? sum[v] : Vec<T>{};
+      if (p.relu) sum[v] = sum[v] < 0 ? Vec<T>{} : sum[v];  // NaN stays
       store(y + o * kWide + v * kLanes, sum[v]);
     }
   }

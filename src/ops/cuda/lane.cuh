@@ -194,7 +194,7 @@ void launch_tasks(void (*kernel)(P...), const Work& work, int across, Stream str
 template <class... P, class... A>
 void launch_cuts(void (*kernel)(P...), const Work& work, Stream stream, A... args) {
   if (work.items == nullptr || work.cut_count == 0) return;
-  launch(kernel, dim3(static_cast<unsigned>(work.cut_count)), dim3(128), 0, stream, args...);
+  launch(kernel, dim3(grid_blocks(work.cut_count)), dim3(128), 0, stream, args...);
 }
 
 // Whether an address, or a length in bytes, allows 16-byte loads.
