@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "deploy/detail/affine.h"
+#include "gtrain/ops/batch_norm.h"
 
 namespace gtrain::deploy {
 namespace {
@@ -105,7 +106,8 @@ std::optional<Product> product_of(Node* node) {
 // gtrain::batch_norm(x, residual, weight, bias, mean, variance)
 std::optional<Affine> norm_of(Node* node) {
   if (!is(node, "gtrain::batch_norm")) return std::nullopt;
-  return detail::affine_of({node->input(2), node->input(3), node->input(4), node->input(5)}, 1e-5);
+  return detail::affine_of({node->input(2), node->input(3), node->input(4), node->input(5)},
+                           ops::BatchNormState{}.eps);
 }
 
 void add_to(at::Tensor& bias, const at::Tensor& shift) {
@@ -130,7 +132,9 @@ void scale_input(Product& p, const Affine& affine) {
 }
 
 // Terms that are batch norms read by this product alone become what they norm.
+// Not behind an activation: the shift of a norm belongs after it.
 bool open_terms(Product& p) {
+  if (!p.is_plain()) return false;
   for (std::size_t i = 0; i < p.terms.size(); ++i) {
     const Term term = p.terms[i];
     Node* norm = term.rows->node();
@@ -249,6 +253,13 @@ class Folder {
     fold(made->node());
   }
 
+  // What was replaced goes in the end: a node made meanwhile would get the address of one that is
+  // no more.
+  void clear() {
+    for (Node* node : gone_) node->destroy();
+    gone_.clear();
+  }
+
  private:
   // With what it alone read, so that uses count readers only.
   void remove(Node* node) {
@@ -257,7 +268,7 @@ class Folder {
     if (!ours || node->hasUses() || gone_.contains(node)) return;
     const std::vector<Value*> inputs = node->inputs().vec();
     gone_.insert(node);
-    node->destroy();
+    node->removeAllInputs();
     for (Value* input : inputs) {
       if (!input->hasUses()) remove(input->node());
     }
@@ -273,6 +284,7 @@ void fold_fused(torch::jit::Graph& graph) {
   detail::each_node(graph.block(), [&](Node* node) { nodes.push_back(node); });
   Folder folder;
   for (Node* node : nodes) folder.fold(node);
+  folder.clear();
 }
 
 }  // namespace gtrain::deploy

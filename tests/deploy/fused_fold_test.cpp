@@ -110,5 +110,28 @@ TEST(FusedFold, LeavesWhatOthersReadAndWhatIsNotLinear) {
       {{"linear_sum", 1}, {"activate", 1}});
 }
 
+TEST(FusedFold, KeepsANormThatIsAddedBehindAnActivation) {
+  expect_folded(
+      "    return gtrain.activate(gtrain.linear(x, self.a, self.c), \"relu\", "
+      "self.norm(x, None))\n",
+      {{"linear_sum", 1}, {"batch_norm", 1}});
+  expect_folded(
+      "    return gtrain.linear_sum(x, self.a, self.c, \"relu\", [self.norm(x, None)], [])\n",
+      {{"linear_sum", 1}, {"batch_norm", 1}});
+}
+
+TEST(FusedFold, LeavesNoListThatNothingReads) {
+  std::string body = "    h = x\n";
+  for (int i = 0; i < 12; ++i) {
+    body += "    h = self.norm(gtrain.linear(self.other(h, None), self.a, self.c), h)\n";
+  }
+  const torch::jit::Module folded = frozen(module_of(body + "    return h\n"));
+  int lists = 0;
+  for (const auto* node : folded.get_method("forward").graph()->nodes()) {
+    lists += node->kind() == c10::prim::ListConstruct && !node->hasUses() ? 1 : 0;
+  }
+  EXPECT_EQ(lists, 0);
+}
+
 }  // namespace
 }  // namespace gtrain::deploy
