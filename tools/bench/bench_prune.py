@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What `gtrain prune` promises against what it gives, and against models built small from the start.
+"""What `gtrain prune` promises against what it gives, and against models built small at once.
 
 For each structured rule: a short run of a recipe with the rule, `gtrain prune` of it, and a dense
 recipe that builds the same shape natively. Compared are
@@ -9,10 +9,12 @@ recipe that builds the same shape natively. Compared are
                       native twin, and what `gtrain plan` says of the pruned run
 
 All of a rule's programs take turns, --rounds times, so that a busy machine disturbs them alike;
-medians count. On a machine where others work, too, look at the processor's seconds of whole runs
-(cpu): they hold the start of the program, which is the same, and none of the waiting. The twins: heads of Performer, whose width a recipe gives (--heads fewer of them);
-hidden units of Graphormer; for layers, which a recipe cannot leave out one by one, the share of the
-way from the recipe without attention to the one with it. Their weights differ, their shapes do not.
+medians count. Where other processes run beside them, the processor's seconds of whole runs (cpu)
+say more: they hold the start of the program, which is the same, and none of the waiting.
+
+The twins: heads of Performer, whose width a recipe gives (--heads fewer of them); hidden units of
+Graphormer; for layers, which a recipe cannot leave out one by one, the share of the way from the
+recipe without attention to the one with it. Their weights differ, their shapes do not.
 
     python bench_prune.py --data tu-nci1 --program build/release/bin/gtrain
 """
@@ -131,8 +133,8 @@ def measure(args, folder, name, case):
     print(f"{name:<13} {after['parameters']:>10} {counted:>10.0f}"
           f" {100 * (said['predicted_parameters'] / after['parameters'] - 1):>+8.2f}"
           f" {100 * (said['predicted_flops_per_graph'] / after['flops_per_graph'] - 1):>+8.2f}"
-          f" {1e3 * statistics.median(p[0] for p in of_pruned):>9.0f} {ratio(0):>8.3f} {ratio(1):>8.3f}"
-          f" {ratio(2):>8.3f}"
+          f" {1e3 * statistics.median(p[0] for p in of_pruned):>9.0f}"
+          f" {ratio(0):>8.3f} {ratio(1):>8.3f} {ratio(2):>8.3f}"
           f" {statistics.median(s / p[0] for s, p in zip(of_plan, of_pruned)):>8.3f}", flush=True)
 
 
