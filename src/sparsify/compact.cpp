@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <iterator>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -197,13 +196,19 @@ std::vector<Cut> dead_heads(torch::nn::Module& model) {
 
 std::vector<Cut> compact(torch::nn::Module& model) {
   const at::NoGradGuard guard;
+  const detail::Uncut before = detail::uncut(model);
   const std::vector<Site> all = sites(model);
   std::vector<Cut> cuts;
   for (const Site& site : all) compact_attention(site, cuts);
   for (const auto& [feed, module] : feeds(model)) compact_feed(feed, *module, cuts);
-  std::vector<Cut> weights = detail::leave_zeros_out(model);
-  std::move(weights.begin(), weights.end(), std::back_inserter(cuts));
+  detail::leave_zeros_out(model, before, cuts);
   return cuts;
+}
+
+std::int64_t zeros_left_out(torch::nn::Module& model) {
+  std::int64_t sum = 0;
+  for (const auto& [_, matrix] : detail::uncut(model).matrices) sum += matrix.zeros;
+  return sum;
 }
 
 void fit(torch::nn::Module& model, const std::map<std::string, at::Tensor>& tensors) {

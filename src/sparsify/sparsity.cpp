@@ -51,6 +51,8 @@ void Sparsity::before_update(std::int64_t updates) {
 }
 
 void Sparsity::after_update(std::int64_t updates, const Slots& slots) {
+  // All of it before any mask holds: what slept may have weights that another rule prunes.
+  for (const auto& driver : drivers_) driver->restore(slots);
   for (const auto& driver : drivers_) driver->after_update(updates, slots);
 }
 

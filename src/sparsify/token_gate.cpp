@@ -53,7 +53,7 @@ std::vector<std::int64_t> largest_of(const double* score, std::int64_t n, std::i
   for (std::int64_t i = 0; i < n; ++i) {
     if (std::isnan(score[last]) ? larger(i, last) || i == last : score[i] > score[last] + tie) {
       out.push_back(i);
-    } else if (std::abs(score[i] - score[last]) <= tie) {
+    } else if (score[i] == score[last] || std::abs(score[i] - score[last]) <= tie) {
       equal.push_back(i);
     }
   }

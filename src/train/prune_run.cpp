@@ -50,7 +50,7 @@ Look look_at(models::Model& model, const Selected& run, const Material& material
   const at::NoGradGuard no_grad;
   model.eval();
   Look out;
-  out.parameters = models::parameter_count(model);
+  out.parameters = models::parameter_count(model) - sparsify::zeros_left_out(model);
   for (const auto& p : model.named_parameters()) {
     if (p.key().ends_with("_gate.log_alpha")) out.gates += p.value().numel();
   }
@@ -185,10 +185,7 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
                     "few weights left that a sparse product is faster (docs/sparsity.md)",
                     run.string()));
   }
-  Look after = look_at(*selected.model, selected, material, ids);
-  for (const sparsify::Cut& cut : cuts) {  // still there in memory, as zeros
-    if (cut.what == "weights") after.parameters -= cut.parameters;
-  }
+  const Look after = look_at(*selected.model, selected, material, ids);
   const double difference = largest_difference(before, after);
   TORCH_CHECK(difference <= kTolerance, "[prune] the outputs differ by ", difference);
   note_cuts(cuts, before, after, difference);

@@ -178,7 +178,8 @@ class Measurement {
     std::vector<std::pair<double, std::size_t>> order;  // loss without this one alone
     for (std::size_t i = 0; i < gates.size(); ++i) {
       set(gates[i], 0);
-      order.emplace_back(loss_of(*copy), i);
+      const double loss = loss_of(*copy);
+      order.emplace_back(std::isfinite(loss) ? loss : kRuined, i);
       set(gates[i], 1);
     }
     std::sort(order.begin(), order.end());

@@ -6,6 +6,7 @@
 #include "gtrain/sparsify/branch_drop.h"
 #include "gtrain/sparsify/head_mask.h"
 #include "gtrain/sparsify/plan.h"
+#include "gtrain/sparsify/sparsity.h"
 #include "sparsify/small_net.h"
 
 namespace gtrain::sparsify {
@@ -127,21 +128,26 @@ TEST(Compact, CutsHiddenUnitsThatSayNothing) {
   expect_state_fits(*net, x);
 }
 
-TEST(Compact, LeavesTheZerosOfSparseMatricesOut) {
-  const auto wide = [] {
-    auto net = std::make_unique<SmallNet>(24);
-    net->to(at::kDouble);
-    return net;
-  };
-  const auto net = wide();
-  {
-    const at::NoGradGuard guard;
-    auto p = net->named_parameters();
-    for (const char* name : {"layer_0.feed_0.weight", "layer_1.attention.in_weight"}) {
-      p[name].mul_(at::rand(p[name].sizes(), at::kDouble) < 0.2);
-    }
-    p["layer_0.feed_1.weight"].mul_(at::rand({24, 48}, at::kDouble) < 0.5);  // too many are left
+std::unique_ptr<SmallNet> wide_net() {
+  auto net = std::make_unique<SmallNet>(24);
+  net->to(at::kDouble);
+  return net;
+}
+
+// Of two matrices a fifth is left, of one a half.
+std::unique_ptr<SmallNet> sparse_net() {
+  auto net = wide_net();
+  const at::NoGradGuard guard;
+  auto p = net->named_parameters();
+  for (const char* name : {"layer_0.feed_0.weight", "layer_1.attention.in_weight"}) {
+    p[name].mul_(at::rand(p[name].sizes(), at::kDouble) < 0.2);
   }
+  p["layer_0.feed_1.weight"].mul_(at::rand({24, 48}, at::kDouble) < 0.5);  // too many are left
+  return net;
+}
+
+TEST(Compact, LeavesTheZerosOfSparseMatricesOut) {
+  const auto net = sparse_net();
   const at::Tensor x = at::randn({12, 24}, at::kDouble), want = run(*net, x);
   const std::int64_t before = size(*net);
   const std::vector<Cut> cuts = compact(*net);
@@ -160,7 +166,55 @@ TEST(Compact, LeavesTheZerosOfSparseMatricesOut) {
   net->forward(x, start(), training).sum().backward();
   const at::Tensor w = net->named_parameters()["layer_0.feed_0.weight"];
   EXPECT_EQ(w.grad().masked_select(w == 0).abs().max().item<double>(), 0);
-  expect_state_fits(*net, x, wide());
+  expect_state_fits(*net, x, wide_net());
+}
+
+TEST(Compact, CutsAgainWhatWasCutBefore) {
+  const auto net = sparse_net();
+  compact(*net);
+  auto p = net->named_parameters();
+  const at::Tensor feed = p["layer_0.feed_0.weight"], in = p["layer_1.attention.in_weight"];
+  const at::NoGradGuard guard;
+  p["layer_0.feed_1.weight"].slice(1, 0, 12).zero_();  // nothing reads these units
+  in.mul_(at::rand(in.sizes(), at::kDouble) < 0.5);
+  const at::Tensor x = at::randn({12, 24}, at::kDouble), want = run(*net, x);
+  const std::int64_t before = size(*net) - zeros_left_out(*net);
+  std::int64_t gone = 0;
+  for (const Cut& cut : compact(*net)) gone += cut.parameters;
+  EXPECT_EQ(size(*net) - zeros_left_out(*net), before - gone);
+  EXPECT_EQ(feed.size(0), 36);
+  const auto state = tensors(*net);
+  for (const char* name : {"layer_0.feed_0.weight", "layer_1.attention.in_weight"}) {
+    const at::Tensor value = net->named_parameters()[name];
+    const auto left = value.count_nonzero().item<std::int64_t>();
+    EXPECT_EQ(state.at(std::string(name) + "_entries").item<std::int64_t>(), left) << name;
+    ASSERT_NE(ops::kept_pattern(value), nullptr) << name;
+    EXPECT_EQ(ops::kept_pattern(value)->entries(), left) << name;
+  }
+  EXPECT_LT(support::distance(run(*net, x), want), 1e-12);
+  EXPECT_TRUE(compact(*net).empty());
+  expect_state_fits(*net, x, wide_net());
+}
+
+TEST(Compact, WhatWasLeftOutLearnsUnderARuleThatExchangesWeights) {
+  for (const char* method : {"gmp", "granet", "set", "rigl"}) {
+    const auto net = sparse_net();
+    compact(*net);
+    WeightRule rule;
+    rule.method = method;
+    rule.of = {"layer_0"};
+    const Sparsity sparsity(*net, one_rule(rule, 0.1), {});
+    const at::Tensor x = at::randn({12, 24}, at::kDouble);
+    nn::Context training = support::context(true);
+    net->forward(x, start(), training).sum().backward();
+    const auto most_at_zeros = [&](const char* name) {
+      const at::Tensor w = net->named_parameters()[name];
+      return w.grad().masked_select(w == 0).abs().max().item<double>();
+    };
+    EXPECT_EQ(most_at_zeros("layer_0.feed_0.weight") > 0, rule.method != "gmp") << method;
+    EXPECT_EQ(most_at_zeros("layer_1.attention.in_weight"), 0) << method;  // of no rule
+    expect_state_fits(*net, x, wide_net());
+  }
 }
 
 TEST(Compact, LeavesAWholeModelAlone) {

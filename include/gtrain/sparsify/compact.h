@@ -5,9 +5,9 @@
 //            own, all weights) and its choice of nodes, or of the feed-forward block all but one
 //            hidden unit of zeros
 //   units    of feed_0 -> feed_1 that no weight leaves or that put out 0
-//   weights  of matrices of which at most 0.3 is left: they keep their shape, and products go by
-//   the
-//            entries that are not 0 (ops/sparse_linear.h), which training leaves alone from then on
+//   weights  of matrices of which at most 0.3 is left, or which were cut so before: they keep their
+//            shape, and products go by the entries that are not 0 (ops/sparse_linear.h); the zeros
+//            do not learn from then on, but under a rule that exchanges weights
 // The gates of heads and branches go with them; those of tokens stay. Values are those of the gated
 // model up to the rounding of shorter sums. What a cut model looks like stands in the shapes of its
 // tensors alone: `fit` gives a whole model the shapes of a state.
@@ -43,6 +43,9 @@ std::vector<std::int64_t> living_heads(const nn::Gated& gated);
 std::vector<Cut> dead_heads(torch::nn::Module& model);
 
 std::vector<Cut> compact(torch::nn::Module& model);
+
+// Weights that a compacted model has in memory alone, as zeros of its sparse matrices.
+std::int64_t zeros_left_out(torch::nn::Module& model);
 
 // Cuts attentions and feed-forward blocks of a whole model to the sizes that the tensors of a state
 // have; which weights stay does not matter, as they are about to be overwritten. Tensors that do

@@ -58,10 +58,15 @@ class ConcreteDriver final : public Driver {
     }
   }
 
-  void after_update(std::int64_t updates, const Slots& slots) override {
+  void restore(const Slots& slots) override {
     for (Group& group : groups_) {
       for (detail::SleepingHeads& heads : group.heads) heads.after_update(slots);
-      if (updates != schedule_.end()) continue;
+    }
+  }
+
+  void after_update(std::int64_t updates, const Slots& slots) override {
+    if (updates != schedule_.end()) return;
+    for (const Group& group : groups_) {
       settle(group);
       for (const detail::SleepingHeads& heads : group.heads) {
         heads.clear(group.gates[0]->open, slots);

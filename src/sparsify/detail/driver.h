@@ -21,6 +21,8 @@ class Driver {
   virtual void begin(std::int64_t /*updates*/) {}
   virtual at::Tensor penalty() const { return {}; }
   virtual void before_update(std::int64_t /*updates*/) {}
+  // Undoes what the optimizer has done to parts that sleep; of all rules first.
+  virtual void restore(const Slots& /*slots*/) {}
   // Also once with 0 updates, before the first batch.
   virtual void after_update(std::int64_t /*updates*/, const Slots& /*slots*/) {}
   // Tensors that change in place; saved and restored by name.

@@ -41,9 +41,14 @@ class HeadDriver final : public Driver {
     }
   }
 
-  void after_update(std::int64_t updates, const Slots& slots) override {
+  void restore(const Slots& slots) override {
     for (Head& head : heads_) {
       if (!head.weight.defined()) head.sleeping.after_update(slots);
+    }
+  }
+
+  void after_update(std::int64_t updates, const Slots& slots) override {
+    for (Head& head : heads_) {
       if (schedule_.due(updates)) change(head, updates);
       follow(head, slots);
     }

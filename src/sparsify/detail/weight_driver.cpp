@@ -1,11 +1,14 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "driver.h"
 #include "gtrain/base/random.h"
 #include "gtrain/sparsify/plan.h"
+#include "zero_weight.h"
 
 namespace gtrain::sparsify {
 namespace {
@@ -19,6 +22,12 @@ class WeightDriver final : public Driver {
         mask_(rule, weight_groups(model, rule)) {
     authors_ = {schedule_.start(), schedule_.end(), schedule_.every(), schedule_.target()};
     total_ = clock.updates;
+    if (!grows()) return;  // what is 0 in a pruned model may then stay so
+    std::vector<std::string> names;
+    for (const WeightMask::Group& g : mask_.groups()) {
+      for (const Masked& part : g.parts) names.push_back(part.name);
+    }
+    detail::put_zeros_back(model, names);
   }
 
   void before_update(std::int64_t updates) override {
@@ -50,9 +59,11 @@ class WeightDriver final : public Driver {
   }
 
  private:
+  // A hidden unit whose row and column are 0 has no gradient: it could not come back.
+  bool grows() const { return rule_.method != "gmp" && rule_.structure != "neuron"; }
+
   bool exchanges(std::int64_t updates) const {
-    // A hidden unit whose row and column are 0 has no gradient: it could not come back.
-    if (rule_.method == "gmp" || rule_.structure == "neuron") return false;
+    if (!grows()) return false;
     if (reference_) return authors_.due(updates);
     return schedule_.due(updates) && updates > 0 && share(updates) > 0;
   }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -56,42 +57,101 @@ std::vector<Matrix> matrices(torch::nn::Module& model) {
   return out;
 }
 
-void mark(const Matrix& matrix, std::int64_t entries) {
-  matrix.module->register_buffer(matrix.name + "_entries", at::tensor({entries}, at::kLong));
-  ops::leave_zeros_out(matrix.value);
+std::string full_name(const Matrix& matrix) { return matrix.path + "." + matrix.name; }
+
+std::int64_t nonzeros(const Matrix& matrix) {
+  return matrix.value.detach().count_nonzero().item<std::int64_t>();
 }
 
-bool is_marked(const Matrix& matrix) {
-  return matrix.module->named_buffers(false).contains(matrix.name + "_entries");
+// The entries that a matrix was marked with; all of them where it is not marked.
+std::int64_t noted_entries(const Matrix& matrix) {
+  const auto buffers = matrix.module->named_buffers(false);
+  const at::Tensor* noted = buffers.find(matrix.name + "_entries");
+  return noted != nullptr ? noted->item<std::int64_t>() : matrix.value.numel();
+}
+
+bool is_marked(const Matrix& matrix) { return noted_entries(matrix) < matrix.value.numel(); }
+
+// Also anew: of a marked matrix the entries may have become others. All entries: no mark.
+void mark(const Matrix& matrix, std::int64_t entries) {
+  const std::string name = matrix.name + "_entries";
+  const auto buffers = matrix.module->named_buffers(false);
+  if (const at::Tensor* noted = buffers.find(name)) {
+    noted->fill_(entries);
+  } else {
+    matrix.module->register_buffer(name, at::tensor({entries}, at::kLong));
+  }
+  at::Tensor value = matrix.value;
+  if (entries < value.numel()) {
+    ops::leave_zeros_out(value);
+  } else if (ops::kept_pattern(value) != nullptr) {
+    value.set_data(value.detach().clone());  // new values have no mark
+  }
+}
+
+// Of a module's products the share that cuts of heads or hidden units leave.
+double share_left(const std::vector<Cut>& cuts, const std::string& module) {
+  double left = 1;
+  for (const Cut& cut : cuts) {
+    if (cut.what == "weights") continue;
+    left -= cut.gone * static_cast<double>(std::ranges::count(cut.modules, module));
+  }
+  return left;
 }
 
 }  // namespace
 
-std::vector<Cut> leave_zeros_out(torch::nn::Module& model) {
-  std::vector<Cut> cuts;
+Uncut uncut(torch::nn::Module& model) {
+  Uncut out;
   for (const Matrix& matrix : matrices(model)) {
+    Uncut::Matrix& own = out.matrices[full_name(matrix)];
+    own.entries = matrix.value.numel();
+    out.work.emplace(matrix.path, matrix.work);
+    if (!is_marked(matrix)) continue;
+    own.noted = noted_entries(matrix);
+    own.entries = nonzeros(matrix);
+    own.zeros = matrix.value.numel() - own.entries;
+    out.work[matrix.path] -= 2 * static_cast<double>(own.zeros);
+  }
+  return out;
+}
+
+void leave_zeros_out(torch::nn::Module& model, const Uncut& before, std::vector<Cut>& cuts) {
+  for (const Matrix& matrix : matrices(model)) {
+    const Uncut::Matrix& old = before.matrices.at(full_name(matrix));
     const std::int64_t all = matrix.value.numel();
-    if (all < kSmall || is_marked(matrix)) continue;
-    const auto left = matrix.value.detach().count_nonzero().item<std::int64_t>();
-    const double kept = static_cast<double>(left) / static_cast<double>(all);
-    if (kept > kFewEntries) continue;
+    if (!old.noted && all < kSmall) continue;
+    const std::int64_t left = nonzeros(matrix);
+    const double kept =
+        static_cast<double>(left) / static_cast<double>(std::max<std::int64_t>(all, 1));
+    if (!old.noted && kept > kFewEntries) continue;
     mark(matrix, left);
-    cuts.push_back({.path = matrix.path + "." + matrix.name,
+    const bool same = old.noted == left && old.zeros == all - left;
+    if (all == 0 || same) continue;
+    const double share = share_left(cuts, matrix.path);
+    const double gone = share * static_cast<double>(old.entries) - static_cast<double>(left);
+    cuts.push_back({.path = full_name(matrix),
                     .what = "weights",
-                    .before = all,
+                    .before = old.noted.value_or(all),
                     .after = left,
                     .modules = {matrix.path},
-                    .gone = 2 * static_cast<double>(all - left) / matrix.work,
-                    .parameters = all - left});
+                    .gone = 2 * gone / (share * before.work.at(matrix.path)),
+                    .parameters = all - left - old.zeros});
   }
-  return cuts;
 }
 
 void mark_as_saved(torch::nn::Module& model, const std::map<std::string, at::Tensor>& tensors) {
   for (const Matrix& matrix : matrices(model)) {
-    const auto it = tensors.find(matrix.path + "." + matrix.name + "_entries");
-    if (it == tensors.end() || it->second.numel() != 1 || is_marked(matrix)) continue;
+    const auto it = tensors.find(full_name(matrix) + "_entries");
+    if (it == tensors.end() || it->second.numel() != 1) continue;
     mark(matrix, it->second.item<std::int64_t>());
+  }
+}
+
+void put_zeros_back(torch::nn::Module& model, const std::vector<std::string>& names) {
+  for (const Matrix& matrix : matrices(model)) {
+    if (!is_marked(matrix) || std::ranges::count(names, full_name(matrix)) == 0) continue;
+    mark(matrix, matrix.value.numel());
   }
 }
 
