@@ -276,15 +276,14 @@ TEST(Sparsity, KeptTokensFollowTheScheduleAtEveryStep) {
   }
 }
 
-TEST(Sparsity, DeadWeightsAreZeroAndHaveNoMomentum) {
-  WeightRule rule;
-  rule.timing.start = 2;
-  rule.timing.end = 10;
-  Training run(one_rule(rule, 0.3));
+// Those of dead heads, too.
+void expect_dead_weights_rest(const Options& options) {
+  Training run(options);
   for (int i = 0; i < 12; ++i) {
     run.step();
     const auto all = run.everything();
     for (const auto& [name, mask] : run.sparsity->state()) {
+      if (!name.ends_with(".mask")) continue;
       const std::string own = name.substr(2, name.size() - 2 - std::string(".mask").size());
       const at::Tensor dead = mask == 0;
       if (dead.sum().item<std::int64_t>() == 0) continue;
@@ -292,6 +291,15 @@ TEST(Sparsity, DeadWeightsAreZeroAndHaveNoMomentum) {
       EXPECT_EQ(all.at("momentum." + own).masked_select(dead).abs().max().item<double>(), 0) << own;
     }
   }
+}
+
+TEST(Sparsity, DeadWeightsAreZeroAndHaveNoMomentum) {
+  Options options = during(WeightRule(), 0.3, 2, 10);
+  expect_dead_weights_rest(options);
+  options.rules.push_back(during(HeadRule(), 0.5, 2, 10).rules[0]);
+  expect_dead_weights_rest(options);
+  std::swap(options.rules[0], options.rules[1]);
+  expect_dead_weights_rest(options);
 }
 
 // Neither momentum nor weight decay moves what is dead; what lives again begins without momentum.

@@ -78,6 +78,18 @@ TEST(TokenGate, ScoresThatAreRoundingOfTheirTermsAloneAreEqual) {
   }
 }
 
+// As many as are wanted stay, each once.
+TEST(TokenGate, InfiniteScoresOnTheEdgeAreEqual) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const auto four_of = [](const at::Tensor& score) {
+    return listed(keep_largest(score, longs({0, 5}), {800'000'000, 0}).rows.index);
+  };
+  EXPECT_EQ(four_of(at::tensor({-inf, 1.0, -inf, -inf, 2.0}, at::kDouble)),
+            (std::vector<std::int64_t>{0, 1, 2, 4}));
+  EXPECT_EQ(four_of(at::tensor({1.0, inf, inf, inf, inf}, at::kDouble)),
+            (std::vector<std::int64_t>{1, 2, 3, 4}));
+}
+
 TEST(TokenGate, TheShareIsOfTheGraphBeforeAnyNodeLeft) {
   const at::Tensor score = at::arange(6, at::kDouble);
   // Of 10 and 3 nodes 4 and 2 are left; half of the first are 5.
