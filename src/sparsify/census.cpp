@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/count_nonzero.h>
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
 
@@ -72,10 +73,11 @@ std::vector<Density> densities(torch::nn::Module& model, const Options& options)
   return out;
 }
 
-// Numbers nodes as the batch does, also where rows have left before.
+// Numbers the nodes that reach the first gate one after another, also where rows have left before.
 struct TokenWatch::Log {
   std::int64_t first = 0;                              // graph tokens in front of a graph
   std::optional<std::vector<std::int64_t>> here = {};  // nodes of the rows now; a graph token: -1
+  std::vector<std::int64_t> nodes_of = {};             // of each graph that reach the first gate
   std::vector<Choice> choices = {};
 
   void start(const at::Tensor& graph_start) {
@@ -83,11 +85,13 @@ struct TokenWatch::Log {
     const at::Tensor starts = graph_start.contiguous();
     const auto* start = starts.const_data_ptr<std::int64_t>();
     here.emplace();
+    nodes_of.clear();
     std::int64_t node = 0;
     for (std::int64_t g = 0; g + 1 < starts.size(0); ++g) {
       for (std::int64_t r = start[g]; r < start[g + 1]; ++r) {
         here->push_back(r < start[g] + first ? -1 : node++);
       }
+      nodes_of.push_back(std::max<std::int64_t>(0, start[g + 1] - start[g] - first));
     }
   }
 
@@ -157,9 +161,23 @@ TokenWatch::~TokenWatch() {
   for (auto& [place, gate] : places_) *place = gate;
 }
 
-std::vector<TokenWatch::Choice> TokenWatch::take() {
+std::vector<TokenWatch::Choice> TokenWatch::take(const at::Tensor& graph_start) {
   log_->here.reset();
-  return std::exchange(log_->choices, {});
+  std::vector<Choice> out = std::exchange(log_->choices, {});
+  const at::Tensor starts = graph_start.contiguous();
+  const auto* start = starts.const_data_ptr<std::int64_t>();
+  std::vector<std::int64_t> number, absent;  // of the nodes at the first gate, in the batch
+  for (std::size_t g = 0; g < log_->nodes_of.size(); ++g) {
+    // Models that read a part of a graph read its last nodes.
+    const std::int64_t from = start[g + 1] - log_->nodes_of[g];
+    for (std::int64_t i = start[g]; i < start[g + 1]; ++i)
+      (i < from ? absent : number).push_back(i);
+  }
+  for (Choice& choice : out) {
+    for (std::int64_t& node : choice.stayed) node = number[static_cast<std::size_t>(node)];
+    choice.absent = absent;
+  }
+  return out;
 }
 
 }  // namespace gtrain::sparsify

@@ -88,6 +88,7 @@ void add(const Kinds& kinds, const sparsify::TokenWatch::Choice& choice, Place& 
   auto stays = choice.stayed.begin();
   for (std::size_t i = 0; i < kinds.degree.size(); ++i) {
     const auto node = static_cast<std::int64_t>(i);
+    if (std::binary_search(choice.absent.begin(), choice.absent.end(), node)) continue;
     stays = std::find_if(stays, choice.stayed.end(), [&](std::int64_t n) { return n >= node; });
     const bool left = !choice.all && (stays == choice.stayed.end() || *stays != node);
     const auto count = [&](Count& c) {
@@ -117,7 +118,7 @@ Json nodes_of(models::Model& model, const Recipe& recipe, const Material& materi
   std::vector<std::string> order;
   for_each_output(model, loader, [&](const data::GraphBatch& batch, const at::Tensor&) {
     const Kinds kinds(batch);
-    for (const sparsify::TokenWatch::Choice& choice : watch.take()) {
+    for (const sparsify::TokenWatch::Choice& choice : watch.take(batch.graph_start)) {
       if (places.count(choice.of) == 0) order.push_back(choice.of);
       add(kinds, choice, places[choice.of]);
     }

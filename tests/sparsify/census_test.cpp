@@ -85,7 +85,7 @@ TEST(TokenWatch, NumbersTheNodesThatStayAndChangesNothing) {
   {
     TokenWatch watch(*net);
     EXPECT_TRUE(support::same_bits(forward(*net, start), want));
-    const std::vector<TokenWatch::Choice> seen = watch.take();
+    const std::vector<TokenWatch::Choice> seen = watch.take(start);
     ASSERT_EQ(seen.size(), 2u);
     for (const TokenWatch::Choice& choice : seen) {
       EXPECT_FALSE(choice.all);
@@ -95,10 +95,28 @@ TEST(TokenWatch, NumbersTheNodesThatStayAndChangesNothing) {
       EXPECT_TRUE(std::is_sorted(choice.stayed.begin(), choice.stayed.end()));
     }
     EXPECT_EQ(seen[1].of, "layer_1.attention");
-    EXPECT_TRUE(watch.take().empty());
+    EXPECT_TRUE(watch.take(start).empty());
   }
   EXPECT_NE(dynamic_cast<nn::Layer*>(sites(*net)[0].gated->token_gate.get()), nullptr)
       << "its own gate again";
+}
+
+TEST(TokenWatch, NumbersFromTheEndWhereAModelReadsTheLastNodesOfAGraph) {
+  const auto net = settled(one_rule(TokenRule(), 0.5));
+  const at::Tensor read = at::tensor({0, 3, 3, 4, 7}, at::kLong);
+  const at::Tensor whole = at::tensor({0, 5, 5, 6, 12}, at::kLong);
+  TokenWatch watch(*net);
+  forward(*net, read);
+  const TokenWatch::Choice as_read = watch.take(read).at(0);
+  forward(*net, read);
+  const TokenWatch::Choice choice = watch.take(whole).at(0);
+  EXPECT_TRUE(as_read.absent.empty());
+  EXPECT_EQ(choice.absent, (std::vector<std::int64_t>{0, 1, 6, 7, 8}));
+  const std::int64_t number[] = {2, 3, 4, 5, 9, 10, 11};  // of the rows in the batch
+  ASSERT_EQ(choice.stayed.size(), 2u + 1u + 2u);
+  for (std::size_t i = 0; i < choice.stayed.size(); ++i) {
+    EXPECT_EQ(choice.stayed[i], number[as_read.stayed[i]]);
+  }
 }
 
 }  // namespace

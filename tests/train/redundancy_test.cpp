@@ -101,6 +101,19 @@ TEST_F(Redundancy, CountsNodesThatLeaveTheNetworkOnce) {
   EXPECT_EQ(places[1]["left"], 8 * 5);
 }
 
+TEST_F(Redundancy, CountsOnlyNodesThatTheModelReads) {
+  run(recipe({rules("{name: tokens, keep: 0.5}"),
+              "model={name: graphtrans, width: 8, hidden: 8, layers: 1, heads: 2, max_nodes: 3, "
+              "node: {name: type}, edge: {name: type}, gnn: {width: 8, layers: 1}, head: {name: "
+              "halving, layers: 1, pool: graph_token}}",
+              "train.epochs=1"}),
+      options("a"));
+  const auto places = written("a")["nodes"]["places"];
+  ASSERT_EQ(places.size(), 1u);
+  EXPECT_EQ(places[0]["nodes"], 8 * 3) << "of 7 each";
+  EXPECT_EQ(places[0]["left"], 8);
+}
+
 TEST_F(Redundancy, IsOnThePageOfTheRunAndNotOnThatOfADenseOne) {
   run(recipe({rules("{name: heads, keep: 0.5, start: 4}, {name: tokens, keep: 0.5}"),
               "train.epochs=2"}),

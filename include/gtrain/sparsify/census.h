@@ -40,7 +40,8 @@ class TokenWatch {
   struct Choice {
     std::string of;  // "layer_0.attention"
     std::vector<std::int64_t> stayed;
-    bool all = false;  // none left; `stayed` is empty
+    bool all = false;                       // none left; `stayed` is empty
+    std::vector<std::int64_t> absent = {};  // that the model had cut off a graph before; ascending
   };
 
   // `model` outlives this, and gets its own gates back at the end.
@@ -50,8 +51,9 @@ class TokenWatch {
   TokenWatch& operator=(const TokenWatch&) = delete;
 
   bool empty() const { return places_.empty(); }  // no gates
-  // The choices since the last call: of one forward, by place.
-  std::vector<Choice> take();
+  // The choices since the last call: of one forward of graphs that begin at these nodes (int64
+  // [G+1]), by place.
+  std::vector<Choice> take(const at::Tensor& graph_start);
 
   struct Log;
 
