@@ -82,6 +82,31 @@ TEST_F(PrunedRun, GoesByTheWeightsThatAreLeftAndTrainsThemOn) {
   EXPECT_NO_THROW(export_run(root() / "c", root() / "c.pt", {}));
 }
 
+// Whether zeros stayed out of products while it trained on, or learned again.
+TEST_F(PrunedRun, IsPrunedAgain) {
+  const std::string rules = "sparsify={rules: [{name: weights, keep: 0.25, method: gmp, end: 4}]}";
+  ASSERT_EQ(run(recipe({rules, "model.width=32"}), options("a")).code, base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");
+  const auto once = account("b")["after"];
+  for (const std::string method : {"gmp", "granet"}) {
+    SCOPED_TRACE(method);
+    const std::string more =
+        "sparsify={rules: [{name: heads, keep: 0.5, end: 4}, {name: weights, keep: 0.08, method: " +
+        method + ", end: 4}]}";
+    ASSERT_EQ(run(load_recipe(root() / "b/recipe.yaml", {more}), options(method)).code,
+              base::ExitCode::kOk);
+    prune_run(root() / method, root() / (method + "-pruned"));
+    const auto said = account(method + "-pruned");
+    const double flops = said["after"]["flops_per_graph"], numbers = said["after"]["parameters"];
+    EXPECT_LT(flops, 0.7 * once["flops_per_graph"].get<double>());
+    EXPECT_LT(numbers, 0.7 * once["parameters"].get<double>());
+    EXPECT_LE(numbers, said["before"]["parameters"].get<double>());
+    EXPECT_NEAR(said["predicted_flops_per_graph"], flops, 0.01 * flops);
+    EXPECT_NEAR(said["predicted_parameters"], numbers, 0.01 * numbers);
+    EXPECT_NEAR(mae(method + "-pruned"), mae(method), 1e-4);
+  }
+}
+
 // `export` loads its file again and compares it with the model.
 TEST_F(PrunedRun, IsExported) {
   const std::string parts =
