@@ -72,7 +72,7 @@ void carry_over(const Recipe& asked, const Recipe& chosen, const Material& mater
   std::vector<std::string> skipped;  // said when the state is restored
   std::optional<Checkpoint> state = newest_generation(directory, skipped);
   if (state && state->facts["recipe_hash"] == recipe_hash(asked)) {
-    const auto model = build_model(chosen, material.signature);
+    const auto model = build_model(chosen, material.signature, state->model);
     const NamedTensors own = model_tensors(*model);
     std::erase_if(state->model, [&](const auto& t) { return own.count(t.first) == 0; });
     state->sparsify = renumbered(state->sparsify, *asked.sparsify, *chosen.sparsify);

@@ -69,12 +69,17 @@ std::string shape_text(const at::Tensor& tensor) {
   return fmt::format("[{}]", fmt::join(tensor.sizes(), ", "));
 }
 
+// Of a gate that the rules of this run bring and the weights have not.
+bool is_new_gate(const std::string& name, const NamedTensors& given) {
+  return name.find("_gate.") != std::string::npos && given.count(name) == 0;
+}
+
 // One line for each tensor that keeps the weights from fitting.
 std::vector<std::string> misfits(const NamedTensors& own, const NamedTensors& given,
                                  const InitOptions& options) {
   std::vector<std::string> out;
   for (const auto& [name, tensor] : own) {
-    if (in_any(name, options.fresh)) continue;
+    if (in_any(name, options.fresh) || is_new_gate(name, given)) continue;
     const auto it = given.find(name);
     if (it == given.end()) {
       out.push_back(fmt::format("{} {}: not among the weights", name, shape_text(tensor)));
@@ -105,6 +110,10 @@ std::string hash_of(const NamedTensors& tensors) {
 bool origin_exists(const InitOptions& options) {
   std::error_code ignored;
   return fs::exists(options.from, ignored);
+}
+
+NamedTensors origin_tensors(const InitOptions& options, const models::Zoo& zoo) {
+  return tensors_at(options.from, zoo);
 }
 
 std::string origin_hash(const InitOptions& options, const models::Zoo& zoo) {
@@ -139,7 +148,7 @@ std::string load_origin(models::Model& model, const InitOptions& options, const 
   }
   std::int64_t copied = 0;
   for (auto& [name, tensor] : own) {
-    if (in_any(name, options.fresh)) continue;
+    if (in_any(name, options.fresh) || is_new_gate(name, given)) continue;
     if (!given.at(name).isfinite().all().item<bool>()) {
       throw base::DataError(
           fmt::format("{}: {} holds NaN or infinity; expected finite weights", options.from, name));

@@ -120,7 +120,7 @@ Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
     checkpoint = std::move(*newest);
   }
   out.facts = facts_of(checkpoint.facts, state.string());
-  out.model = build_model(out.recipe, out.facts.signature);
+  out.model = build_model(out.recipe, out.facts.signature, checkpoint.model);
   load_model_tensors(*out.model, checkpoint.model, state.string());
   out.model->eval();
   return out;

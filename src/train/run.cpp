@@ -12,6 +12,7 @@
 #include "gtrain/base/durable.h"
 #include "gtrain/base/log.h"
 #include "gtrain/train/build.h"
+#include "gtrain/train/checkpoint.h"
 #include "gtrain/train/likeness.h"
 #include "gtrain/train/origin.h"
 #include "gtrain/train/recipe_file.h"
@@ -66,6 +67,15 @@ bool holds_state(const fs::path& directory) {
          fs::exists(directory / "last.previous.safetensors");
 }
 
+// Of the state that the member goes on from, or of the weights that it begins with: their shapes
+// are the model's.
+NamedTensors first_tensors(const Recipe& recipe, const fs::path& directory, bool begun) {
+  if (!begun) return recipe.init ? origin_tensors(*recipe.init, *recipe.zoo) : NamedTensors();
+  std::vector<std::string> skipped;  // said when the state is restored
+  const std::optional<Checkpoint> state = newest_generation(directory, skipped);
+  return state ? state->model : NamedTensors();
+}
+
 bool finished_before(const fs::path& directory, Ending& ending) {
   const fs::path path = directory / "result.json";
   if (!fs::exists(path)) return false;
@@ -85,7 +95,7 @@ MemberEnding train_part(const Recipe& recipe, const Member& member, const Materi
                         const fs::path& directory, const RunOptions& options) {
   settle_recipe(directory, recipe);
   const bool begun = options.resume && holds_state(directory);
-  auto model = build_model(recipe, material.signature);
+  auto model = build_model(recipe, material.signature, first_tensors(recipe, directory, begun));
   models::initialise(*model, static_cast<std::uint64_t>(member.seed));
   TrainerOptions settings{directory,
                           member.directory.empty() ? "" : member.directory + ": ",
@@ -170,7 +180,8 @@ Start start_of(const Recipe& recipe, bool begins) {
   Start start{data::open_dataset(recipe.dataset), {}};
   start.material = prepare(first, start.opened);
   judge_of(first, start.material.dataset().info, start.material.scale);
-  begin_with(*build_model(first, start.material.signature), first.init, begins, *recipe.zoo);
+  const NamedTensors given = begins ? first_tensors(first, {}, false) : NamedTensors();
+  begin_with(*build_model(first, start.material.signature, given), first.init, begins, *recipe.zoo);
   const data::Dataset& dataset = start.material.dataset();
   const std::vector<std::int64_t>& train = start.material.split.train;
   if (!has_label(dataset, train)) {
@@ -232,9 +243,10 @@ std::string look(const Recipe& recipe, Extent extent, F f) {
   Likeness likeness = open_or_generate(asked.dataset, extent);
   const Material material = prepare(asked, std::move(likeness.opened));
   const Recipe own = with_budget(asked, material);
-  const auto model = build_model(own, material.signature);
-  models::initialise(*model, static_cast<std::uint64_t>(first.seed));
   const bool there = own.init && origin_exists(*own.init);
+  const auto model = build_model(own, material.signature,
+                                 there ? origin_tensors(*own.init, *own.zoo) : NamedTensors());
+  models::initialise(*model, static_cast<std::uint64_t>(first.seed));
   if (own.init && !there) {
     base::warn(fmt::format("init.from: {}: not there; looking at the model with random weights",
                            own.init->from));

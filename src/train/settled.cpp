@@ -32,7 +32,10 @@ void copy_values(const models::Model& from, models::Model& to) {
   NamedTensors own = model_tensors(to);
   for (const auto& [name, value] : model_tensors(from)) {
     const auto it = own.find(name);
-    if (it != own.end() && it->second.sizes() == value.sizes()) it->second.copy_(value);
+    if (it == own.end()) continue;
+    TORCH_CHECK(it->second.sizes() == value.sizes(), "[copy_values] ", name, " has shape ",
+                value.sizes(), "; expected ", it->second.sizes());
+    it->second.copy_(value);
   }
 }
 
@@ -43,7 +46,8 @@ std::shared_ptr<models::Model> settled_model(const Recipe& recipe, const Materia
   Recipe now = recipe;
   now.sparsify = sparsify::Options();
   now.sparsify->rules = std::move(rules);
-  const auto model = build_model(now, material.signature);
+  const auto model = build_model(now, material.signature,
+                                 weights != nullptr ? model_tensors(*weights) : NamedTensors());
   models::initialise(*model, 0);
   if (weights != nullptr) copy_values(*weights, *model);
   sparsify::Sparsity(*model, *now.sparsify, {}).begin(0);

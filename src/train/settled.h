@@ -16,12 +16,13 @@
 namespace gtrain::train {
 
 // `rules` in the place of the recipe's, each with its keep, and its schedule of no concern. Weights
-// are pruned by their magnitude. Values of what both have come from `weights`; nullptr: random.
+// are pruned by their magnitude. Sizes, and values of what both have, come from `weights`; nullptr:
+// the whole model, random.
 std::shared_ptr<models::Model> settled_model(const Recipe& recipe, const Material& material,
                                              std::vector<sparsify::Rule> rules,
                                              const models::Model* weights = nullptr);
 
-// Copies parameters and buffers of equal name.
+// Copies parameters and buffers of equal name; their shapes have to be equal, too.
 void copy_values(const models::Model& from, models::Model& to);
 
 inline constexpr std::int64_t kSettledGraphs = 64;

@@ -25,6 +25,7 @@
 #include "progress_line.h"
 #include "redundancy.h"
 #include "result.h"
+#include "settled.h"
 
 namespace gtrain::train {
 namespace {
@@ -264,15 +265,14 @@ Json Trainer::State::figures_of_all_splits() {
 }
 
 // Of all train graphs where they were evaluated, else of a batch; beside those of a sparse model
-// what the recipe's model costs without its rules.
+// what the model costs without its rules, as it began.
 void Trainer::State::note_flops(Json& out) {
   const bool all = flops.has_value();
   const std::int64_t most = all ? material.dataset().graphs() : recipe.dataset.batch_size;
   if (!all) flops = count_flops(*model, recipe, material, most).total();
   ops::Flops dense = *flops;
   if (recipe.sparsify) {
-    const auto plain = models::build(recipe.model, material.signature);
-    models::initialise(*plain, 0);
+    const auto plain = settled_model(recipe, material, {}, model.get());
     dense = count_flops(*plain, recipe, material, most).total();
   }
   out["flops_per_graph"] = dense.total();

@@ -5,6 +5,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/train/build.h"
+#include "gtrain/train/prune_run.h"
 #include "train/sample_run.h"
 
 namespace gtrain::train {
@@ -140,6 +141,41 @@ TEST_F(MeasuredBudget, AKeepOfOneIsNoLimit) {
   EXPECT_EQ(run(recipe({rules}), again).code, base::ExitCode::kOk);
 }
 
+TEST_F(MeasuredBudget, OfAPrunedRunIsAShareOfWhatThatHasLeft) {
+  run(recipe({"sparsify={rules: [{name: heads, keep: 0.5}, {name: weights, keep: 0.5, structure: "
+              "neuron}]}"}),
+      options("cut"));
+  prune_run(root() / "cut", root() / "pruned");
+  const double begun =
+      json::parse(text_of(root() / "pruned/prune.json"))["after"]["flops_per_graph"];
+  const std::string init = "init={from: " + (root() / "pruned").string() + "}";
+  for (const char* trade_off : {"even", "measured"}) {
+    const std::string rules = "sparsify={flops: 0.8, trade_off: " + std::string(trade_off) +
+                              ", rules: [{name: weights}]}";
+    ASSERT_EQ(run(recipe({init, rules, "train.epochs=2"}), options(trade_off)).code,
+              base::ExitCode::kOk);
+    const json r = result(trade_off);
+    const double dense = r["flops_per_graph"], left = r["sparse_flops_per_graph"];
+    EXPECT_NEAR(dense / begun, 1, 0.02) << trade_off;
+    EXPECT_NEAR(left / dense, 0.8, 0.05) << trade_off;
+  }
+  const json told = decision("measured");
+  EXPECT_EQ(told["updates"], 0);
+  EXPECT_EQ(told["rules"][0]["tried"][0]["flops"], 1.0);
+  EXPECT_NEAR(told["loss"].get<double>(),
+              json::parse(evaluate(root() / "pruned", "valid"))["loss"].get<double>(), 1e-6);
+}
+
+TEST_F(MeasuredBudget, OfADenseRunMayBeginAtOnce) {
+  run(recipe({"train.epochs=2"}), options("dense"));
+  const std::string init = "init={from: " + (root() / "dense").string() + "}";
+  const std::string rules =
+      "sparsify={flops: 0.8, trade_off: measured, rules: [{name: tokens}, {name: heads}, {name: "
+      "layers, method: learned, end: 4}, {name: weights}]}";
+  ASSERT_EQ(run(recipe({init, rules, "train.epochs=2"}), options("a")).code, base::ExitCode::kOk);
+  EXPECT_EQ(decision("a")["updates"], 0);
+}
+
 TEST_F(MeasuredBudget, OnRandomWeightsOrOutOfReachIsRefusedBeforeTraining) {
   const auto problem = [&](const std::string& rules) {
     try {
@@ -150,6 +186,8 @@ TEST_F(MeasuredBudget, OnRandomWeightsOrOutOfReachIsRefusedBeforeTraining) {
     return std::string("none");
   };
   EXPECT_THAT(problem("flops: 0.8, rules: [{name: tokens, start: 4}, {name: weights}]"),
+              HasSubstr("rules[1] starts with random ones"));
+  EXPECT_THAT(problem("flops: 0.8, rules: [{name: tokens, start: 4}, {name: weights, start: 1}]"),
               HasSubstr("rules[1] starts with random ones"));
   EXPECT_THAT(problem("flops: 0.1, rules: [{name: tokens, start: 4}]"),
               HasSubstr("is not reachable"));

@@ -8,6 +8,7 @@
 #include "gtrain/base/error.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/export_run.h"
+#include "gtrain/train/prune_run.h"
 #include "train/sample_run.h"
 
 namespace gtrain::train {
@@ -171,6 +172,53 @@ TEST_F(TrainedOrigin, IsNotReadAgainByARunThatGoesOn) {
   EXPECT_TRUE(text_of(root() / "whole/last.safetensors") ==
               text_of(root() / "parts/last.safetensors"));
   EXPECT_EQ(result("whole")["init"], result("parts")["init"]);
+}
+
+TEST_F(TrainedOrigin, OfADenseRunGivesItsWeightsToAModelWithGates) {
+  const std::vector<std::string> rules{"name: heads, keep: 0.5",
+                                       "name: heads, keep: 0.5, method: l0, start: 1, end: 3",
+                                       "name: layers, keep: 0.5, method: learned, start: 1, end: 3",
+                                       "name: tokens, keep: 0.5",
+                                       "name: tokens, keep: 0.5, depth: network",
+                                       "name: weights, keep: 0.5"};
+  for (const std::string& rule : rules) {
+    const std::string init = "init={from: " + first() + "}";
+    ASSERT_EQ(
+        run(recipe({init, "train.epochs=1", "sparsify={rules: [{" + rule + "}]}"}), options(rule))
+            .code,
+        base::ExitCode::kOk)
+        << rule;
+    EXPECT_EQ(result(rule)["init"]["tensors"], selected("first").size()) << rule;
+  }
+}
+
+TEST_F(TrainedOrigin, OfAPrunedRunIsTrainedOnWithRulesAndGoesOnBitForBit) {
+  const std::string cut =
+      "sparsify={rules: [{name: heads, keep: 0.5}, {name: weights, keep: 0.5, structure: neuron}]}";
+  run(recipe({cut, "model.heads=4", "train.epochs=2"}), options("cut"));
+  prune_run(root() / "cut", root() / "pruned");
+  const std::string init = "init={from: " + (root() / "pruned").string() + "}";
+  for (const char* rule :
+       {"name: weights, keep: 0.5, start: 2, end: 6", "name: heads, keep: 0.5, start: 2, end: 6"}) {
+    const std::vector<std::string> keys{init, "model.heads=4", "train.epochs=2",
+                                        "sparsify={rules: [{" + std::string(rule) + "}]}"};
+    const std::string whole = std::string(rule) + " whole", parts = std::string(rule) + " parts";
+    ASSERT_EQ(run(recipe(keys), options(whole)).code, base::ExitCode::kOk) << rule;
+    std::atomic<int> signal{SIGTERM};  // stops after each update
+    RunOptions o = options(parts);
+    o.interrupt = &signal;
+    RunOutcome outcome = run(recipe(keys), o);
+    for (int i = 0; i < 20 && outcome.code == base::ExitCode::kTerminated; ++i) {
+      outcome = resume(root() / parts, o);
+    }
+    ASSERT_EQ(outcome.code, base::ExitCode::kOk) << rule;
+    EXPECT_TRUE(text_of(root() / whole / "last.safetensors") ==
+                text_of(root() / parts / "last.safetensors"))
+        << rule;
+    EXPECT_EQ(nlohmann::json::parse(evaluate(root() / whole, "test"))["mae"],
+              result(whole)["test"]["mae"])
+        << rule;
+  }
 }
 
 TEST_F(TrainedOrigin, AbsentWeightsDoNotKeepADryRunFromLooking) {

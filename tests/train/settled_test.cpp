@@ -4,6 +4,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/models/zoo.h"
+#include "gtrain/sparsify/compact.h"
 #include "gtrain/train/build.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/prune_run.h"
@@ -96,6 +97,28 @@ TEST_F(Settled, TakesTheWeightsThatItIsGiven) {
     living += (own != 0).sum().item<std::int64_t>();
   }
   EXPECT_GT(living, 0);
+}
+
+TEST_F(Settled, IsAsSmallAsTheWeightsThatItIsGiven) {
+  run(with("name: heads, keep: 0.5"), options("a"));
+  const auto cut = load_selected(root() / "a").model;
+  sparsify::compact(*cut);
+  const Recipe r = with("name: weights, keep: 0.5, scope: global");
+  const auto model = settled_model(r, prepare(r), r.sparsify->rules, cut.get());
+  const NamedTensors given = model_tensors(*cut);
+  const at::Tensor in = model_tensors(*model).at("layer_0.attention.in_weight");
+  EXPECT_LT(in.size(0), 24);
+  const at::Tensor from = given.at("layer_0.attention.in_weight");
+  ASSERT_EQ(in.sizes(), from.sizes());
+  EXPECT_TRUE(((in == from) | (in == 0)).all().item<bool>());
+}
+
+TEST_F(Settled, CopiesNoValuesOfAnotherShape) {
+  const Recipe r = recipe();
+  const Material material = prepare(r);
+  const auto whole = build_model(r, material.signature);
+  const auto wider = build_model(recipe({"model.width=16"}), material.signature);
+  EXPECT_THROW(copy_values(*wider, *whole), c10::Error);
 }
 
 }  // namespace

@@ -10,6 +10,9 @@
 // `zoo`: the models that the other run's recipe may name.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,6 +24,11 @@ namespace gtrain::train {
 // True where there is something under the name to read.
 bool origin_exists(const InitOptions& options);
 
+// The weights by name, of the selected state where it is a run. Throws base::DataError for what
+// cannot be read.
+std::map<std::string, at::Tensor> origin_tensors(const InitOptions& options,
+                                                 const models::Zoo& zoo = models::zoo());
+
 // Hash of names and values of the weights, as load_origin records it. Throws as it does.
 std::string origin_hash(const InitOptions& options, const models::Zoo& zoo = models::zoo());
 
@@ -28,7 +36,8 @@ std::string origin_hash(const InitOptions& options, const models::Zoo& zoo = mod
 // does not have, and where nothing is left to train.
 void freeze(models::Model& model, const InitOptions& options);
 
-// Copies the weights in and returns what result.json records of them, as a JSON object: from,
+// Copies the weights in and returns what result.json records of them (gates of `sparsify:` that
+// the weights come without begin as the rules have them), as a JSON object: from,
 // hash (of names and values), tensors (copied), fresh, freeze. Throws base::DataError for what
 // cannot be read or is not finite, base::RecipeError naming every tensor that does not fit, with
 // both shapes.
