@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "deploy/detail/affine.h"
-#include "gtrain/ops/batch_norm.h"
 
 namespace gtrain::deploy {
 namespace {
@@ -19,6 +18,8 @@ using detail::constant_tensor;
 using detail::is;
 using torch::jit::Node;
 using torch::jit::Value;
+
+constexpr double kEpsilon = 1e-5;  // what gtrain::batch_norm adds to a variance
 
 bool read_once(const Value* value) { return value->uses().size() == 1; }
 
@@ -107,7 +108,7 @@ std::optional<Product> product_of(Node* node) {
 std::optional<Affine> norm_of(Node* node) {
   if (!is(node, "gtrain::batch_norm")) return std::nullopt;
   return detail::affine_of({node->input(2), node->input(3), node->input(4), node->input(5)},
-                           ops::BatchNormState{}.eps);
+                           kEpsilon);
 }
 
 void add_to(at::Tensor& bias, const at::Tensor& shift) {
