@@ -23,13 +23,14 @@ namespace fs = std::filesystem;
 
 fs::path path_in(const fs::path& directory) { return directory / "budget.json"; }
 
+double sum(const sparsify::PartFlops& flops) {
+  double out = 0;
+  for (const auto& [_, value] : flops) out += value;
+  return out;
+}
+
 Json json_of(const sparsify::Rule& rule, const sparsify::Curve& curve,
              const sparsify::PartFlops& dense) {
-  const auto sum = [](const sparsify::PartFlops& flops) {
-    double out = 0;
-    for (const auto& [_, value] : flops) out += value;
-    return out;
-  };
   Json trials = Json::array();
   for (const sparsify::Trial& t : curve.trials) {
     trials.push_back({{"keep", t.keep}, {"loss", t.loss}, {"flops", sum(t.flops) / sum(dense)}});
@@ -109,8 +110,7 @@ void decide(const Recipe& recipe, const Material& material, models::Model& model
             std::int64_t updates, const fs::path& directory) {
   base::note(fmt::format("trying each rule after {} updates", updates));
   const Sensitivity s = measure_sensitivity(recipe, material, model);
-  double dense = 0;
-  for (const auto& [_, flops] : s.dense) dense += flops;
+  const double dense = sum(s.dense);
   const sparsify::Left left = [&](const std::vector<sparsify::Rule>& rules) {
     return count_settled(recipe, material, rules, &model).total().sparse() / dense;
   };
