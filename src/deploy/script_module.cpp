@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/csrc/jit/frontend/resolver.h>
-#include <torch/csrc/jit/frontend/sugared_value.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "deploy/detail/fused_resolver.h"
 #include "gtrain/base/error.h"
 #include "gtrain/deploy/encoding_script.h"
 #include "gtrain/deploy/fused_encoding.h"
@@ -34,17 +33,6 @@ Module empty_module(const std::string& name, const std::shared_ptr<CompilationUn
   out.register_attribute("training", c10::BoolType::get(), false);
   return out;
 }
-
-// `gtrain` in a fused text: the operators that libgtrain_ops registers.
-class FusedResolver final : public torch::jit::Resolver {
- public:
-  std::shared_ptr<torch::jit::SugaredValue> resolveValue(
-      const std::string& name, torch::jit::GraphFunction& function,
-      const torch::jit::SourceRange& range) override {
-    if (name == "gtrain") return std::make_shared<torch::jit::BuiltinModule>("gtrain");
-    return torch::jit::nativeResolver()->resolveValue(name, function, range);
-  }
-};
 
 // How a tree of layers becomes text. `operators`: a text may call them; `fused`: layers' own do.
 struct Form {
@@ -87,7 +75,7 @@ Module scripted(const torch::nn::Module& module, const std::string& name, const 
   const std::string text = (form.fused ? layer.fused_script() : layer.script()) + more;
   check_exportable(text);
   if (form.operators) {
-    out.define(text, std::make_shared<FusedResolver>());
+    out.define(text, std::make_shared<detail::FusedResolver>());
   } else {
     out.define(text);
   }

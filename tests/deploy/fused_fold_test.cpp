@@ -1,26 +1,15 @@
 #include "gtrain/deploy/fused_fold.h"
 
 #include <gtest/gtest.h>
-#include <torch/csrc/jit/frontend/resolver.h>
-#include <torch/csrc/jit/frontend/sugared_value.h>
 
 #include <map>
 
+#include "deploy/detail/fused_resolver.h"
 #include "deploy/script_case.h"
 #include "gtrain/deploy/freeze.h"
 
 namespace gtrain::deploy {
 namespace {
-
-class Operators final : public torch::jit::Resolver {
- public:
-  std::shared_ptr<torch::jit::SugaredValue> resolveValue(
-      const std::string& name, torch::jit::GraphFunction& function,
-      const torch::jit::SourceRange& range) override {
-    if (name == "gtrain") return std::make_shared<torch::jit::BuiltinModule>("gtrain");
-    return torch::jit::nativeResolver()->resolveValue(name, function, range);
-  }
-};
 
 torch::jit::Module module_of(const std::string& body) {
   torch::jit::Module module("folded");
@@ -37,7 +26,7 @@ torch::jit::Module module_of(const std::string& body) {
       "    return gtrain.batch_norm(x, r, self.v, self.w, self.n, self.variance)\n"
       "def forward(self, x: Tensor) -> Tensor:\n" +
           body,
-      std::make_shared<Operators>());
+      std::make_shared<detail::FusedResolver>());
   return module;
 }
 
