@@ -15,6 +15,8 @@ namespace {
 
 constexpr double kFine = 0.02;  // between keeps of the search, where a rule acts on no whole things
 constexpr int kRounds = 20;
+constexpr double kUnspent = 0.01;  // of the budget, that is not worth another search
+constexpr double kRaise = 1.05;    // of the aim, at the least
 
 // What a rule at one keep does to the parts.
 struct Choice {
@@ -87,6 +89,7 @@ class Search {
   }
 
   double dense() const { return sum(dense_); }
+  double loss() const { return least_; }  // of the choices that were found last
   double keep(std::size_t rule, std::size_t choice) const { return rules_[rule][choice].keep; }
 
  private:
@@ -125,7 +128,7 @@ class Search {
     return out;
   }
 
-  // The least that the rules from r on can leave of each part, and the least they lose.
+  // The least that the rules from r on can leave of each part. They may lose nothing.
   void bound() {
     floor_.assign(rules_.size() + 1, std::vector<double>(dense_.size(), 1));
     for (std::size_t r = rules_.size(); r-- > 0;) {
@@ -176,27 +179,45 @@ std::vector<double> keeps_to_try(const Rule& rule, torch::nn::Module& model) {
   return keeps(rule, model, 0.1);
 }
 
-Options spend(const Options& options, torch::nn::Module& model, const Left& left,
-              const PartFlops& dense, const std::vector<Curve>& curves) {
-  if (!options.flops) return options;
+Division divide(const Options& options, torch::nn::Module& model, const Left& left,
+                const PartFlops& dense, const std::vector<Curve>& curves) {
   check_reachable(options, model, left);
+  const double budget = *options.flops;
   std::vector<std::vector<double>> grid;
   for (const Rule& rule : options.rules) grid.push_back(keeps(rule, model, kFine));
   Search search(dense, curves, grid);
-  Options out;
-  double aim = *options.flops * search.dense();
-  for (int round = 0; round < kRounds; ++round) {
+  std::optional<Options> best;
+  double least = std::numeric_limits<double>::infinity();   // predicted loss of `best`
+  double met = 0;                                           // the highest aim that met the budget
+  double missed = std::numeric_limits<double>::infinity();  // the lowest that did not
+  double aim = budget * search.dense();
+  for (int round = 0; round < kRounds && missed - met > kUnspent * met; ++round) {
     const auto found = search.best(aim);
     if (!found) break;
-    out.rules = options.rules;
-    for (std::size_t r = 0; r < out.rules.size(); ++r) {
-      timing_of(out.rules[r]).keep = search.keep(r, (*found)[r]);
+    double real = budget;  // what is no better than the best so far may as well fit
+    if (search.loss() < least) {
+      Options out;
+      out.rules = options.rules;
+      for (std::size_t r = 0; r < out.rules.size(); ++r) {
+        timing_of(out.rules[r]).keep = search.keep(r, (*found)[r]);
+      }
+      real = left(out.rules);
+      if (real <= budget * (1 + 1e-12)) {
+        least = search.loss();
+        best = std::move(out);
+        if (real >= budget * (1 - kUnspent)) break;
+      }
     }
-    const double real = left(out.rules);
-    if (real <= *options.flops * (1 + 1e-12)) return out;
-    aim *= *options.flops / real * (1 - 1e-3);
+    const bool fits = real <= budget * (1 + 1e-12);
+    (fits ? met : missed) = aim;
+    if (met > 0 && std::isfinite(missed)) {
+      aim = (met + missed) / 2;
+    } else {
+      aim *= fits ? std::max(kRaise, budget / real) : budget / real * (1 - 1e-3);
+    }
   }
-  return spend(options, model, left);
+  if (best) return {std::move(*best), false};
+  return {spend(options, model, left), true};
 }
 
 }  // namespace gtrain::sparsify

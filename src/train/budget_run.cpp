@@ -114,8 +114,7 @@ void decide(const Recipe& recipe, const Material& material, models::Model& model
   const sparsify::Left left = [&](const std::vector<sparsify::Rule>& rules) {
     return count_settled(recipe, material, rules, &model).total().sparse() / dense;
   };
-  const sparsify::Options chosen =
-      sparsify::spend(*recipe.sparsify, model, left, s.dense, s.curves);
+  const auto [chosen, evenly] = sparsify::divide(*recipe.sparsify, model, left, s.dense, s.curves);
   Json rules = Json::array();
   std::string said;
   for (std::size_t r = 0; r < chosen.rules.size(); ++r) {
@@ -124,11 +123,13 @@ void decide(const Recipe& recipe, const Material& material, models::Model& model
                         sparsify::timing_of(chosen.rules[r]).keep.value_or(1.0));
   }
   const double leaves = left(chosen.rules);
-  base::note(fmt::format("the budget of {} leaves: {} ({:.3f} of the FLOPs)",
-                         *recipe.sparsify->flops, said, leaves));
+  base::note(fmt::format("the budget of {} leaves: {} ({:.3f} of the FLOPs){}",
+                         *recipe.sparsify->flops, said, leaves,
+                         evenly ? "; divided evenly: nothing that was tried meets it" : ""));
   write_json(path_in(directory), {{"asked", recipe_hash(recipe)},
                                   {"flops", *recipe.sparsify->flops},
                                   {"leaves", leaves},
+                                  {"divided", evenly ? "even" : "measured"},
                                   {"updates", updates},
                                   {"split", s.split},
                                   {"graphs", s.graphs},

@@ -64,12 +64,21 @@ FlopReport FlopMeter::report(std::int64_t graphs) const {
   return out;
 }
 
+std::vector<std::int64_t> spread(const std::vector<std::int64_t>& ids, std::int64_t most) {
+  const std::int64_t all = std::ssize(ids), count = std::min(all, most);
+  std::vector<std::int64_t> out;
+  for (std::int64_t i = 0; i < count; ++i) {
+    out.push_back(ids[static_cast<std::size_t>(i * all / count)]);
+  }
+  return out;
+}
+
 FlopReport count_flops(models::Model& model, const Recipe& recipe, const Material& material,
                        std::int64_t most) {
   const data::Dataset& dataset = material.dataset();
   std::vector<std::int64_t> ids{0};
-  if (!dataset.single_graph()) ids = material.split.train;
-  const auto count = std::min<std::size_t>(ids.size(), static_cast<std::size_t>(most));
+  if (!dataset.single_graph()) ids = spread(material.split.train, most);
+  const std::size_t count = ids.size();
   const auto step = static_cast<std::size_t>(recipe.dataset.batch_size);
   const at::NoGradGuard no_grad;
   model.eval();

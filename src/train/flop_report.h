@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "gtrain/models/model.h"
 #include "gtrain/ops/flop_count.h"
@@ -33,8 +34,11 @@ class FlopMeter {
   ops::FlopCount count_;
 };
 
-// Forwards in evaluation over the first graphs of the train split, at most `most` of them, or over
-// the data set where it is one graph.
+// `most` of ids, or all, evenly spread over them: splits may be sorted by what they hold.
+std::vector<std::int64_t> spread(const std::vector<std::int64_t>& ids, std::int64_t most);
+
+// Forwards in evaluation over `most` graphs of the train split, spread over it, or over the data
+// set where it is one graph.
 FlopReport count_flops(models::Model& model, const Recipe& recipe, const Material& material,
                        std::int64_t most);
 

@@ -207,6 +207,7 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
         {{"of", cut.path}, {"what", cut.what}, {"before", cut.before}, {"after", cut.after}});
   }
   write_json(out / "prune.json", {{"from", fs::absolute(run).lexically_normal().string()},
+                                  {"result", result_hash(run)},
                                   {"before", account(before)},
                                   {"after", account(after)},
                                   {"predicted_parameters", promised.parameters},

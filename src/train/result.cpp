@@ -135,6 +135,11 @@ Json read_json(const fs::path& path) {
   return json;
 }
 
+std::string result_hash(const std::filesystem::path& run) {
+  const std::filesystem::path path = run / "result.json";
+  return std::filesystem::exists(path) ? base::hash_hex(base::read_file(path)) : "";
+}
+
 std::optional<Json> metrics_of(const std::string& line) {
   Json json = Json::parse(line, nullptr, false);
   if (!json.is_object() || !json.contains("split") || !json["split"].is_string()) return {};

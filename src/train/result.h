@@ -28,6 +28,9 @@ std::string metrics_line(std::int64_t epoch, const char* split, const Figures& f
                          double seconds, double graphs_per_second,
                          const SparseFigures& sparse = {});
 
+// Of the bytes of result.json in `run`; empty where there is none.
+std::string result_hash(const std::filesystem::path& run);
+
 // What the lines of metrics.jsonl say of time: seconds in all and of training, and graphs trained
 // on.
 struct Times {

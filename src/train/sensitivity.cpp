@@ -18,17 +18,9 @@
 namespace gtrain::train {
 namespace {
 
-constexpr std::size_t kJudged = 512;  // graphs
-constexpr double kRuined = 1e30;      // more loss than can be measured
-constexpr std::int64_t kPasses = 8;   // batches that measure the importance of heads
-
-// Every so many of them, at most kJudged: splits may be sorted by what they hold.
-std::vector<std::int64_t> some_of(const std::vector<std::int64_t>& ids) {
-  const std::size_t step = std::max<std::size_t>(1, (ids.size() + kJudged - 1) / kJudged);
-  std::vector<std::int64_t> out;
-  for (std::size_t i = 0; i < ids.size(); i += step) out.push_back(ids[i]);
-  return out;
-}
+constexpr std::int64_t kJudged = 512;  // graphs
+constexpr double kRuined = 1e30;       // more loss than can be measured
+constexpr std::int64_t kPasses = 8;    // batches that measure the importance of heads
 
 class Measurement {
  public:
@@ -40,7 +32,7 @@ class Measurement {
         splits_(recipe, material, judge_) {
     const data::Split& split = material.split;
     out_.split = split.valid.empty() ? "train" : "valid";
-    ids_ = some_of(split.valid.empty() ? split.train : split.valid);
+    ids_ = spread(split.valid.empty() ? split.train : split.valid, kJudged);
     out_.graphs = material.dataset().single_graph() ? 1 : std::ssize(ids_);
   }
 
@@ -133,20 +125,22 @@ class Measurement {
     return out;
   }
 
-  // Forwards and backwards of the first train batches, for what gates measure in them.
+  // Forwards and backwards of a few train batches, for what gates measure in them.
   void train_on(models::Model& copy, const std::vector<sparsify::HeadMask*>& gates) const {
     const at::AutoGradMode gradients(true);  // whatever the caller does
     copy.train();
     for (auto* gate : gates) gate->watch(true);
     const data::Dataset& dataset = material_.dataset();
-    const std::vector<std::int64_t> ids =
-        dataset.single_graph() ? std::vector<std::int64_t>{0} : material_.split.train;
-    const auto size = static_cast<std::size_t>(recipe_.dataset.batch_size);
-    for (std::int64_t pass = 0; pass < kPasses; ++pass) {
-      const std::size_t first = static_cast<std::size_t>(pass) * size;
-      if (first >= ids.size()) break;
-      const std::span<const std::int64_t> part(ids.data() + first,
-                                               std::min(size, ids.size() - first));
+    const auto size = recipe_.dataset.batch_size;
+    const std::vector<std::int64_t> ids = dataset.single_graph()
+                                              ? std::vector<std::int64_t>{0}
+                                              : spread(material_.split.train, kPasses * size);
+    const std::int64_t passes = (std::ssize(ids) + size - 1) / size;
+    for (std::int64_t pass = 0; pass < passes; ++pass) {
+      std::vector<std::int64_t> part;  // every batch of graphs from all over the split
+      for (std::int64_t i = pass; i < std::ssize(ids); i += passes) {
+        part.push_back(ids[static_cast<std::size_t>(i)]);
+      }
       data::GraphBatch batch =
           dataset.single_graph()
               ? data::collate(dataset, material_.encodings, part, material_.split.train)
@@ -226,12 +220,7 @@ Sensitivity measure_sensitivity(const Recipe& recipe, const Material& material,
 
 sparsify::PartFlops parts_of(const FlopReport& report) {
   sparsify::PartFlops out;
-  for (const auto& [module, flops] : report.modules) {
-    const auto of = [&](ops::Work work) { return flops.of[static_cast<std::size_t>(work)]; };
-    const double dense = of(ops::Work::kProduct) + of(ops::Work::kAttention);
-    out[module + ":product"] = dense - flops.zeros;
-    out[module + ":rest"] = flops.total() - dense;
-  }
+  for (const auto& [module, flops] : report.modules) out[module] = flops.sparse();
   return out;
 }
 

@@ -31,7 +31,7 @@ struct Sensitivity {
 Sensitivity measure_sensitivity(const Recipe& recipe, const Material& material,
                                 models::Model& model);
 
-// By module: products and attention, less what is multiplied by 0, and the rest.
+// By module, without products with zeros.
 sparsify::PartFlops parts_of(const FlopReport& report);
 
 }  // namespace gtrain::train

@@ -74,17 +74,22 @@ bool stopped(base::ExitCode code) {
   return code == base::ExitCode::kInterrupted || code == base::ExitCode::kTerminated;
 }
 
+// The row that a row is paired with, of those that were chosen; nullptr: none.
+const RowRuns* pair_of(const TableRow& row, const std::vector<RowRuns>& rows) {
+  if (row.against.empty()) return nullptr;
+  const auto it = std::find_if(rows.begin(), rows.end(),
+                               [&](const RowRuns& r) { return r.label == row.against; });
+  return it == rows.end() ? nullptr : &*it;
+}
+
 // Prunes and measures the rows that ask for it, with the rows they are paired with.
 void measure(const std::vector<const TableRow*>& chosen, const std::vector<RowRuns>& rows,
              const TableOptions& options) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (options.interrupt != nullptr && *options.interrupt != 0) return;
     if (!chosen[i]->prune) continue;
-    const auto pair = std::find_if(rows.begin(), rows.end(), [&](const RowRuns& r) {
-      return !chosen[i]->against.empty() && r.label == chosen[i]->against;
-    });
     try {
-      measure_inference(rows[i], pair == rows.end() ? nullptr : &*pair, *options.zoo);
+      measure_inference(rows[i], pair_of(*chosen[i], rows), *options.zoo);
     } catch (const base::Error& e) {  // the table is whole without it
       base::warn(fmt::format("{}: inference is not measured: {}", rows[i].label, e.what()));
     }
@@ -164,6 +169,7 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
   FilledTable filled{table.title, table.split, {}, {}};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     filled.rows.push_back(figures_of(table, *chosen[i], rows[i]));
+    filled.rows.back().inference = inference_of(rows[i], pair_of(*chosen[i], rows));
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto other = std::find_if(filled.rows.begin(), filled.rows.end(),

@@ -181,7 +181,6 @@ RowFigures figures_of(const Table& table, const TableRow& row, const RowRuns& ru
   out.seconds = spread_of(costs.seconds).mean;
   out.flops = spread_of(costs.flops).mean;
   out.sparse_flops = spread_of(costs.sparse_flops).mean;
-  out.inference = inference_of(runs);
   for (const double bytes : costs.peak_bytes) out.peak_bytes = std::fmax(out.peak_bytes, bytes);
   out.published = published_of(row, out.metric);
   if (out.published) out.distance = distance(out.spread, out.published->spread);

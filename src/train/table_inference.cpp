@@ -9,6 +9,7 @@
 #include <limits>
 #include <span>
 
+#include "flop_report.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/train/prune_run.h"
@@ -20,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kGraphs = 1024;
+constexpr std::int64_t kGraphs = 1024;
 constexpr int kPasses = 7;
 
 // A run's model with the batches that it reads.
@@ -37,9 +38,9 @@ struct Runner {
       const std::int64_t only = 0;
       batches.push_back(data::collate(dataset, material.encodings, {&only, 1}));
     } else {
-      std::vector<std::int64_t> ids = material.split.test;
-      if (ids.empty()) ids = material.split.train;
-      ids.resize(std::min(ids.size(), kGraphs));
+      const data::Split& split = material.split;
+      const std::vector<std::int64_t> ids =
+          spread(split.test.empty() ? split.train : split.test, kGraphs);
       const auto size = static_cast<std::size_t>(run.recipe.dataset.batch_size);
       for (std::size_t i = 0; i < ids.size(); i += size) {
         const std::span<const std::int64_t> part(ids.data() + i, std::min(size, ids.size() - i));
@@ -71,18 +72,35 @@ struct Runner {
   }
 };
 
-// The first run that has finished; empty: none.
-fs::path first_run(const RowRuns& row) {
+// Finished runs of one seed and fold, so that both read the same graphs.
+struct Pair {
+  fs::path run, against;  // empty: none
+};
+
+// The first run of the row that has finished, of those that `against` has finished, too.
+Pair first_pair(const RowRuns& row, const RowRuns* against) {
+  Pair out;
   for (const Member& member : row.members) {
-    if (state_of(row, member) == RunState::kDone) return row.directory / member.directory;
+    if (state_of(row, member) != RunState::kDone) continue;
+    if (out.run.empty()) out.run = row.directory / member.directory;
+    if (against == nullptr) break;
+    for (const Member& other : against->members) {
+      if (other.directory != member.directory || state_of(*against, other) != RunState::kDone) {
+        continue;
+      }
+      return {row.directory / member.directory, against->directory / other.directory};
+    }
   }
-  return {};
+  return out;
 }
 
 // The pruned run beside `run`; empty, and the reason, where nothing can be cut.
 fs::path pruned_of(const fs::path& run, const models::Zoo& zoo, std::string& why) {
   const fs::path out = run / "pruned";
-  if (fs::exists(out / "prune.json")) return out;
+  if (fs::exists(out / "prune.json")) {
+    if (read_json(out / "prune.json").value("result", "") == result_hash(run)) return out;
+    fs::remove_all(out);  // of a run that lay here before
+  }
   try {
     prune_run(run, out, zoo);
     return out;
@@ -119,11 +137,12 @@ std::vector<double> seconds_side_by_side(const std::vector<fs::path>& runs, cons
 }
 
 void measure_inference(const RowRuns& row, const RowRuns* against, const models::Zoo& zoo) {
-  const fs::path run = first_run(row);
+  const auto [run, pair] = first_pair(row, against);
   if (run.empty()) return;
-  const fs::path pair = against == nullptr ? fs::path() : first_run(*against);
   const fs::path path = run / "inference.json";
-  if (fs::exists(path) && read_json(path).value("against", "") == pair.string()) return;
+  const Json measured = {{"run", result_hash(run)},
+                         {"against", pair.empty() ? "" : result_hash(pair)}};
+  if (fs::exists(path) && read_json(path).value("measured", Json()) == measured) return;
   base::note(fmt::format("{}: measuring inference", row.label));
   std::string why;
   const fs::path pruned = row.recipe.sparsify ? pruned_of(run, zoo, why) : fs::path();
@@ -132,7 +151,7 @@ void measure_inference(const RowRuns& row, const RowRuns* against, const models:
   if (!pair.empty()) all.push_back(pair);
   std::int64_t graphs = 0;
   const std::vector<double> seconds = seconds_side_by_side(all, zoo, graphs);
-  Json out{{"graphs", graphs}, {"seconds_per_graph", seconds.front()}};
+  Json out{{"measured", measured}, {"graphs", graphs}, {"seconds_per_graph", seconds.front()}};
   if (!pruned.empty()) {
     const Json after = read_json(pruned / "prune.json").value("after", Json::object());
     out["pruned"] = {{"seconds_per_graph", seconds[1]},
@@ -140,31 +159,29 @@ void measure_inference(const RowRuns& row, const RowRuns* against, const models:
                      {"parameters", number_in(after, "parameters")}};
   }
   if (!why.empty()) out["not_pruned"] = why;
-  out["against"] = pair.string();
   if (!pair.empty()) out["against_seconds_per_graph"] = seconds.back();
   write_json(path, out);
 }
 
-std::optional<InferenceFigures> inference_of(const RowRuns& row) {
-  for (const Member& member : row.members) {
-    const fs::path path = row.directory / member.directory / "inference.json";
-    if (row.directory.empty() || !fs::exists(path)) continue;
-    const Json json = read_json(path);
-    InferenceFigures out;
-    out.graphs = static_cast<std::int64_t>(number_in(json, "graphs"));
-    out.seconds = number_in(json, "seconds_per_graph");
-    if (json.contains("pruned") && json["pruned"].is_object()) {
-      out.pruned_seconds = number_in(json["pruned"], "seconds_per_graph");
-      out.pruned_flops = number_in(json["pruned"], "flops_per_graph");
-      out.pruned_parameters = number_in(json["pruned"], "parameters");
-    }
-    if (json.contains("against_seconds_per_graph")) {
-      out.against_seconds = number_in(json, "against_seconds_per_graph");
-    }
-    out.not_pruned = json.value("not_pruned", "");
-    return out;
+std::optional<InferenceFigures> inference_of(const RowRuns& row, const RowRuns* against) {
+  const auto [run, pair] = first_pair(row, against);
+  if (run.empty() || !fs::exists(run / "inference.json")) return {};
+  const Json json = read_json(run / "inference.json");
+  const Json measured = json.value("measured", Json::object());
+  if (measured.value("run", "") != result_hash(run)) return {};
+  InferenceFigures out;
+  out.graphs = static_cast<std::int64_t>(number_in(json, "graphs"));
+  out.seconds = number_in(json, "seconds_per_graph");
+  if (json.contains("pruned") && json["pruned"].is_object()) {
+    out.pruned_seconds = number_in(json["pruned"], "seconds_per_graph");
+    out.pruned_flops = number_in(json["pruned"], "flops_per_graph");
+    out.pruned_parameters = number_in(json["pruned"], "parameters");
   }
-  return {};
+  if (!pair.empty() && measured.value("against", "") == result_hash(pair)) {
+    out.against_seconds = number_in(json, "against_seconds_per_graph");
+  }
+  out.not_pruned = json.value("not_pruned", "");
+  return out;
 }
 
 }  // namespace gtrain::train

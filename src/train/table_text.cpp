@@ -172,8 +172,7 @@ Grid grid_of(const FilledTable& table) {
   }
   grid.notes.push_back(
       "± is the unbiased standard deviation over runs; differs: by more than two standard errors "
-      "of "
-      "the difference (SE).");
+      "of the difference (SE).");
   add_sparse_columns(table, grid);
   for (const RowFigures& row : table.rows) {
     if (!row.paired) continue;

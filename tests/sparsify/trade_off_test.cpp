@@ -40,12 +40,15 @@ class TradeOff : public ::testing::Test {
     return out;
   }
 
-  Options spent(double flops, const std::vector<Curve>& curves, std::vector<Rule> rules) {
+  Division divided(double flops, const std::vector<Curve>& curves, std::vector<Rule> rules) {
     Options options;
     options.flops = flops;
     options.trade_off = "measured";
     options.rules = std::move(rules);
-    return spend(options, net, left, kDense, curves);
+    return divide(options, net, left, kDense, curves);
+  }
+  Options spent(double flops, const std::vector<Curve>& curves, std::vector<Rule> rules) {
+    return divided(flops, curves, std::move(rules)).options;
   }
 
   static double keep_of(const Options& o, std::size_t i) { return *timing_of(o.rules[i]).keep; }
@@ -106,6 +109,26 @@ TEST_F(TradeOff, MeetsTheBudgetAlsoWhereTheCurvesPromiseTooMuch) {
   const Options got = spent(0.6, curves, {TokenRule(), WeightRule()});
   EXPECT_LE(left(got.rules), 0.6 + 1e-12);
   EXPECT_GT(left(got.rules), 0.5);
+}
+
+TEST_F(TradeOff, SpendsTheBudgetAlsoWhereTheCurvesPromiseTooLittle) {
+  std::vector<Curve> curves{curve(TokenRule(), 1.0), curve(WeightRule(), 0.1)};
+  for (Trial& t : curves[1].trials) {
+    if (t.keep < 1) t.flops["feed"] = 40;  // that weights thin out the feed-forward is not seen
+  }
+  const Division got = divided(0.6, curves, {TokenRule(), WeightRule()});
+  EXPECT_FALSE(got.evenly);
+  EXPECT_LE(left(got.options.rules), 0.6 + 1e-12);
+  EXPECT_GT(left(got.options.rules), 0.58);
+  EXPECT_EQ(keep_of(got.options, 0), 1);
+}
+
+TEST_F(TradeOff, DividesEvenlyWhereNothingThatWasTriedMeetsTheBudget) {
+  std::vector<Curve> curves{curve(WeightRule(), 0.1)};
+  for (Trial& t : curves[0].trials) t.flops = kDense;
+  const Division got = divided(0.6, curves, {WeightRule()});
+  EXPECT_TRUE(got.evenly);
+  EXPECT_LE(left(got.options.rules), 0.6 * (1 + 1e-9));
 }
 
 TEST_F(TradeOff, WhatARuleBringsAlongIsPaidFor) {

@@ -29,6 +29,15 @@ Specimen random_specimen(std::uint64_t seed) {
   return models::zoo_case::specimen(support::random_graph(seed, 12, 0.3), seed);
 }
 
+TEST(FlopReport, CountsGraphsFromAllOverASplit) {
+  using Ids = std::vector<std::int64_t>;
+  EXPECT_EQ(spread({5, 6, 7, 8, 9, 10}, 3), (Ids{5, 7, 9}));
+  EXPECT_EQ(spread({5, 6, 7, 8, 9, 10, 11}, 3), (Ids{5, 7, 9}));
+  EXPECT_EQ(spread({5, 6, 7, 8}, 3), (Ids{5, 6, 7}));
+  EXPECT_EQ(spread({3, 1, 2}, 4), (Ids{3, 1, 2}));
+  EXPECT_EQ(spread({}, 4), Ids());
+}
+
 TEST(FlopReport, KnowsEveryOperatorAndLayerOfTheZoo) {
   for (const auto& c : models::zoo_case::cases()) {
     SCOPED_TRACE(c.name);

@@ -328,6 +328,30 @@ TEST_F(FilledTableFile, PrunesAndMeasuresInferenceBesideTheRowItIsComparedWith) 
   EXPECT_EQ(again[1]["inference"], table[1]["inference"]) << "measured once";
 }
 
+// Times are of runs of one fold and seed, and of these very runs.
+TEST_F(FilledTableFile, MeasuresInferenceAnewOfRunsThatWereTrainedAnew) {
+  const std::string rows =
+      "prune: true\nrows:\n- {label: dense, recipe: sample.yaml, seeds: [1]}\n"
+      "- {label: heads, recipe: sample.yaml, seeds: [0, 1], against: dense, set: "
+      "[\"sparsify={rules: "
+      "[{name: heads, keep: 0.5, start: 2}]}\"]}\n";
+  const json table = filled(rows)["rows"];
+  const fs::path dense = table[0]["directory"].get<std::string>();
+  const fs::path heads = table[1]["directory"].get<std::string>();
+  EXPECT_FALSE(fs::exists(heads / "seed-0" / "inference.json")) << "dense has no seed 0";
+  const auto pruned = fs::last_write_time(heads / "seed-1" / "pruned" / "prune.json");
+  EXPECT_EQ(filled(rows)["rows"][1]["inference"], table[1]["inference"]);
+  fs::remove_all(dense / "seed-1");
+  const json other = filled(rows)["rows"];
+  EXPECT_NE(other[1]["inference"], table[1]["inference"]) << "beside another dense run";
+  EXPECT_EQ(fs::last_write_time(heads / "seed-1" / "pruned" / "prune.json"), pruned);
+  const fs::path record = heads / "seed-1" / "result.json";
+  write_text(record, text_of(record) + "\n");
+  const json now = filled(rows)["rows"];
+  EXPECT_GT(fs::last_write_time(heads / "seed-1" / "pruned" / "prune.json"), pruned);
+  EXPECT_GT(now[1]["inference"]["pruned"]["parameters"], 0.0);
+}
+
 TEST_F(FilledTableFile, ReportsEveryProblemOfTheFileAndOfItsRows) {
   const std::string text = problems_of(
       "titel: x\n"

@@ -4,10 +4,10 @@
 // meets the budget is taken: exact search, the curves taken for right where they join:
 //   loss   increases over the dense model add up; a rule that removes more never loses less
 //   FLOPs  of a part are what all rules leave of it, multiplied: f_p Π_r f_p(r) / f_p; of parts
-//   that
-//          a rule brings along (scores of nodes) their sum
+//          that a rule brings along (scores of nodes) their sum
 // Both are linear between measured keeps. What a combination really leaves is asked for (Left), and
-// the search repeated with a lower aim until that meets the budget.
+// the search repeated with another aim: a lower one until the budget is met, a higher one where
+// more than a hundredth of it is left over.
 #pragma once
 
 #include <map>
@@ -33,9 +33,13 @@ struct Curve {
 // such, else steps of a tenth and 0.05.
 std::vector<double> keeps_to_try(const Rule& rule, torch::nn::Module& model);
 
-// The rules with their keep set, and no budget any more. Divided evenly where no point of the grid
-// meets the budget. Throws base::RecipeError where the rules cannot meet it.
-Options spend(const Options& options, torch::nn::Module& model, const Left& left,
-              const PartFlops& dense, const std::vector<Curve>& curves);
+struct Division {
+  Options options;      // the rules with their keep set, and no budget any more
+  bool evenly = false;  // as `trade_off: even` does, because no point of the grid meets the budget
+};
+
+// Throws base::RecipeError where the rules cannot meet the budget, which `options` has.
+Division divide(const Options& options, torch::nn::Module& model, const Left& left,
+                const PartFlops& dense, const std::vector<Curve>& curves);
 
 }  // namespace gtrain::sparsify

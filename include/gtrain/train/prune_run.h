@@ -12,6 +12,7 @@ namespace gtrain::train {
 // Compares both models on graphs of the data set and notes what was cut, and parameters, FLOPs and
 // time of both. Writes recipe.yaml, last.safetensors and prune.json into `out`. Throws
 // base::RecipeError where there is nothing to cut, where it cannot be, or where `out` is not empty.
+// prune.json names the run and the hash of its result.json as it was.
 void prune_run(const std::filesystem::path& run, const std::filesystem::path& out,
                const models::Zoo& zoo = models::zoo());
 
