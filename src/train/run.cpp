@@ -239,7 +239,10 @@ std::string look(const Recipe& recipe, Extent extent, F f) {
   const Member first = members_of(recipe).front();
   Recipe asked = recipe_of(recipe, first);
   // What cannot be measured without training is looked at as if it were divided evenly.
-  if (has_measured_budget(asked)) asked.sparsify->trade_off = "even";
+  if (has_measured_budget(asked)) {
+    base::note("sparsify.trade_off: measured is looked at as if flops were divided evenly");
+    asked.sparsify->trade_off = "even";
+  }
   Likeness likeness = open_or_generate(asked.dataset, extent);
   const Material material = prepare(asked, std::move(likeness.opened));
   const Recipe own = with_budget(asked, material);

@@ -423,6 +423,12 @@ TEST_F(TrainedRun, APlanShowsTheModelBeforeAndAfterItsRules) {
   EXPECT_NE(text.find("time of an epoch"), std::string::npos);
 }
 
+TEST_F(TrainedRun, APlanSaysThatItDividesAMeasuredBudgetEvenly) {
+  testing::internal::CaptureStderr();
+  plan(recipe({"sparsify={flops: 0.9, trade_off: measured, rules: [{name: heads, start: 6}]}"}));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("divided evenly"), std::string::npos);
+}
+
 TEST_F(TrainedRun, PlanDryRunAndProfileKeepNothing) {
   const std::string text = plan(recipe());
   EXPECT_NE(text.find("parameters"), std::string::npos);
