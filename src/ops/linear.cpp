@@ -7,6 +7,7 @@
 #include "ops/detail/first_derivative.h"
 #include "ops/detail/gemm.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/linear_gradient.h"
 #include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
@@ -16,8 +17,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr std::int64_t kWeightBlock = 32;  // output channels of one weight-gradient task
 
 template <class T>
 void forward_rows(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b, bool relu,
@@ -37,29 +36,20 @@ void forward_rows(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b,
   });
 }
 
-// One parallel loop: row blocks of dx first, then channel blocks of dW, then dB.
+// One parallel loop: row blocks of dx first, then those of the weight.
 template <class T>
-void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& dy, at::Tensor& dx,
-                    at::Tensor& dw, at::Tensor& db) {
+void backward_tasks(const at::Tensor& x, const at::Tensor& w, const at::Tensor& dy,
+                    detail::LinearGradients& d) {
   const std::int64_t n = x.size(0), k = x.size(1), o = w.size(0);
-  const T *xp = x.const_data_ptr<T>(), *wp = w.const_data_ptr<T>(), *gp = dy.const_data_ptr<T>();
-  T* dxp = dx.defined() ? dx.mutable_data_ptr<T>() : nullptr;
-  T* dwp = dw.defined() ? dw.mutable_data_ptr<T>() : nullptr;
-  T* dbp = db.defined() ? db.mutable_data_ptr<T>() : nullptr;
+  const T *wp = w.const_data_ptr<T>(), *gp = dy.const_data_ptr<T>();
+  T* dxp = d.x.defined() ? d.x.mutable_data_ptr<T>() : nullptr;
   const std::int64_t rows = dxp != nullptr ? detail::chunks(n) : 0;
-  const std::int64_t blocks = dwp != nullptr ? (o + kWeightBlock - 1) / kWeightBlock : 0;
-  const std::int64_t sums = dbp != nullptr ? 1 : 0;
-  detail::parallel_tasks(rows + blocks + sums, n * k * o < 131072, [&](std::int64_t t) {
-    if (t < rows) {
-      const std::int64_t begin = t * detail::kRowChunk;
-      const std::int64_t end = std::min(n, begin + detail::kRowChunk);
-      detail::product_nn<T>(end - begin, k, o, gp + begin * o, wp, dxp + begin * k);
-    } else if (t < rows + blocks) {
-      const std::int64_t first = (t - rows) * kWeightBlock;
-      detail::product_tn<T>(n, o, k, first, std::min(o, first + kWeightBlock), gp, xp, dwp);
-    } else {
-      detail::kernels<T>().row.column_sum(0, n, o, gp, dbp);
-    }
+  const detail::WeightGradient<T> weight(x, dy, d.weight, d.bias);
+  detail::parallel_tasks(rows + weight.tasks(), detail::few_products(x, w), [&](std::int64_t t) {
+    if (t >= rows) return weight.run(t - rows);
+    const std::int64_t begin = t * detail::kRowChunk;
+    const std::int64_t end = std::min(n, begin + detail::kRowChunk);
+    detail::product_nn<T>(end - begin, k, o, gp + begin * o, wp, dxp + begin * k);
   });
 }
 
@@ -83,12 +73,7 @@ class Linear : public torch::autograd::Function<Linear> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &w = saved[1], &y = saved[2];
     at::Tensor dy = grads[0].contiguous();
-    at::Tensor dx, dw, db;
-    if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
-    if (ctx->needs_input_grad(1)) dw = at::empty_like(w);
-    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) {
-      db = at::empty({w.size(0)}, w.options());
-    }
+    detail::LinearGradients d = detail::wanted_gradients(ctx, x, w);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "linear_backward", [&] {
       if (y.defined()) {
         const at::Tensor masked = at::empty_like(dy);
@@ -100,9 +85,9 @@ class Linear : public torch::autograd::Function<Linear> {
         });
         dy = masked;
       }
-      backward_tasks<scalar_t>(x, w, dy, dx, dw, db);
+      backward_tasks<scalar_t>(x, w, dy, d);
     });
-    return {dx, dw, db, at::Tensor()};
+    return {d.x, d.weight, d.bias, at::Tensor()};
   }
 };
 

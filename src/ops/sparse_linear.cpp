@@ -6,13 +6,12 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <string_view>
 #include <vector>
 
 #include "gtrain/ops/linear.h"
 #include "ops/detail/first_derivative.h"
-#include "ops/detail/gemm.h"
 #include "ops/detail/kernels.h"
+#include "ops/detail/linear_gradient.h"
 #include "ops/detail/op_count.h"
 #include "ops/detail/optional.h"
 #include "ops/detail/parallel.h"
@@ -20,37 +19,10 @@
 
 namespace gtrain::ops {
 
-namespace baseline {
-template <class T>
-void sparse_product(const detail::SparseProduct<T>& product);
-}
-#ifdef GTRAIN_X86
-namespace avx2 {
-template <class T>
-void sparse_product(const detail::SparseProduct<T>& product);
-}
-namespace avx512 {
-template <class T>
-void sparse_product(const detail::SparseProduct<T>& product);
-}
-#endif
-
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr std::int64_t kWeightBlock = 32;  // output channels of one weight-gradient task
-
-template <class T>
-void run(const detail::SparseProduct<T>& product) {
-#ifdef GTRAIN_X86
-  static const std::string_view set = detail::instruction_set();
-  if (set == "avx512") return avx512::sparse_product(product);
-  if (set == "avx2") return avx2::sparse_product(product);
-#endif
-  baseline::sparse_product(product);
-}
 
 // One side of a pattern: rows with their columns, or columns with their rows.
 struct Side {
@@ -86,33 +58,14 @@ void product(const at::Tensor& x, const Side& side, const std::vector<T>& values
   const auto free = [](T* p) { ::operator delete(p, kAligned); };
   const auto bytes = static_cast<std::size_t>(detail::kSparseRows * (k + o)) * sizeof(T);
   const auto work = n * static_cast<std::int64_t>(values.size());
+  const auto kernel = detail::sparse_product_kernel<T>();
   detail::parallel_tasks(detail::chunks(n), work < 65536, [&](std::int64_t t) {
     const std::int64_t begin = t * detail::kRowChunk;
     const std::unique_ptr<T, decltype(free)> scratch(
         static_cast<T*>(::operator new(bytes, kAligned)), free);
-    run<T>({std::min(detail::kRowChunk, n - begin), k, o, xp + begin * k,
+    kernel({std::min(detail::kRowChunk, n - begin), k, o, xp + begin * k,
             side.start.const_data_ptr<std::int64_t>(), side.index.const_data_ptr<std::int32_t>(),
             values.data(), bias, relu, yp + begin * o, scratch.get()});
-  });
-}
-
-// dW in blocks of output channels, at entries that there are; dB.
-template <class T>
-void weight_gradients(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& mask,
-                      at::Tensor& dw, at::Tensor& db) {
-  const std::int64_t n = x.size(0), k = x.size(1), o = dy.size(1);
-  const T *xp = x.const_data_ptr<T>(), *gp = dy.const_data_ptr<T>();
-  T* dwp = dw.defined() ? dw.mutable_data_ptr<T>() : nullptr;
-  T* dbp = db.defined() ? db.mutable_data_ptr<T>() : nullptr;
-  const std::int64_t blocks = dwp != nullptr ? (o + kWeightBlock - 1) / kWeightBlock : 0;
-  const auto* there = mask.const_data_ptr<std::uint8_t>();
-  detail::parallel_tasks(blocks + (dbp != nullptr), n * k * o < 131072, [&](std::int64_t t) {
-    if (t == blocks) return detail::kernels<T>().row.column_sum(0, n, o, gp, dbp);
-    const std::int64_t first = t * kWeightBlock, last = std::min(o, first + kWeightBlock);
-    detail::product_tn<T>(n, o, k, first, last, gp, xp, dwp);
-    for (std::int64_t i = first * k; i < last * k; ++i) {
-      if (there[i] == 0) dwp[i] = 0;
-    }
   });
 }
 
@@ -142,20 +95,17 @@ class SparseLinear : public torch::autograd::Function<SparseLinear> {
     const at::Tensor &x = saved[0], &w = saved[1], &y = saved[2];
     at::Tensor dy = grads[0].contiguous();
     if (y.defined()) dy = at::where(y > 0, dy, at::zeros({}, dy.options()));
-    at::Tensor dx, dw, db;
-    if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
-    if (ctx->needs_input_grad(1)) dw = at::empty_like(w);
-    if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) {
-      db = at::empty({w.size(0)}, w.options());
-    }
+    detail::LinearGradients d = detail::wanted_gradients(ctx, x, w);
     const Side columns{saved[3], saved[4], w.size(0)};
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "sparse_linear_backward", [&] {
-      if (dx.defined()) {
-        product<scalar_t>(dy, columns, values_of<scalar_t>(w, columns, true), nullptr, false, dx);
+      if (d.x.defined()) {
+        product<scalar_t>(dy, columns, values_of<scalar_t>(w, columns, true), nullptr, false, d.x);
       }
-      if (dw.defined() || db.defined()) weight_gradients<scalar_t>(x, dy, saved[5], dw, db);
+      const detail::WeightGradient<scalar_t> weight(x, dy, d.weight, d.bias, saved[5]);
+      detail::parallel_tasks(weight.tasks(), detail::few_products(x, w),
+                             [&](std::int64_t t) { weight.run(t); });
     });
-    return {dx, dw, db, at::Tensor(), at::Tensor()};
+    return {d.x, d.weight, d.bias, at::Tensor(), at::Tensor()};
   }
 };
 

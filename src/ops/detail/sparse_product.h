@@ -22,4 +22,10 @@ struct SparseProduct {
 
 inline constexpr std::int64_t kSparseRows = 64;  // that share a pass over W
 
+// float or double; of the instruction set that kernels<T>() (detail/kernels.h) is of.
+template <class T>
+using SparseProductKernel = void (*)(const SparseProduct<T>&);
+template <class T>
+SparseProductKernel<T> sparse_product_kernel();
+
 }  // namespace gtrain::ops::detail
