@@ -38,8 +38,20 @@ std::int64_t largest(const at::Tensor& start) {
   return most;
 }
 
+// Parameters that an op converts to the type of its rows.
+void check_floating(at::TensorList parameters, const char* what) {
+  for (const at::Tensor& t : parameters) {
+    TORCH_CHECK(at::isFloatingType(t.scalar_type()), what, ": is ", t.scalar_type(),
+                "; expected a floating type");
+  }
+}
+
 // Rows as a matrix, for reductions over whatever stands behind them.
-at::Tensor flat(const at::Tensor& x) { return x.dim() == 2 ? x : x.flatten(1); }
+at::Tensor flat(const at::Tensor& x) {
+  TORCH_CHECK(x.dim() >= 2 && at::isFloatingType(x.scalar_type()), "x: has shape ", x.sizes(),
+              " and type ", x.scalar_type(), "; expected [N, ...] of a floating type");
+  return x.flatten(1);
+}
 
 at::Tensor shaped_like(const at::Tensor& rows, const at::Tensor& x) {
   std::vector<std::int64_t> sizes = x.sizes().vec();
@@ -47,15 +59,17 @@ at::Tensor shaped_like(const at::Tensor& rows, const at::Tensor& x) {
   return rows.reshape(sizes);
 }
 
-// ops::linear of whatever stands before the channels.
+// Whatever stands before the channels as rows.
+at::Tensor as_rows(const at::Tensor& x) { return x.dim() == 1 ? x.unsqueeze(0) : x.flatten(0, -2); }
+
+// ops::linear of such rows.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    bool relu) {
   TORCH_CHECK(x.dim() >= 1 && weight.dim() == 2, "linear: x has shape ", x.sizes(),
               " and the weight ", weight.sizes(), "; expected [..., K] and [O, K]");
-  if (x.dim() == 2) return ops::linear(x, weight, bias, relu);
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = weight.size(0);
-  return ops::linear(x.reshape({-1, x.size(-1)}), weight, bias, relu).reshape(sizes);
+  return ops::linear(as_rows(x), weight, bias, relu).view(sizes);
 }
 
 std::vector<ops::RowTerm> terms_of(at::TensorList terms, at::TensorList scales) {
@@ -71,6 +85,7 @@ std::vector<ops::RowTerm> terms_of(at::TensorList terms, at::TensorList scales) 
 ops::BatchNormState state_of(at::TensorList norm, const char* what) {
   TORCH_CHECK(norm.size() == 4, what, ": has ", norm.size(),
               " tensors; expected weight, bias, mean and variance");
+  check_floating(norm, what);
   return {norm[0], norm[1], norm[2], norm[3]};
 }
 
@@ -83,7 +98,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Maybe& bi
   const ops::RowActivation act = activation_named(activation);
   const at::Tensor y = product(x, weight, given(bias), act == ops::RowActivation::kRelu);
   if (act != ops::RowActivation::kGelu) return y;
-  return ops::activate_rows(y.flatten(0, -2), {}, {.activation = act}).view(y.sizes());
+  return ops::activate_rows(as_rows(y), {}, {.activation = act}).view(y.sizes());
 }
 
 at::Tensor linear_sum(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias,
@@ -107,28 +122,36 @@ at::Tensor activate(const at::Tensor& x, const std::string& activation, const Ma
 
 at::Tensor batch_norm(const at::Tensor& x, const Maybe& residual, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& variance) {
-  return ops::batch_norm(x, given(residual), {weight, bias, mean, variance}, /*training=*/false);
+  check_floating({weight, bias, mean, variance}, "batch_norm");
+  const at::Tensor y =
+      ops::batch_norm(x, given(residual), {weight, bias, mean, variance}, /*training=*/false);
+  // Without rows it is x; torch takes operators at their schema's word.
+  return y.is_same(x) ? y.clone() : y;
 }
 
 at::Tensor layer_norm(const at::Tensor& x, const Maybe& residual, const at::Tensor& weight,
                       const at::Tensor& bias) {
+  check_floating({weight, bias}, "layer_norm");
   return ops::layer_norm(x, given(residual), weight, bias);
 }
 
 at::Tensor graph_norm(const at::Tensor& x, const Maybe& residual, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& batch) {
+  check_floating({weight, bias}, "graph_norm");
   return ops::graph_norm(x, given(residual), weight, bias, graph_start(batch));
 }
 
 at::Tensor varlen_attention(const at::Tensor& qkv, const at::Tensor& batch, std::int64_t heads,
                             const Maybe& bias) {
   ops::VarlenOptions options;
+  if (bias) check_floating(*bias, "bias");
   options.bias.pair = given(bias);
   return ops::varlen_attention(qkv, graph_start(batch), heads, options);
 }
 
 at::Tensor linear_attention(const at::Tensor& qkv, const at::Tensor& projection,
                             const at::Tensor& batch, std::int64_t heads, bool padded) {
+  check_floating(projection, "projection");
   const at::Tensor start = graph_start(batch);
   ops::LinearAttentionOptions options;
   if (padded) options.padded_length = largest(start);

@@ -32,6 +32,7 @@ void check_ends(const at::Tensor& ids, std::int64_t nodes, const char* what) {
 
 at::Tensor starts(const at::Tensor& index, std::int64_t count, const char* what) {
   check_index(index, what);
+  TORCH_CHECK(count >= 0, what, ": has ", count, " segments; expected 0 or more");
   const at::Tensor dense = index.contiguous();
   at::Tensor out = at::empty({count + 1}, at::kLong);
   std::int64_t* start = out.mutable_data_ptr<std::int64_t>();

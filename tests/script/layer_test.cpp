@@ -32,6 +32,10 @@ TEST(ScriptLayer, LinearActivates) {
   const at::Tensor deep = at::randn({2, 5, 3});
   EXPECT_TRUE(
       linear(deep, w, bias, "gelu").allclose(at::gelu(at::linear(deep, w, bias)), 1e-5, 1e-6));
+  const at::Tensor row = at::randn({3}), none = at::zeros({2, 5, 0});
+  EXPECT_TRUE(
+      linear(row, w, bias, "gelu").allclose(at::gelu(at::linear(row, w, bias)), 1e-5, 1e-6));
+  EXPECT_TRUE(linear(none, w.slice(1, 0, 0), bias, "none").equal(bias.expand({2, 5, 4})));
   EXPECT_THAT([&] { linear(x, w, {}, "tanh"); },
               ThrowsMessage<std::exception>(HasSubstr("got tanh")));
 }

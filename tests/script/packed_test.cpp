@@ -34,6 +34,8 @@ TEST(Packed, StartsRefuseWhatDescendsOrLiesOutside) {
         graph_start(at::tensor({0, 1}, at::kInt));
       },
       ThrowsMessage<std::exception>(HasSubstr("expected int64 [N]")));
+  EXPECT_THAT([] { starts(at::zeros({0}, at::kLong), -2, "index"); },
+              ThrowsMessage<std::exception>(HasSubstr("index: has -2 segments")));
 }
 
 TEST(Packed, SortedEdgesAreThoseOfTheBatchWithTheirColumns) {

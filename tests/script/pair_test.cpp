@@ -4,7 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "gtrain/ops/sparse_attention.h"
+#include <cmath>
+
 #include "support/edge_batch.h"
 
 namespace gtrain::script {
@@ -17,16 +18,50 @@ at::Tensor numbers(const std::vector<std::int64_t>& values) {
   return at::tensor(values, at::kLong);
 }
 
+// Pairs as a mask, bool [N, N]: row attends to column. Columns of a row have to ascend.
+at::Tensor mask_of(const std::vector<at::Tensor>& pattern) {
+  const at::Tensor start = pattern[0], column = pattern[1].to(at::kLong);
+  const std::int64_t n = start.numel() - 1;
+  const at::Tensor row = at::repeat_interleave(at::arange(n), start.diff());
+  EXPECT_TRUE((row * n + column).diff().gt(0).all().item<bool>());
+  return at::zeros({n, n}, at::kBool).index_put_({row, column}, at::ones({}, at::kBool));
+}
+
+// Neighbours in the numbering, itself among them, and pairs with the first `global` of a graph.
+at::Tensor near_or_global(const support::EdgeBatch& b, std::int64_t window, std::int64_t global) {
+  const at::Tensor node = at::arange(b.nodes);
+  const at::Tensor local = node - b.graph_start.index_select(0, b.graph);
+  const at::Tensor near = (node.unsqueeze(1) - node).abs() <= window;
+  const at::Tensor first = local < global;
+  return (near | first.unsqueeze(1) | first) & (b.graph.unsqueeze(1) == b.graph);
+}
+
+TEST(ScriptPair, BigBirdsPairsAreAWindowTheFirstNodesAndSoManyRandomOnes) {
+  const support::EdgeBatch b = support::pack_odd_graphs();
+  constexpr std::int64_t kWindow = 2, kRandom = 3, kGlobal = 1;
+  const at::Tensor self = at::eye(b.nodes, at::kBool);
+  const at::Tensor drawn = mask_of(bigbird_pattern(b.graph, 0, kRandom, 0, 5));
+  EXPECT_TRUE(drawn.masked_select(self).all().item<bool>());
+  const at::Tensor inside = b.graph.unsqueeze(1) == b.graph;
+  EXPECT_FALSE((drawn & ~inside).any().item<bool>());
+  const at::Tensor others = inside.sum(1) - 1;
+  EXPECT_TRUE((drawn & ~self).sum(1).equal(others.clamp_max(kRandom)));
+  EXPECT_FALSE(mask_of(bigbird_pattern(b.graph, 0, kRandom, 0, 6)).equal(drawn));
+  EXPECT_TRUE(mask_of(bigbird_pattern(b.graph, kWindow, 0, kGlobal, 5))
+                  .equal(near_or_global(b, kWindow, kGlobal)));
+  EXPECT_TRUE(mask_of(bigbird_pattern(b.graph, kWindow, kRandom, kGlobal, 5))
+                  .equal(near_or_global(b, kWindow, kGlobal) | drawn));
+}
+
 TEST(ScriptPair, AttendsOverThePairsOfBigBird) {
   const support::EdgeBatch b = support::pack_odd_graphs();
-  const at::Tensor qkv = at::randn({b.nodes, 24});
-  const ops::AttentionPattern pattern =
-      ops::union_pattern({ops::window_pattern(b.graph_start, {.width = 1}),
-                          ops::global_pattern(b.graph_start, {.count = 1}),
-                          ops::random_pattern(b.graph_start, {.degree = 2, .seed = 5})});
-  const at::Tensor want = ops::sparse_attention(qkv.slice(1, 0, 8), qkv.slice(1, 8, 16),
-                                                qkv.slice(1, 16, 24), pattern, {.heads = 2});
-  EXPECT_TRUE(sparse_attention(qkv, bigbird_pattern(b.graph, 1, 2, 1, 5), 2).equal(want));
+  const at::Tensor qkv = at::randn({b.nodes, 24}, at::kDouble);
+  const std::vector<at::Tensor> pattern = bigbird_pattern(b.graph, 1, 2, 1, 5);
+  const std::vector<at::Tensor> parts = qkv.view({b.nodes, 3, 2, 4}).unbind(1);
+  const at::Tensor score = at::einsum("ihc,jhc->hij", {parts[0], parts[1]}) / 2;
+  const at::Tensor weight = score.masked_fill(~mask_of(pattern), -INFINITY).softmax(-1);
+  const at::Tensor want = at::einsum("hij,jhc->ihc", {weight, parts[2]}).flatten(1);
+  EXPECT_TRUE(sparse_attention(qkv, pattern, 2).allclose(want, 1e-12, 1e-12));
 }
 
 TEST(ScriptPair, PairsOutsideTheNodesAreRefused) {
