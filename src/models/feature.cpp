@@ -42,6 +42,13 @@ void CategoricalOptions::fields(FieldVisitor& f) {
     init);
 }
 
+void StandardisedOptions::fields(FieldVisitor& f) {
+  f({.key = "mean", .doc = "subtracted from each column", .required = true}, mean);
+  f({.key = "std", .doc = "each column is then divided by", .min = 1e-12, .required = true}, std);
+  f.require(mean.size() == std.size(), "std",
+            fmt::format("has {} entries; mean has {}", std.size(), mean.size()));
+}
+
 void UnitMlpOptions::fields(FieldVisitor& f) {
   f({.key = "layers", .doc = "layers", .min = 1, .max = 64}, layers);
 }
@@ -205,6 +212,12 @@ void MlpHeadOptions::fields(FieldVisitor& f) {
   pool_field(f, pool);
 }
 
+void WideHeadOptions::fields(FieldVisitor& f) {
+  mlp_layers_field(f, layers);
+  pool_field(f, pool);
+  f({.key = "dropout", .doc = "before every linear layer", .min = 0, .max = 0.999}, dropout);
+}
+
 void GraphormerHeadOptions::fields(FieldVisitor& f) { pool_field(f, pool); }
 
 void TransformHeadOptions::fields(FieldVisitor& f) {
@@ -241,6 +254,11 @@ std::int64_t joined_width(const std::vector<EncoderOptions>& encoders) {
         encoder);
   }
   return sum;
+}
+
+bool makes_edge_vectors(const EdgeOptions& options) {
+  return !std::holds_alternative<NoneOptions>(options) &&
+         !std::holds_alternative<IdleOptions>(options);
 }
 
 bool has_gate(const std::vector<EncoderOptions>& encoders) {

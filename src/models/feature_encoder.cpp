@@ -151,7 +151,10 @@ FeatureEncoder::FeatureEncoder(const EdgeOptions& edge, std::int64_t width,
 void FeatureEncoder::register_edge(const EdgeOptions& edge, std::int64_t width,
                                    const Signature& signature) {
   edge_ = make_raw_encoder(edge, {"edge", signature.edge_width, signature.edge_categories}, width);
-  if (edge_) register_module("edge", edge_);
+  if (!edge_) return;
+  const bool idle = std::holds_alternative<IdleOptions>(edge);
+  register_module(idle ? "idle_edge" : "edge", edge_);
+  if (idle) edge_.reset();
 }
 
 at::Tensor FeatureEncoder::encode(const Encoder& encoder, const data::GraphBatch& batch,
@@ -264,6 +267,9 @@ const char* name_of(data::Level level) {
   return level == data::Level::kNode ? "node" : "edge";
 }
 
+// GraphGym builds the hidden layers of its heads so, whatever activation the model has.
+constexpr auto kGraphGym = nn::Activation::kRelu;
+
 // What a head's maker needs beside its options.
 struct HeadShape {
   std::int64_t width, outputs;
@@ -280,7 +286,7 @@ std::shared_ptr<nn::Head> make(const HalvingHeadOptions& o, const HeadShape& s) 
 }
 std::shared_ptr<nn::Head> make(const MlpHeadOptions& o, const HeadShape& s) {
   return std::make_shared<nn::MlpHead>(s.width, s.outputs, o.layers, nn::pool_named(o.pool),
-                                       s.activation);
+                                       kGraphGym);
 }
 std::shared_ptr<nn::Head> make(const GraphormerHeadOptions& o, const HeadShape& s) {
   return std::make_shared<nn::GraphormerHead>(s.width, s.outputs, nn::pool_named(o.pool));
@@ -290,7 +296,7 @@ std::shared_ptr<nn::Head> make(const TransformHeadOptions& o, const HeadShape& s
                                              s.activation, !o.quirks.empty());
 }
 std::shared_ptr<nn::Head> make(const NodeHeadOptions& o, const HeadShape& s) {
-  return std::make_shared<nn::MlpHead>(s.width, s.outputs, o.layers, nn::Pool::kNone, s.activation);
+  return std::make_shared<nn::MlpHead>(s.width, s.outputs, o.layers, nn::Pool::kNone, kGraphGym);
 }
 std::shared_ptr<nn::Head> make(const EdgeHeadOptions& o, const HeadShape& s) {
   if (o.decode == "dot" && s.outputs != 1) {
@@ -299,7 +305,11 @@ std::shared_ptr<nn::Head> make(const EdgeHeadOptions& o, const HeadShape& s) {
   }
   return std::make_shared<nn::EdgeHead>(
       nn::EdgeHead::Shape{s.width, s.outputs, o.layers},
-      o.decode == "dot" ? nn::EdgeHead::Decode::kDot : nn::EdgeHead::Decode::kConcat, s.activation);
+      o.decode == "dot" ? nn::EdgeHead::Decode::kDot : nn::EdgeHead::Decode::kConcat, kGraphGym);
+}
+std::shared_ptr<nn::Head> make(const WideHeadOptions& o, const HeadShape& s) {
+  return std::make_shared<nn::WideHead>(nn::WideHead::Shape{s.width, s.outputs, o.layers},
+                                        nn::pool_named(o.pool), s.activation, o.dropout);
 }
 
 }  // namespace

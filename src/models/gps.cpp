@@ -92,7 +92,7 @@ void GpsOptions::fields(base::FieldVisitor& f) {
   f.require(width % heads == 0, "heads",
             fmt::format("{} heads do not divide the width {}", heads, width));
   f.require(local != "none" || global != "none", "local", "both branches are none");
-  const bool edges = !std::holds_alternative<NoneOptions>(edge);
+  const bool edges = makes_edge_vectors(edge);
   f.require(edges || !nn::reads_edge_vectors(local), "edge",
             fmt::format("{} needs edge vectors; use constant where the data set has none", local));
   const std::int64_t joined = joined_width(encoders);
@@ -290,7 +290,7 @@ class Gps final : public Model, public nn::Narrowing {
       input.x = encoding_->without_tokens(input.x, batch);
       input.graph_start = batch.graph_start;
     }
-    return head_->forward(input.x, {input.graph_start, batch.pair});
+    return head_->forward(input.x, {input.graph_start, batch.pair, &context});
   }
 
   std::vector<std::string> encoding_inputs() const override {

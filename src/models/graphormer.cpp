@@ -106,8 +106,9 @@ class Graphormer final : public Model, public nn::Narrowing {
     }
     x = leaving.all(rows.x);
     if (norm_out_) x = norm_out_->forward(x, {}, start, 0.0, context);
-    if (level_ == data::Level::kGraph) return head_->forward(x, {start, batch.pair});
-    return head_->forward(encoding_->without_tokens(x, batch), {batch.graph_start, batch.pair});
+    if (level_ == data::Level::kGraph) return head_->forward(x, {start, batch.pair, &context});
+    return head_->forward(encoding_->without_tokens(x, batch),
+                          {batch.graph_start, batch.pair, &context});
   }
 
   void initialise(base::Random& random) override {

@@ -141,9 +141,9 @@ class GraphTrans final : public MessageNetwork, public nn::Narrowing {
     }
     x = leaving.all(staying.x);
     if (norm_out_) x = norm_out_->forward(x, {}, rows.start, 0.0, context);
-    if (level_ == data::Level::kGraph) return head_->forward(x, {rows.start, batch.pair});
+    if (level_ == data::Level::kGraph) return head_->forward(x, {rows.start, batch.pair, &context});
     if (token_) x = ops::gather(x, ops::row_index(nn::node_rows(batch.graph_start), x.size(0)));
-    return head_->forward(x, {batch.graph_start, batch.pair});
+    return head_->forward(x, {batch.graph_start, batch.pair, &context});
   }
 
   void initialise(base::Random& random) override {

@@ -7,12 +7,11 @@
 
 #include "gtrain/models/feature_encoder.h"
 #include "gtrain/nn/attention.h"
-#include "gtrain/nn/feed_block.h"
 #include "gtrain/nn/head.h"
-#include "gtrain/nn/linear.h"
 #include "gtrain/nn/node_pair.h"
 #include "gtrain/ops/edge_attention.h"
 #include "gtrain/ops/flop_count.h"
+#include "models/detail/pair_part.h"
 
 namespace gtrain::models {
 namespace {
@@ -64,29 +63,21 @@ void GtOptions::fields(base::FieldVisitor& f) {
   f.require(!pools_graph_token(head), "head.pool", "GT has no graph token");
 }
 
-struct GtLayer::Parts {
-  std::int64_t heads, channels, width;     // channels of a head
-  std::shared_ptr<nn::Linear> q, k, v, e;  // e: undefined without edge vectors
-  std::shared_ptr<nn::FeedBlock> node, edge;
+struct GtLayer::Parts final : PairParts {
+  using PairParts::PairParts;
+  std::shared_ptr<nn::Linear> q, k, v, e;     // e: undefined without edge vectors
+  std::shared_ptr<nn::FeedBlock> node, edge;  // edge: as e
 };
 
-GtLayer::GtLayer(const GtOptions& o) : parts_(std::make_unique<Parts>()) {
+GtLayer::GtLayer(const GtOptions& o) : parts_(std::make_unique<Parts>(*this, o)) {
   Parts& p = *parts_;
-  p.heads = o.heads;
-  p.channels = o.width / o.heads;
-  p.width = o.width;
-  const auto projection = [&](const char* name) {
-    return register_module(name, std::make_shared<nn::Linear>(o.width, o.width, o.bias));
-  };
-  p.q = projection("q");
-  p.k = projection("k");
-  p.v = projection("v");
-  const nn::FeedBlock::Options block{o.width, o.norm == "layer" ? "row" : o.norm, o.residual,
-                                     o.dropout};
-  p.node = register_module("node", std::make_shared<nn::FeedBlock>(block));
-  if (std::holds_alternative<NoneOptions>(o.edge)) return;
-  p.e = projection("e");
-  p.edge = register_module("edge", std::make_shared<nn::FeedBlock>(block));
+  p.q = p.projection("q");
+  p.k = p.projection("k");
+  p.v = p.projection("v");
+  p.node = p.block("node");
+  if (!makes_edge_vectors(o.edge)) return;
+  p.e = p.projection("e");
+  p.edge = p.block("edge");
 }
 
 GtLayer::~GtLayer() = default;
@@ -130,19 +121,7 @@ void GtLayer::narrow(nn::PairRows& rows, nn::Leaving& leaving, nn::Context& cont
 
 nn::Gated::Parts GtLayer::parts() const { return {parts_->width, parts_->heads, true}; }
 
-std::vector<nn::Gated::HeadSlices> GtLayer::head_slices() const {
-  const Parts& p = *parts_;
-  std::vector<HeadSlices> out;
-  for (const auto& [name, linear] :
-       {std::pair("q", p.q), std::pair("k", p.k), std::pair("v", p.v), std::pair("e", p.e)}) {
-    if (!linear) continue;
-    out.push_back({std::string(name) + ".weight", linear->weight, 0});
-    if (linear->bias.defined()) out.push_back({std::string(name) + ".bias", linear->bias, 0});
-  }
-  out.push_back({"node.out.weight", p.node->out()->weight, 1});
-  if (p.edge) out.push_back({"edge.out.weight", p.edge->out()->weight, 1});
-  return out;
-}
+std::vector<nn::Gated::HeadSlices> GtLayer::head_slices() const { return parts_->head_slices(); }
 
 void GtLayer::heads_kept(const std::vector<std::int64_t>& heads) {
   parts_->heads = static_cast<std::int64_t>(heads.size());
@@ -234,7 +213,7 @@ class Gt final : public Model, public nn::Narrowing {
       std::tie(rows.x, rows.edge) =
           layers_[l]->forward(rows.x, rows.edge, rows.patterns[0], context, read);
     }
-    return head_->forward(leaving.all(rows.x), {batch.graph_start, batch.pair});
+    return head_->forward(leaving.all(rows.x), {batch.graph_start, batch.pair, &context});
   }
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }

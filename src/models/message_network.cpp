@@ -15,7 +15,7 @@ nn::MessageBlock::Options block_options(const MessageNetworkOptions& o, const Ne
              .heads = o.heads.value_or(4),
              .bias = o.norm != "batch",  // GraphGym builds it so
              .gates = has_gate(input.encoders),
-             .edges = !std::holds_alternative<NoneOptions>(input.edge)};
+             .edges = makes_edge_vectors(input.edge)};
   b.norm = o.norm;
   b.dropout = o.dropout;
   b.residual = o.residual;

@@ -81,16 +81,18 @@ void require_fit(base::FieldVisitor& f, const MessageNetworkOptions& o, const Ne
                  const std::string& path) {
   const auto require = [&](bool holds, const char* key, const std::string& message,
                            bool own = true) { f.require(holds, (own ? path : "") + key, message); };
-  require(o.local != "gated_gcn" || (o.norm == "none" && o.residual && o.last_activation), "local",
-          "gated_gcn has its own norm, activation and residual; expected norm: none, residual: "
-          "true, last_activation: true");
+  const bool own = o.local == "gated_gcn" || o.local == "residual_gine";
+  require(!own || (o.norm == "none" && o.residual && o.last_activation), "local",
+          o.local +
+              " has its own norm, activation and residual; expected norm: none, residual: true, "
+              "last_activation: true");
   const auto names = layer_names();
   if (std::find(names.begin(), names.end(), o.local) == names.end()) return;
-  const bool edges = !std::holds_alternative<NoneOptions>(input.edge);
+  const bool edges = makes_edge_vectors(input.edge);
   require(edges || !nn::needs_edge_vectors(o.local), "edge",
           o.local + " needs edge vectors; use constant where the data set has none", false);
   require(!edges || nn::reads_edge_vectors(o.local), "edge",
-          o.local + " reads none; expected name: none", false);
+          o.local + " reads none; expected name: none or idle", false);
   require(edges || o.edge_vectors == "shared", "edge_vectors", "own: there are no edge vectors");
   require(!has_gate(input.encoders) || nn::supports_gates(o.local), "encoders",
           o.local + " has no gates for join: gate", false);

@@ -22,7 +22,7 @@ class Mpnn final : public MessageNetwork {
   }
 
   at::Tensor forward(const data::GraphBatch& batch, nn::Context& context) override {
-    return head_->forward(node_vectors(batch, context), {batch.graph_start, batch.pair});
+    return head_->forward(node_vectors(batch, context), {batch.graph_start, batch.pair, &context});
   }
 
   std::string script() const override {

@@ -9,6 +9,7 @@
 #include "gtrain/nn/embedding.h"
 #include "gtrain/nn/linear.h"
 #include "gtrain/nn/merged_embedding.h"
+#include "gtrain/nn/standardised_linear.h"
 #include "gtrain/nn/unit_mlp.h"
 
 namespace gtrain::models {
@@ -84,6 +85,16 @@ Made make(const LinearOptions&, const RawColumns& raw, std::int64_t width) {
   return std::make_shared<nn::Linear>(raw.width, width);
 }
 
+Made make(const StandardisedOptions& o, const RawColumns& raw, std::int64_t width) {
+  require_columns(raw, "standardised");
+  const auto given = static_cast<std::int64_t>(o.mean.size());
+  if (given != raw.width) {
+    throw RecipeError(fmt::format("model.{}.mean: has {} entries; the data set has {} columns",
+                                  raw.what, given, raw.width));
+  }
+  return std::make_shared<nn::StandardisedLinear>(o.mean, o.std, width);
+}
+
 Made make(const UnitMlpOptions& o, const RawColumns& raw, std::int64_t width) {
   require_columns(raw, "mlp");
   return std::make_shared<nn::UnitMlp>(raw.width, width, o.layers);
@@ -94,6 +105,11 @@ Made make(const ConstantOptions&, const RawColumns&, std::int64_t width) {
 }
 
 Made make(const NoneOptions&, const RawColumns&, std::int64_t) { return nullptr; }
+
+Made make(const IdleOptions&, const RawColumns& raw, std::int64_t width) {
+  return raw.categories.empty() ? make(LinearOptions{}, raw, width)
+                                : make(CategoricalOptions{}, raw, width);
+}
 
 }  // namespace
 
@@ -113,6 +129,9 @@ at::Tensor encode_raw(nn::Layer& layer, const at::Tensor& raw, std::int64_t rows
   if (auto* merged = dynamic_cast<nn::MergedEmbedding*>(&layer)) return merged->forward(columns);
   const at::Tensor numbers = columns.to(layer.parameters().front().device(), type);
   if (auto* linear = dynamic_cast<nn::Linear*>(&layer)) return linear->forward(numbers);
+  if (auto* standard = dynamic_cast<nn::StandardisedLinear*>(&layer)) {
+    return standard->forward(numbers);
+  }
   return dynamic_cast<nn::UnitMlp&>(layer).forward(numbers, context);
 }
 
@@ -122,6 +141,9 @@ std::string raw_call(const nn::Layer& layer, const std::string& name, const std:
   }
   if (dynamic_cast<const nn::Linear*>(&layer) != nullptr) {
     return fmt::format("self.{0}.forward({1}.to(self.{0}.weight.dtype))", name, argument);
+  }
+  if (dynamic_cast<const nn::StandardisedLinear*>(&layer) != nullptr) {
+    return fmt::format("self.{0}.forward({1}.to(self.{0}.mean.dtype))", name, argument);
   }
   if (dynamic_cast<const nn::UnitMlp*>(&layer) != nullptr) {
     return fmt::format("self.{0}.forward({1}.to(self.{0}.linear_0.weight.dtype), batch)", name,

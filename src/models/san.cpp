@@ -12,13 +12,12 @@
 #include "gtrain/models/feature_encoder.h"
 #include "gtrain/nn/attention.h"
 #include "gtrain/nn/embedding.h"
-#include "gtrain/nn/feed_block.h"
 #include "gtrain/nn/form.h"
 #include "gtrain/nn/head.h"
-#include "gtrain/nn/linear.h"
 #include "gtrain/nn/node_pair.h"
 #include "gtrain/ops/edge_attention.h"
 #include "gtrain/ops/flop_count.h"
+#include "models/detail/pair_part.h"
 
 namespace gtrain::models {
 namespace {
@@ -55,7 +54,7 @@ void SanOptions::fields(base::FieldVisitor& f) {
   f({.key = "head", .doc = "prediction head", .required = true}, head);
   f.require(width % heads == 0, "heads",
             fmt::format("{} heads do not divide the width {}", heads, width));
-  f.require(!std::holds_alternative<NoneOptions>(edge), "edge",
+  f.require(makes_edge_vectors(edge), "edge",
             "SAN multiplies edge vectors in; expected constant where edges have no columns");
   const std::int64_t joined = joined_width(encoders);
   f.require(joined <= width, "encoders",
@@ -78,37 +77,27 @@ SanPairs san_pairs(const at::Tensor& graph_start, const ops::EdgeIndex& edges, b
   return out;
 }
 
-struct SanLayer::Parts {
-  std::int64_t heads, channels, width;  // channels of a head
-  double gamma;
+struct SanLayer::Parts final : PairParts {
+  using PairParts::PairParts;
+  double gamma = 0;
   std::shared_ptr<nn::Linear> q, k, e, v;
   std::shared_ptr<nn::Linear> q_other, k_other, e_other;  // none where γ = 0
   std::shared_ptr<nn::FeedBlock> node;
 };
 
-SanLayer::SanLayer(const SanOptions& o) : parts_(std::make_unique<Parts>()) {
+SanLayer::SanLayer(const SanOptions& o) : parts_(std::make_unique<Parts>(*this, o)) {
   Parts& p = *parts_;
-  p.heads = o.heads;
-  p.channels = o.width / o.heads;
-  p.width = o.width;
   p.gamma = o.gamma;
-  const auto projection = [&](const char* name) {
-    return register_module(name, std::make_shared<nn::Linear>(o.width, o.width, o.bias));
-  };
-  p.q = projection("q");
-  p.k = projection("k");
-  p.e = projection("e");
-  p.v = projection("v");
+  p.q = p.projection("q");
+  p.k = p.projection("k");
+  p.e = p.projection("e");
+  p.v = p.projection("v");
   if (o.gamma > 0) {
-    p.q_other = projection("q_other");
-    p.k_other = projection("k_other");
-    p.e_other = projection("e_other");
+    p.q_other = p.projection("q_other");
+    p.k_other = p.projection("k_other");
+    p.e_other = p.projection("e_other");
   }
-  p.node = register_module("node", std::make_shared<nn::FeedBlock>(nn::FeedBlock::Options{
-                                       .width = o.width,
-                                       .norm = o.norm == "layer" ? "row" : o.norm,
-                                       .residual = o.residual,
-                                       .dropout = o.dropout}));
+  p.node = p.block("node");
 }
 
 SanLayer::~SanLayer() = default;
@@ -178,25 +167,7 @@ void SanLayer::narrow(nn::PairRows& rows, nn::Leaving& leaving, nn::Context& con
 
 nn::Gated::Parts SanLayer::parts() const { return {parts_->width, parts_->heads, true}; }
 
-std::vector<nn::Gated::HeadSlices> SanLayer::head_slices() const {
-  const Parts& p = *parts_;
-  std::vector<HeadSlices> out;
-  const std::pair<const char*, std::shared_ptr<nn::Linear>> projections[] = {
-      {"q", p.q},
-      {"k", p.k},
-      {"e", p.e},
-      {"v", p.v},
-      {"q_other", p.q_other},
-      {"k_other", p.k_other},
-      {"e_other", p.e_other}};
-  for (const auto& [name, linear] : projections) {
-    if (!linear) continue;
-    out.push_back({std::string(name) + ".weight", linear->weight, 0});
-    if (linear->bias.defined()) out.push_back({std::string(name) + ".bias", linear->bias, 0});
-  }
-  out.push_back({"node.out.weight", p.node->out()->weight, 1});
-  return out;
-}
+std::vector<nn::Gated::HeadSlices> SanLayer::head_slices() const { return parts_->head_slices(); }
 
 void SanLayer::heads_kept(const std::vector<std::int64_t>& heads) {
   parts_->heads = static_cast<std::int64_t>(heads.size());
@@ -346,7 +317,7 @@ class San final : public Model, public nn::Narrowing {
       const SanPairs left{rows.patterns[0], dense() ? rows.patterns[1] : ops::AttentionPattern{}};
       rows.x = layer->forward(rows.x, rows.edge, other, left, context);
     }
-    return head_->forward(leaving.all(rows.x), {batch.graph_start, batch.pair});
+    return head_->forward(leaving.all(rows.x), {batch.graph_start, batch.pair, &context});
   }
 
   std::vector<std::string> encoding_inputs() const override { return features_->encoding_inputs(); }

@@ -80,21 +80,24 @@ Pool pool_named(const std::string& name) {
   return Pool::kGraphToken;
 }
 
-Head::Head(Pool pool, Activation activation, bool unit_rows)
-    : pool_(pool), activation_(activation), unit_rows_(unit_rows) {}
+Head::Head(Pool pool, Activation activation, bool unit_rows, double dropout)
+    : pool_(pool), activation_(activation), unit_rows_(unit_rows), dropout_(dropout) {}
 
 void Head::append(std::int64_t inputs, std::int64_t outputs) {
   linear_.push_back(register_module(fmt::format("linear_{}", linear_.size()),
                                     std::make_shared<Linear>(inputs, outputs)));
 }
 
-at::Tensor Head::layers(const at::Tensor& x) const {
+at::Tensor Head::layers(const at::Tensor& x, Context* context) const {
+  const auto dropped = [&](const at::Tensor& h) {
+    return context == nullptr ? h : drop(h, dropout_, *context);
+  };
   at::Tensor h = x;
   for (std::size_t i = 0; i + 1 < linear_.size(); ++i) {
-    h = activate(linear_[i]->forward(h), activation_);
+    h = activate(linear_[i]->forward(dropped(h)), activation_);
     if (unit_rows_) h = unit_rows(h);
   }
-  return linear_.back()->forward(h);
+  return linear_.back()->forward(dropped(h));
 }
 
 std::string Head::layers_script() const {
@@ -109,7 +112,7 @@ std::string Head::layers_script() const {
 
 at::Tensor Head::forward(const at::Tensor& x, const HeadInput& input) {
   const ops::FlopScope running(*this);
-  return layers(pool_rows(x, input.graph_start, pool_));
+  return layers(pool_rows(x, input.graph_start, pool_), input.context);
 }
 
 std::string Head::script() const {
@@ -136,6 +139,12 @@ MlpHead::MlpHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, 
     : Head(pool, activation, true) {
   for (std::int64_t i = 0; i + 1 < layers; ++i) append(width, width);
   append(width, outputs);
+}
+
+WideHead::WideHead(const Shape& shape, Pool pool, Activation activation, double dropout)
+    : Head(pool, activation, false, dropout) {
+  for (std::int64_t i = 0; i + 1 < shape.layers; ++i) append(shape.width, shape.width);
+  append(shape.width, shape.outputs);
 }
 
 GraphormerHead::GraphormerHead(std::int64_t width, std::int64_t outputs, Pool pool)
@@ -200,8 +209,8 @@ at::Tensor EdgeHead::forward(const at::Tensor& x, const HeadInput& input) {
   const auto end = [&](const at::Tensor& h, std::int64_t i) {
     return ops::gather(h, ops::row_index(input.pair.select(1, i).contiguous(), h.size(0)));
   };
-  if (decode_ == Decode::kConcat) return layers(at::cat({end(x, 0), end(x, 1)}, 1));
-  const at::Tensor h = layers(x);
+  if (decode_ == Decode::kConcat) return layers(at::cat({end(x, 0), end(x, 1)}, 1), input.context);
+  const at::Tensor h = layers(x, input.context);
   return (end(h, 0) * end(h, 1)).sum(1, true);
 }
 

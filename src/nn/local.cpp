@@ -27,6 +27,10 @@ const std::vector<Kind>& kinds() {
   static const std::vector<Kind> table{
       {"gine", true, true,
        [](const O& o) -> Made { return std::make_shared<Gine>(o.width, o.activation, o.gates); }},
+      {"residual_gine", true, true,
+       [](const O& o) -> Made {
+         return std::make_shared<Gine>(o.width, o.activation, o.gates, o.dropout);
+       }},
       {"gated_gcn", true, true,
        [](const O& o) -> Made {
          return std::make_shared<GatedGcn>(o.width, o.activation, o.dropout, o.gates);

@@ -62,13 +62,14 @@ std::string Gin::fused_script() const {
                         feed_script(Form::kFused, "mlp_0", "mlp_1", activation_, "sum"));
 }
 
-Gine::Gine(std::int64_t width, Activation activation, bool gates) : activation_(activation) {
+Gine::Gine(std::int64_t width, Activation activation, bool gates, std::optional<double> dropout)
+    : activation_(activation), dropout_(dropout) {
   first_ = register_module("mlp_0", std::make_shared<Linear>(width, width));
   second_ = register_module("mlp_1", std::make_shared<Linear>(width, width));
   if (gates) gate_ = register_module("gate", std::make_shared<Gate>(width, Activation::kRelu));
 }
 
-std::pair<at::Tensor, at::Tensor> Gine::forward(const LocalInput& input, Context&) {
+std::pair<at::Tensor, at::Tensor> Gine::forward(const LocalInput& input, Context& context) {
   const ops::FlopScope running(*this);
   at::Tensor sum;
   if (gate_) {
@@ -78,6 +79,10 @@ std::pair<at::Tensor, at::Tensor> Gine::forward(const LocalInput& input, Context
   } else {
     sum = ops::gine_aggregate(input.x, input.e, input.edges);
   }
+  if (dropout_) {
+    const at::Tensor h = activate(first_->forward(sum), activation_, *dropout_, context);
+    return {drop(second_->forward(h), *dropout_, context, input.x), input.e};
+  }
   return {two_layers(*first_, *second_, activation_, sum), input.e};
 }
 
@@ -85,9 +90,9 @@ std::string Gine::script() const {
   return kForward + fmt::format(
                         "    message = torch.relu(x.index_select(0, source) + e){}\n"
                         "    h = self.mlp_0.forward(torch.index_add(x, 0, target, message))\n"
-                        "    return self.mlp_1.forward({}), e\n",
+                        "    return {}self.mlp_1.forward({}), e\n",
                         gate_ ? " * self.gate.forward(positions, source, target)" : "",
-                        script_of(activation_, "h"));
+                        dropout_ ? "x + " : "", script_of(activation_, "h"));
 }
 
 std::string Gine::fused_script() const {
@@ -97,7 +102,7 @@ std::string Gine::fused_script() const {
       "    sum = x + gtrain.reduce(message, target, x.size(0), \"sum\")\n";
   const char* plain = "    sum = gtrain.gine(x, e, source, target)\n";
   return std::string(kForward) + (gate_ ? gated : plain) +
-         fmt::format("    return {}, e\n",
+         fmt::format("    return {}{}, e\n", dropout_ ? "x + " : "",
                      feed_script(Form::kFused, "mlp_0", "mlp_1", activation_, "sum"));
 }
 

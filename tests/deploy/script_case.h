@@ -143,6 +143,17 @@ inline std::map<std::string, models::MpnnOptions> small_mpnns() {
   o.edge = models::CategoricalOptions{};
   o.head = models::MlpHeadOptions{};
   std::map<std::string, models::MpnnOptions> out{{"plain", o}};
+  models::MpnnOptions tuned = o;
+  tuned.activation = "gelu";
+  tuned.node = models::StandardisedOptions{{3.0, 1.5}, {2.0, 0.25}};
+  tuned.head = models::WideHeadOptions{.layers = 3, .pool = "mean", .dropout = 0.5};
+  tuned.local = "gcn";
+  tuned.edge = models::IdleOptions{};
+  out["wide_idle_edges"] = tuned;
+  tuned.local = "residual_gine";
+  tuned.edge = models::StandardisedOptions{{1.0, 0.5}, {0.5, 4.0}};
+  tuned.head = models::WideHeadOptions{.layers = 2, .pool = "sum", .dropout = 0.5};
+  out["wide_residual_gine"] = tuned;
   o.virtual_node = models::ClassicVirtualNodeOptions{"output", 1, true};
   out["classic"] = o;
   for (const bool sum : {true, false}) {

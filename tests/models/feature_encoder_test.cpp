@@ -91,6 +91,33 @@ TEST(FeatureEncoder, EdgesMayHaveAWidthOfTheirOwn) {
   EXPECT_EQ(features.edges(sample::batch({support::path(3)})).size(1), 5);
 }
 
+TEST(FeatureEncoder, IdleEdgesAreParametersAndNoVectors) {
+  GpsOptions o = sample::options();
+  o.edge = IdleOptions{};
+  FeatureEncoder features = make(o);
+  EXPECT_EQ(features.named_parameters()["idle_edge.column_0"].sizes(),
+            (std::vector<std::int64_t>{4, 16}));
+  EXPECT_FALSE(features.edges(sample::batch({support::path(3)})).defined());
+}
+
+// GELU is below 0 where ReLU is 0.
+TEST(MakeHead, HiddenLayersOfGraphGymsHeadsAreRectifiedInAnyModel) {
+  Signature s = sample::signature();
+  const at::Tensor x = at::randn({5, 16}), start = at::tensor({0, 5}, at::kLong);
+  const auto outputs = [&](const HeadOptions& options, const std::string& activation) {
+    const auto head = make_head(options, 16, activation, s);
+    support::ready(head)->to(at::kFloat);
+    return head->forward(x, {start, {}});
+  };
+  EXPECT_TRUE(support::same_bits(outputs(MlpHeadOptions{2, "mean"}, "gelu"),
+                                 outputs(MlpHeadOptions{2, "mean"}, "relu")));
+  EXPECT_FALSE(support::same_bits(outputs(WideHeadOptions{2, "mean", 0.0}, "gelu"),
+                                  outputs(WideHeadOptions{2, "mean", 0.0}, "relu")));
+  s.level = data::Level::kNode;
+  EXPECT_TRUE(
+      support::same_bits(outputs(NodeHeadOptions{3}, "gelu"), outputs(NodeHeadOptions{3}, "relu")));
+}
+
 TEST(MakeHead, RefusesToHalveAWidthAway) {
   EXPECT_NO_THROW(make_head(HalvingHeadOptions{4, "mean"}, 16, "relu", sample::signature()));
   EXPECT_THROW(make_head(HalvingHeadOptions{5, "mean"}, 16, "relu", sample::signature()),

@@ -23,6 +23,13 @@ TEST(EncoderOptions, OnlyConcatenatedOnesTakeWidth) {
   EXPECT_FALSE(has_gate({side, onto}));
 }
 
+TEST(EdgeOptions, OfNoneAndIdleMakeNoVectors) {
+  EXPECT_FALSE(makes_edge_vectors(NoneOptions{}));
+  EXPECT_FALSE(makes_edge_vectors(IdleOptions{}));
+  EXPECT_TRUE(makes_edge_vectors(ConstantOptions{}));
+  EXPECT_TRUE(makes_edge_vectors(StandardisedOptions{}));
+}
+
 TEST(HeadOptions, KnowWhetherTheyReadAGraphToken) {
   EXPECT_TRUE(pools_graph_token(GraphormerHeadOptions{}));
   EXPECT_FALSE(pools_graph_token(MlpHeadOptions{}));

@@ -52,10 +52,17 @@ std::map<std::string, MpnnOptions> forms() {
   plain.local = "gcnii";
   out["gcnii"] = plain;
   plain.local = "gcn";
+  MpnnOptions tuned = plain;
+  tuned.activation = "gelu";
+  tuned.head = WideHeadOptions{3, "mean", 0.1};
+  out["gcn wide"] = tuned;
   plain.norm = "batch";
   plain.residual = false;
   plain.unit_rows = true;
   out["gcn unit rows"] = plain;
+  tuned.local = "residual_gine";
+  tuned.edge = TypeOptions{};
+  out["residual_gine wide"] = tuned;
   MpnnOptions theory = options();
   theory.virtual_node = HeterogeneousVirtualNodeOptions{};
   out["gine heterogeneous"] = theory;
@@ -159,6 +166,31 @@ TEST(Mpnn, EveryParameterOfTheNetworkGetsAGradient) {
       EXPECT_EQ(p.value().grad().defined(), !last_edges) << name << " " << p.key();
     }
   }
+}
+
+TEST(Mpnn, IdleEdgesAreParametersWithoutAGradient) {
+  const data::GraphBatch b = sample::batch(support::odd_graphs());
+  MpnnOptions o = forms().at("gcn wide");
+  const std::int64_t without = parameter_count(*build_model(o, sample::signature()));
+  o.edge = IdleOptions{};
+  const auto m = model_of(o);
+  EXPECT_EQ(parameter_count(*m), without + 4 * 16);
+  run(*m, b, true).square().sum().backward();
+  for (const auto& p : m->named_parameters()) {
+    EXPECT_EQ(p.value().grad().defined(), p.key().find("idle_edge") == std::string::npos)
+        << p.key();
+  }
+}
+
+TEST(Mpnn, DropoutOfTheHeadFallsInTrainingAlone) {
+  const data::GraphBatch b = sample::batch({support::path(4)});
+  MpnnOptions o = forms().at("gcn wide");
+  const auto with = model_of(o);
+  o.head = WideHeadOptions{3, "mean", 0.0};
+  const auto without = model_of(o);
+  EXPECT_TRUE(support::same_bits(run(*with, b), run(*without, b)));
+  EXPECT_TRUE(support::same_bits(run(*without, b, true), run(*without, b)));
+  EXPECT_GT(support::distance(run(*with, b, true), run(*with, b)), 1e-6);
 }
 
 TEST(Mpnn, AVirtualNodeLetsDistantNodesSpeakInOneLayer) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "gtrain/base/error.h"
+#include "gtrain/nn/linear.h"
 #include "support/layer_case.h"
 
 namespace gtrain::models {
@@ -52,6 +53,32 @@ TEST(RawEncoder, FloatColumnsTakeLinearLayers) {
   EXPECT_LT(run(unit, x).norm(2, -1).max().item<double>(), 1 + 1e-12);
   EXPECT_THROW(make_raw_encoder(NodeOptions(UnitMlpOptions{}), {"node", 0, kNone}, 4),
                base::RecipeError);
+}
+
+TEST(RawEncoder, StandardisedColumnsTakeANumberEach) {
+  StandardisedOptions o;
+  o.mean = {1, -2};
+  o.std = {2, 0.5};
+  const auto layer = make_raw_encoder(NodeOptions(o), {"node", 2, kNone}, 4);
+  const auto plain = std::dynamic_pointer_cast<nn::Linear>(
+      make_raw_encoder(EdgeOptions(LinearOptions{}), {"edge", 2, kNone}, 4));
+  const at::Tensor x = at::randn({6, 2}, at::kDouble);
+  const at::Tensor got = run(layer, x);
+  const auto p = layer->named_parameters();
+  const at::Tensor unit = (x - at::tensor({1.0, -2.0})) / at::tensor({2.0, 0.5});
+  plain->to(at::kDouble);
+  plain->weight.set_data(p["linear.weight"]);
+  plain->bias.set_data(p["linear.bias"]);
+  EXPECT_LT(support::distance(got, plain->forward(unit)), 1e-12);
+  EXPECT_THROW(make_raw_encoder(EdgeOptions(o), {"edge", 3, kNone}, 4), base::RecipeError);
+}
+
+TEST(RawEncoder, IdleIsWhatWouldEncodeTheColumns) {
+  const std::vector<std::int64_t> categories{5, 3};
+  const auto tables = make_raw_encoder(EdgeOptions(IdleOptions{}), {"edge", 2, categories}, 4);
+  EXPECT_EQ(tables->named_parameters()["column_1"].numel(), 3 * 4);
+  const auto linear = make_raw_encoder(EdgeOptions(IdleOptions{}), {"edge", 2, kNone}, 4);
+  EXPECT_EQ(linear->named_parameters()["weight"].numel(), 2 * 4);
 }
 
 TEST(RawEncoder, OneColumnMayComeWithoutItsDimension) {

@@ -267,6 +267,17 @@ inline std::vector<ZooCase> cases() {
                            o.local = "gcnii";
                            o.edge = NoneOptions{};
                          }),
+      entry<MpnnOptions>("mpnn_wide",
+                         [&](MpnnOptions& o) {
+                           o.local = "residual_gine";
+                           o.node = StandardisedOptions{{2.0, 1.0}, {1.5, 0.5}};
+                           o.head = WideHeadOptions{2, "mean", 0.2};
+                         }),
+      entry<MpnnOptions>("mpnn_idle_edges",
+                         [&](MpnnOptions& o) {
+                           o.local = "gcn";
+                           o.edge = IdleOptions{};
+                         }),
       entry<MpnnOptions>("mpnn_ogb_gcn",
                          [&](MpnnOptions& o) {
                            o.local = "ogb_gcn";

@@ -32,6 +32,57 @@ TEST(MlpHead, ScalesHiddenRowsToUnitNorm) {
   EXPECT_LT(support::distance(head->forward(x, {}), affine(*head, "linear_1", unit)), 1e-12);
 }
 
+// Two graphs of which a wide head with three layers makes rows [2, 6].
+struct Wide {
+  support::EdgeBatch batch = support::pack({support::path(4), support::edgeless(2)});
+  at::Tensor x = at::randn({6, 6}, at::kDouble);
+  at::Tensor pooled = at::stack({x.slice(0, 0, 4).mean(0), x.slice(0, 4).mean(0)});
+  std::shared_ptr<nn::WideHead> head = support::ready(std::make_shared<nn::WideHead>(
+      nn::WideHead::Shape{6, 3, 3}, nn::Pool::kMean, nn::Activation::kGelu, 0.5));
+
+  at::Tensor run(nn::Context* context) const {
+    return head->forward(x, {batch.graph_start, {}, context});
+  }
+  // With rows multiplied by `scale` before each of the layers.
+  at::Tensor by_hand(const std::vector<at::Tensor>& scale) const {
+    const at::Tensor first = at::gelu(affine(*head, "linear_0", pooled * scale[0]));
+    const at::Tensor second = at::gelu(affine(*head, "linear_1", first * scale[1]));
+    return affine(*head, "linear_2", second * scale[2]);
+  }
+};
+
+TEST(WideHead, ActivatesLayersOfOneWidth) {
+  const Wide wide;
+  const at::Tensor one = at::ones({}, at::kDouble);
+  nn::Context evaluation = support::context(false);
+  EXPECT_LT(support::distance(wide.run(&evaluation), wide.by_hand({one, one, one})), 1e-12);
+  EXPECT_TRUE(support::same_bits(wide.run(nullptr), wide.run(&evaluation)));
+}
+
+TEST(WideHead, DropsBeforeEveryLinearLayerInTraining) {
+  const Wide wide;
+  std::vector<at::Tensor> masks, scale;
+  for (int i = 0; i < 3; ++i) {
+    masks.push_back(at::randint(2, {2, 6}, at::kByte));
+    scale.push_back(masks.back().to(at::kDouble) * 2);
+  }
+  nn::Context replay = support::context(true);
+  replay.masks = &masks;
+  EXPECT_LT(support::distance(wide.run(&replay), wide.by_hand(scale)), 1e-12);
+  nn::Context drawn = support::context(true), again = support::context(true);
+  const at::Tensor first = wide.run(&drawn);
+  EXPECT_TRUE(support::same_bits(first, wide.run(&again)));
+  EXPECT_GT(support::distance(first, wide.run(nullptr)), 1e-6);
+}
+
+TEST(Head, WithoutDropoutDrawsNothing) {
+  const auto head = support::ready(
+      std::make_shared<nn::MlpHead>(6, 2, 2, nn::Pool::kNone, nn::Activation::kRelu));
+  nn::Context training = support::context(true), fresh = support::context(true);
+  head->forward(at::randn({3, 6}, at::kDouble), {{}, {}, &training});
+  EXPECT_EQ(training.next_key(), fresh.next_key());
+}
+
 TEST(Head, PoolsMinimaAndGraphTokens) {
   const auto b = support::pack({support::path(3), support::edgeless(2)});
   const at::Tensor x = at::randn({5, 4}, at::kDouble);

@@ -64,6 +64,32 @@ TEST(Gine, AppliesItsMlpToTheAggregate) {
   }
 }
 
+TEST(Gine, WithADropoutIsALayerThatAddsItsInput) {
+  const EdgeBatch b = support::pack({support::directed_path(2)});
+  const auto layer = support::ready(
+      std::make_shared<nn::Gine>(3, nn::Activation::kGelu, /*gates=*/false, /*dropout=*/0.5));
+  EXPECT_TRUE(layer->residual());
+  EXPECT_FALSE(nn::Gine(3, nn::Activation::kGelu).residual());
+  const at::Tensor x = at::randn({2, 3}, at::kDouble), e = at::randn({1, 3}, at::kDouble);
+  at::Tensor sum = x.clone();
+  sum[1] += at::relu(x[0] + e[0]);
+  nn::Context evaluation = support::context(false);
+  EXPECT_LT(support::distance(layer->forward({x, e, b.edges, {}}, evaluation).first,
+                              x + mlp(*layer, sum, nn::Activation::kGelu)),
+            1e-12);
+  const std::vector<at::Tensor> masks{at::tensor({1, 0, 1, 0, 1, 1}, at::kByte).view({2, 3}),
+                                      at::tensor({0, 1, 1, 1, 1, 0}, at::kByte).view({2, 3})};
+  nn::Context replay = support::context(true);
+  replay.masks = &masks;
+  const auto p = layer->named_parameters();
+  const at::Tensor hidden =
+      at::gelu(at::matmul(sum, p["mlp_0.weight"].t()) + p["mlp_0.bias"]) * masks[0] * 2;
+  const at::Tensor update =
+      (at::matmul(hidden, p["mlp_1.weight"].t()) + p["mlp_1.bias"]) * masks[1] * 2;
+  EXPECT_LT(support::distance(layer->forward({x, e, b.edges, {}}, replay).first, x + update),
+            1e-12);
+}
+
 TEST(Gine, ScalesMessagesByItsGate) {
   const EdgeBatch b = support::pack({support::directed_path(2)});
   const auto layer = support::ready(std::make_shared<nn::Gine>(3, nn::Activation::kRelu, true));

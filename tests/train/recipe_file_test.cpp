@@ -106,6 +106,33 @@ TEST(Recipe, ConstraintBrokenByAnOverrideIsSaidOfTheCommandLine) {
             "command line: train.schedule.warmup=20: must be less than train.epochs (20), got 20");
 }
 
+TEST(Recipe, StandardisedColumnsHaveAMeanAndAPositiveDeviationEach) {
+  EXPECT_EQ(problems_of(kGood, {"model.node={name: standardised, mean: [1, 2], std: [3, 4]}"}), "");
+  EXPECT_NE(problems_of(kGood, {"model.node={name: standardised, mean: [1, 2], std: [3]}"})
+                .find("has 1 entries; mean has 2"),
+            std::string::npos);
+  EXPECT_NE(problems_of(kGood, {"model.node={name: standardised, mean: [1], std: [0]}"})
+                .find("must be at least 1e-12"),
+            std::string::npos);
+}
+
+TEST(Recipe, NetworksWithoutEdgeVectorsTakeIdleEdgesAndWholeLayersNoNorm) {
+  const auto network = [&](const std::string& keys) {
+    return problems_of(kGood, {"model={name: mpnn, width: 64, node: {name: type, count: 28}, "
+                               "head: {name: wide, layers: 2, dropout: 0.1}, " +
+                               keys + "}"});
+  };
+  EXPECT_EQ(network("local: gcn, edge: {name: idle}"), "");
+  EXPECT_NE(network("local: gcn, edge: {name: constant}").find("expected name: none or idle"),
+            std::string::npos);
+  EXPECT_NE(network("local: gine, edge: {name: idle}").find("gine needs edge vectors"),
+            std::string::npos);
+  EXPECT_EQ(network("local: residual_gine, edge: {name: constant}"), "");
+  EXPECT_NE(network("local: residual_gine, norm: batch, edge: {name: constant}")
+                .find("residual_gine has its own norm, activation and residual"),
+            std::string::npos);
+}
+
 TEST(Recipe, DumpReadsBackEqual) {
   for (const std::string& name : shipped_recipes()) {
     const std::string text = dump_recipe(load_recipe(find_recipe(name), {}));

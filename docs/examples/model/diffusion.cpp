@@ -35,7 +35,7 @@ class Diffusion final : public models::Model {
       h = nn::normalised_sum(h, edges);
       sum = sum + gamma_[k] * h;
     }
-    return head_->forward(sum, {batch.graph_start, batch.pair});
+    return head_->forward(sum, {batch.graph_start, batch.pair, &context});
   }
 
   // The same in TorchScript, in evaluation mode: what gtrain export writes.

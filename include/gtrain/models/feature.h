@@ -44,6 +44,15 @@ struct LinearOptions {
   static constexpr std::string_view kDoc = "linear map of the raw columns";
   void fields(base::FieldVisitor&) {}
 };
+// The same of columns brought to mean 0 and deviation 1 by numbers of the recipe (Toenshoff et al.
+// 2023 for the superpixels of LRGB): W (x - mean) / std + b.
+struct StandardisedOptions {
+  static constexpr std::string_view kName = "standardised";
+  static constexpr std::string_view kDoc =
+      "linear map of the raw columns, each less its mean and divided by its standard deviation";
+  std::vector<double> mean, std;  // per column
+  void fields(base::FieldVisitor& f);
+};
 // GraphGym's layers before message passing: `layers` times linear without bias, batch norm, ReLU,
 // rows scaled to L2 norm 1.
 struct UnitMlpOptions {
@@ -63,10 +72,19 @@ struct NoneOptions {
   static constexpr std::string_view kDoc = "no edge features";
   void fields(base::FieldVisitor&) {}
 };
+// To layers the same as none. GraphGym encodes edges whether or not a layer reads them; what it
+// encodes them with counts as parameters and takes no gradient.
+struct IdleOptions {
+  static constexpr std::string_view kName = "idle";
+  static constexpr std::string_view kDoc =
+      "none, beside an encoder (categorical, or linear of float columns) that nothing reads: "
+      "parameters of the authors' code";
+  void fields(base::FieldVisitor&) {}
+};
 using NodeOptions = std::variant<TypeOptions, CategoricalOptions, MergedOptions, LinearOptions,
-                                 UnitMlpOptions, ConstantOptions>;
-using EdgeOptions =
-    std::variant<TypeOptions, CategoricalOptions, LinearOptions, ConstantOptions, NoneOptions>;
+                                 UnitMlpOptions, ConstantOptions, StandardisedOptions>;
+using EdgeOptions = std::variant<TypeOptions, CategoricalOptions, LinearOptions, ConstantOptions,
+                                 NoneOptions, StandardisedOptions, IdleOptions>;
 
 // Learned encoders of a computed encoding; tag key `kind`.
 struct LinearEncoderOptions {
@@ -197,6 +215,18 @@ struct NodeHeadOptions {
   std::int64_t layers = 1;
   void fields(base::FieldVisitor& f);
 };
+// Graph head of GraphGPS's mlp_graph: pool, then layers-1 hidden [Drop, Linear D -> D, activation],
+// then Drop and Linear to C.
+struct WideHeadOptions {
+  static constexpr std::string_view kName = "wide";
+  static constexpr std::string_view kDoc =
+      "pool, layers-1 hidden linear layers of the same width with the activation, linear to C; "
+      "dropout before each";
+  std::int64_t layers = 1;
+  std::string pool = "mean";
+  double dropout = 0.0;
+  void fields(base::FieldVisitor& f);
+};
 // Graph head: layer norm of every node, pool, Linear to C (GraphGPS's Graphormer).
 struct GraphormerHeadOptions {
   static constexpr std::string_view kName = "graphormer";
@@ -225,14 +255,18 @@ struct EdgeHeadOptions {
   std::string decode = "dot";
   void fields(base::FieldVisitor& f);
 };
-using HeadOptions = std::variant<HalvingHeadOptions, MlpHeadOptions, GraphormerHeadOptions,
-                                 TransformHeadOptions, NodeHeadOptions, EdgeHeadOptions>;
+using HeadOptions =
+    std::variant<HalvingHeadOptions, MlpHeadOptions, GraphormerHeadOptions, TransformHeadOptions,
+                 NodeHeadOptions, EdgeHeadOptions, WideHeadOptions>;
 
 // Name of the encoding an encoder reads.
 const std::string& encoding_of(const EncoderOptions& options);
 
 // Channels of the node vector that concatenated encoders take.
 std::int64_t joined_width(const std::vector<EncoderOptions>& encoders);
+
+// Whether edges become vectors that a layer can read; none and idle make none.
+bool makes_edge_vectors(const EdgeOptions& options);
 
 // Whether an encoder puts out positions for gates; whether the head reads a graph's first row,
 // which only a model with a graph token gives a meaning.

@@ -18,8 +18,9 @@ Pool pool_named(const std::string& name);  // "sum", "mean", "max", "min", "grap
 
 // What heads see of the batch beside the node rows.
 struct HeadInput {
-  at::Tensor graph_start;  // int64 [G+1]
-  at::Tensor pair;         // int64 [P, 2] node rows: edge tasks
+  at::Tensor graph_start;      // int64 [G+1]
+  at::Tensor pair;             // int64 [P, 2] node rows: edge tasks
+  Context* context = nullptr;  // for heads with dropout; nullptr: evaluation
 };
 
 class Head : public Layer {
@@ -32,9 +33,9 @@ class Head : public Layer {
   std::string fused_script() const override;
 
  protected:
-  Head(Pool pool, Activation activation, bool unit_rows);
+  Head(Pool pool, Activation activation, bool unit_rows, double dropout = 0.0);
   void append(std::int64_t inputs, std::int64_t outputs);  // "linear_<i>"
-  at::Tensor layers(const at::Tensor& x) const;
+  at::Tensor layers(const at::Tensor& x, Context* context) const;
   std::string layers_script() const;  // h to h
 
   Pool pool_;
@@ -42,6 +43,7 @@ class Head : public Layer {
  private:
   Activation activation_;
   bool unit_rows_;
+  double dropout_;
   std::vector<std::shared_ptr<Linear>> linear_;
 };
 
@@ -57,6 +59,16 @@ class MlpHead final : public Head {
  public:
   MlpHead(std::int64_t width, std::int64_t outputs, std::int64_t layers, Pool pool,
           Activation activation);
+};
+
+// GraphGPS's mlp_graph head: layers-1 times [Drop, Linear D -> D, the activation], Drop, Linear to
+// C. Dropout falls on the pooled rows and on hidden ones, in training alone.
+class WideHead final : public Head {
+ public:
+  struct Shape {
+    std::int64_t width, outputs, layers;
+  };
+  WideHead(const Shape& shape, Pool pool, Activation activation, double dropout);
 };
 
 // GraphGPS's graphormer_graph head: layer norm of every node, pool, Linear to C.

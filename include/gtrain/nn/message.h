@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "gtrain/nn/activation.h"
@@ -28,15 +29,20 @@ class Gin final : public Local {
 
 // GINE (Hu et al. 2020): mlp(x_i + sum_j g_ji relu(x_j + e_ji)), mlp = Linear, act, Linear;
 // eps = 0; g = 1, or the gate of nn/gate.h (with ReLU) where asked for.
+// With a dropout it is residual_gine, a whole layer (Toenshoff et al. 2023):
+//   x_i + Drop(Linear(Drop(act(Linear(x_i + sum_j …)))))
 class Gine final : public Local {
  public:
-  Gine(std::int64_t width, Activation activation, bool gates = false);
+  Gine(std::int64_t width, Activation activation, bool gates = false,
+       std::optional<double> dropout = {});
   std::pair<at::Tensor, at::Tensor> forward(const LocalInput& input, Context& context) override;
   std::string script() const override;
   std::string fused_script() const override;
+  bool residual() const override { return dropout_.has_value(); }
 
  private:
   Activation activation_;
+  std::optional<double> dropout_;
   std::shared_ptr<Linear> first_, second_;  // mlp_0, mlp_1
   std::shared_ptr<Gate> gate_;              // "gate"
 };
