@@ -98,16 +98,19 @@ std::vector<Rank> ranks_of(const data::GraphBatch& batch, const at::Tensor& scor
   std::vector<Rank> out;
   for (const Positive& p : positives) {
     const std::int64_t first = start[p.graph], nodes = start[p.graph + 1] - first;
-    std::vector<double> others, unknown;
+    std::vector<double> others, unknown, strangers;
     for (std::int64_t v = 0; v < nodes; ++v) {
       if (first + v == p.target) continue;
       others.push_back(score[v]);
-      if (known.count({p.source, first + v}) == 0) unknown.push_back(score[v]);
+      if (known.count({p.source, first + v}) != 0) continue;
+      unknown.push_back(score[v]);
+      if (first + v != p.source) strangers.push_back(score[v]);
     }
     const double own = score[p.target - first];
     out.push_back({batch.graph_ids[static_cast<std::size_t>(p.graph)],
                    reciprocal_rank(own, others.data(), others.size()),
-                   reciprocal_rank(own, unknown.data(), unknown.size())});
+                   reciprocal_rank(own, unknown.data(), unknown.size()),
+                   reciprocal_rank(own, strangers.data(), strangers.size())});
     score += nodes;
   }
   return out;

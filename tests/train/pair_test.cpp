@@ -95,17 +95,101 @@ TEST(Pair, RanksPositivesAmongTheNodesOfTheirGraph) {
   ASSERT_EQ(ranks.size(), 3u);
   EXPECT_DOUBLE_EQ(ranks[0].raw, 0.5);       // (0,1) with 2 below (0,2) with 5
   EXPECT_DOUBLE_EQ(ranks[0].filtered, 1.0);  // which is positive itself
+  EXPECT_DOUBLE_EQ(ranks[0].extended, 1.0);
   EXPECT_DOUBLE_EQ(ranks[1].raw, 1.0);
   EXPECT_DOUBLE_EQ(ranks[2].raw, 1.0 / 3.0);  // below 7, equal to two: the middle of 2 to 4
+  EXPECT_DOUBLE_EQ(ranks[2].filtered, 1.0 / 3.0);
+  EXPECT_DOUBLE_EQ(ranks[2].extended, 0.4);  // one of the two is (3,3)
   EXPECT_EQ(ranks[0].graph, 5);
   EXPECT_EQ(ranks[2].graph, 9);
+}
+
+// Means over the graphs of the reciprocal ranks in the order of all scores of a source, with those
+// of what is left out moved below everything: how Toenshoff et al. 2023 measure. No ties.
+struct Ranked {
+  double raw = 0, filtered = 0, extended = 0;
+};
+
+double place(at::Tensor row, std::int64_t target, const std::vector<std::int64_t>& left_out) {
+  row = row.clone();
+  for (const std::int64_t v : left_out) {
+    if (v != target) row[v] = -1e9;
+  }
+  const at::Tensor order = at::argsort(row, 0, /*descending=*/true);
+  return 1.0 / static_cast<double>((order == target).nonzero().item<std::int64_t>() + 1);
+}
+
+Ranked sorted_ranks(const std::vector<at::Tensor>& scores,
+                    const std::vector<std::vector<std::pair<std::int64_t, std::int64_t>>>& pairs) {
+  Ranked mean;
+  for (std::size_t g = 0; g < pairs.size(); ++g) {
+    const double share = 1.0 / static_cast<double>(pairs.size() * pairs[g].size());
+    for (const auto& [s, t] : pairs[g]) {
+      std::vector<std::int64_t> known;
+      for (const auto& [source, target] : pairs[g]) {
+        if (source == s) known.push_back(target);
+      }
+      const at::Tensor row = scores[g][s];
+      mean.raw += share * place(row, t, {});
+      mean.filtered += share * place(row, t, known);
+      known.push_back(s);
+      mean.extended += share * place(row, t, known);
+    }
+  }
+  return mean;
+}
+
+TEST(Pair, RanksOfRandomGraphsAreThoseOfSortedScores) {
+  base::Random random(17);
+  for (int trial = 0; trial < 20; ++trial) {
+    data::GraphBatch b;
+    std::vector<at::Tensor> scores, graph, flat, ends;
+    std::vector<std::vector<std::pair<std::int64_t, std::int64_t>>> pairs;
+    std::int64_t first = 0;
+    for (std::int64_t g = 0; g < 5; ++g) {
+      const auto n = static_cast<std::int64_t>(3 + random.below(12));
+      at::Tensor score = at::empty({n, n}, at::kDouble);
+      double* p = score.mutable_data_ptr<double>();
+      for (std::int64_t i = 0; i < n * n; ++i) p[i] = random.uniform();
+      std::set<std::pair<std::int64_t, std::int64_t>> drawn;
+      while (drawn.size() < static_cast<std::size_t>(n)) {
+        const auto s = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(n)));
+        const auto t = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(n)));
+        if (s != t) drawn.emplace(s, t);
+      }
+      pairs.emplace_back(drawn.begin(), drawn.end());
+      for (const auto& [s, t] : pairs.back()) {
+        ends.push_back(at::tensor({first + s, first + t}, at::kLong));
+        flat.push_back(score[s]);
+      }
+      graph.push_back(at::full({n}, g, at::kLong));
+      b.graph_ids.push_back(100 + g);
+      scores.push_back(score);
+      first += n;
+    }
+    b.graph = at::cat(graph);
+    b.source = b.target = at::empty({0}, at::kLong);
+    data::finish(b, first, 5);
+    b.pair = at::stack(ends);
+    b.label = at::ones({b.pair.size(0), 1});
+    Scores s;
+    s.task = data::Task::kEdgeBinary;
+    s.ranks = ranks_of(b, at::cat({at::zeros({b.pair.size(0)}, at::kDouble), at::cat(flat)}));
+    const Ranked want = sorted_ranks(scores, pairs);
+    const auto value = [&](const char* name) { return find_metric(name, s.task).value(s); };
+    EXPECT_NEAR(value("graph_mrr"), want.raw, 1e-12);
+    EXPECT_NEAR(value("graph_mrr_filtered"), want.filtered, 1e-12);
+    EXPECT_NEAR(value("graph_mrr_extended"), want.extended, 1e-12);
+    EXPECT_GT(want.extended, want.filtered);
+    EXPECT_GT(want.filtered, want.raw);
+  }
 }
 
 TEST(Pair, HitsCountTheLastRankForEveryNumberOfRanks) {
   for (int k = 1; k <= 300; ++k) {
     Scores s;
     s.task = data::Task::kEdgeBinary;
-    s.ranks = {{0, 1.0 / k, 1.0}, {1, 1.0 / (k + 0.5), 1.0}};
+    s.ranks = {{0, 1.0 / k, 1.0, 1.0}, {1, 1.0 / (k + 0.5), 1.0, 1.0}};
     const Metric hits = find_metric("graph_hits@" + std::to_string(k), s.task);
     EXPECT_EQ(hits.value(s), 0.5) << k;
   }
@@ -114,12 +198,13 @@ TEST(Pair, HitsCountTheLastRankForEveryNumberOfRanks) {
 TEST(Pair, GraphMetricsAreMeansOfGraphsNotOfPairs) {
   Scores s;
   s.task = data::Task::kEdgeBinary;
-  s.ranks = {{0, 1.0, 1.0}, {0, 0.5, 1.0}, {3, 0.25, 0.5}};
+  s.ranks = {{0, 1.0, 1.0, 1.0}, {0, 0.5, 1.0, 1.0}, {3, 0.25, 0.5, 1.0}};
   const auto value = [&](const char* name) {
     return find_metric(name, data::Task::kEdgeBinary).value(s);
   };
   EXPECT_DOUBLE_EQ(value("graph_mrr"), (0.75 + 0.25) / 2);
   EXPECT_DOUBLE_EQ(value("graph_mrr_filtered"), (1.0 + 0.5) / 2);
+  EXPECT_DOUBLE_EQ(value("graph_mrr_extended"), 1.0);
   EXPECT_DOUBLE_EQ(value("graph_hits@1"), (0.5 + 0.0) / 2);
   EXPECT_DOUBLE_EQ(value("graph_hits@4"), 1.0);
   EXPECT_TRUE(std::isnan(find_metric("graph_mrr", data::Task::kEdgeBinary).value(Scores())));
@@ -178,6 +263,7 @@ TEST_F(TrainedPairs, RankedWithNegativesGiveTheSameBytesWholeOrInParts) {
   const auto test = result("whole")["test"];
   EXPECT_GT(test["graph_mrr"].get<double>(), 0.1);
   EXPECT_GE(test["graph_mrr_filtered"].get<double>(), test["graph_mrr"].get<double>());
+  EXPECT_GE(test["graph_mrr_extended"].get<double>(), test["graph_mrr_filtered"].get<double>());
   EXPECT_GE(test["graph_hits@10"].get<double>(), test["graph_hits@1"].get<double>());
   EXPECT_TRUE(metric_lines("whole")[0]["graph_mrr"].is_null());  // training measures no ranks
   std::atomic<int> signal{15};

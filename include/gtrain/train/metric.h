@@ -13,9 +13,9 @@
 //                  Subtoken tasks: per graph of the set of predicted tokens, then the mean (OGB).
 //   hits@K mrr     edge tasks with labels 1 and 0: scores of positives against all negatives
 //   graph_mrr graph_hits@K   edge tasks: per graph, each positive (s, t) against all (s, v) with v
-//   a
-//                  node of the graph, v != t; mean over its positives, then over the graphs that
-//                  have some (PCQM-Contact). graph_mrr_filtered: without the v of other positives
+//                  a node of the graph, v != t; mean over its positives, then over the graphs that
+//                  have some (PCQM-Contact). graph_mrr_filtered: without the v of other positives;
+//                  graph_mrr_extended: without s, too (Toenshoff et al. 2023)
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,6 +35,7 @@ struct Rank {
   std::int64_t graph;  // id in the data set
   double raw;          // among all other nodes
   double filtered;     // among those that make no positive pair
+  double extended;     // among those but the source itself
 };
 
 // Outputs [R, C] and labels of a split as doubles; label NaN = missing (class -1 becomes NaN).
