@@ -71,8 +71,21 @@ int train_recipe(const RunArguments& a, const models::Zoo& zoo) {
   return static_cast<int>(train::run(recipe, options).code);
 }
 
+// A trained model stays what it is: only what it is shown can be changed.
+void check_overrides(const RunArguments& a) {
+  for (const std::string& text : a.overrides) {
+    const std::string key = text.substr(0, text.find('='));
+    if (key.starts_with("dataset.") && key != "dataset.transform") continue;
+    throw base::RecipeError(fmt::format(
+        "command line: {}: belongs to the trained model; expected a key of dataset, such as "
+        "dataset.path=DIR",
+        text));
+  }
+}
+
 // The data set of a run, with other data in its place; nothing where the run's own is meant.
 std::optional<data::DatasetOptions> other_data(const RunArguments& a, const models::Zoo& zoo) {
+  check_overrides(a);
   if (a.data.empty() && a.overrides.empty()) return std::nullopt;
   const std::filesystem::path recipe = std::filesystem::path(a.run) / "recipe.yaml";
   std::error_code ignored;
@@ -160,6 +173,7 @@ void add_predict(CLI::App& program, const Session& session) {
   command->callback([a, &session] {
     const ThreadPool pool(a->threads);
     if (is_exported(a->run)) {
+      check_overrides(*a);
       train::predict_file(a->run, {a->data, a->overrides, a->split}, a->out);
       return;
     }

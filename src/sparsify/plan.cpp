@@ -59,6 +59,12 @@ std::shared_ptr<TokenSelection> selection(const Site& site, const TokenRule& rul
     return std::make_shared<LearnedSelection>(site.gated->parts().width, first, rule.temperature,
                                               has_quirk(rule.quirks, "reference"));
   }
+  if (rule.depth == "network" && site.gated->parts().heads == 0) {
+    place.refuse(
+        fmt::format(".scorer: {} needs the weights of {}, which has no heads left; "
+                    "expected learned",
+                    rule.scorer, site.path));
+  }
   const auto* attention = dynamic_cast<const nn::Attention*>(site.module);
   if (attention == nullptr || dynamic_cast<const nn::BigBird*>(attention) != nullptr) {
     place.refuse(fmt::format(
@@ -233,7 +239,8 @@ std::vector<Branch> branches(torch::nn::Module& model, const LayerRule& rule) {
   std::vector<Branch> out;
   model.apply([&](const std::string& path, torch::nn::Module& module) {
     const std::string prefix = path.empty() ? "" : path + ".";
-    if (auto* gated = dynamic_cast<nn::Gated*>(&module)) {
+    auto* gated = dynamic_cast<nn::Gated*>(&module);
+    if (gated != nullptr && gated->parts().heads > 0) {  // none: it is closed already
       out.push_back({prefix + "branch_gate", &gated->branch_gate, &module});
     }
     auto* feed = rule.branches == "all" ? dynamic_cast<nn::FeedGated*>(&module) : nullptr;

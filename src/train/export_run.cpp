@@ -14,6 +14,7 @@
 #include "gtrain/deploy/encoding_script.h"
 #include "gtrain/deploy/export.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/run_directory.h"
 #include "gtrain/train/serial_aten.h"
 #include "material.h"
 #include "module_data.h"
@@ -23,17 +24,6 @@ namespace gtrain::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A run's own files are not to be replaced by what is made of them.
-void check_target(const fs::path& run, const fs::path& out) {
-  for (const char* name :
-       {"recipe.yaml", "metrics.jsonl", "result.json", "summary.json", "last.safetensors",
-        "last.previous.safetensors", "best.safetensors", "report.html", "log.txt", ".lock"}) {
-    if (fs::weakly_canonical(out) != fs::weakly_canonical(run / name)) continue;
-    throw base::RecipeError(
-        fmt::format("--out {}: is the run's own {}; expected another name", out.string(), name));
-  }
-}
 
 void check(const ExportRunOptions& options) {
   const auto one_of = [](const char* flag, const std::string& value, const char* a, const char* b) {
@@ -158,7 +148,9 @@ SampleChoice choose(const TwoViews& views, const models::Model& model,
 void export_script(const Selected& selected, const Material& material, deploy::ExportSpec spec,
                    const fs::path& out, const ExportRunOptions& options) {
   const std::optional<Material> other = other_view(selected.recipe, spec);
-  if (other) spec.features.categories = other->dataset().info.node_categories;
+  if (other && spec.features.name == "one_hot") {
+    spec.features.categories = other->dataset().info.node_categories;
+  }
   const TwoViews views{material, other ? *other : material,
                        encodes_transformed(selected.recipe.dataset)};
   const SampleChoice chosen = choose(views, *selected.model, spec);
@@ -178,7 +170,7 @@ void export_script(const Selected& selected, const Material& material, deploy::E
 void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions& options,
                 const models::Zoo& zoo) {
   check(options);
-  check_target(run, out);
+  check_output(run, out);
   const SerialAten serial;
   const Selected selected = load_selected(run, zoo);
   if (options.format == "safetensors") {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "predict.h"
+#include "spread.h"
 
 namespace gtrain::train {
 namespace {
@@ -14,16 +15,6 @@ constexpr std::int64_t kLeast = 64, kMost = 256, kSeven = 7;
 constexpr std::int64_t kNodes = 1 << 18;  // of the largest batch, where kLeast graphs have fewer
 
 using Ids = std::vector<std::int64_t>;
-
-// `count` of them, evenly.
-Ids spread(const Ids& ids, std::int64_t count) {
-  const auto size = static_cast<std::int64_t>(ids.size());
-  Ids out;
-  for (std::int64_t i = 0; i < std::min(count, size); ++i) {
-    out.push_back(ids[static_cast<std::size_t>(i * size / std::min(count, size))]);
-  }
-  return out;
-}
 
 Ids graphs_of(const data::Dataset& dataset, const Ids& split) {
   return dataset.single_graph() ? Ids{0} : split;  // whose splits are rows of it

@@ -9,6 +9,7 @@
 
 #include "gtrain/data/batch.h"
 #include "gtrain/sparsify/compact.h"
+#include "spread.h"
 
 namespace gtrain::train {
 namespace {
@@ -60,15 +61,6 @@ FlopReport FlopMeter::report(std::int64_t graphs) const {
           gone * (of(flops, ops::Work::kProduct) - flops.zeros + of(flops, ops::Work::kAttention));
       if (module == cut.path) flops.zeros += gone * of(flops, ops::Work::kElement);
     }
-  }
-  return out;
-}
-
-std::vector<std::int64_t> spread(const std::vector<std::int64_t>& ids, std::int64_t most) {
-  const std::int64_t all = std::ssize(ids), count = std::min(all, most);
-  std::vector<std::int64_t> out;
-  for (std::int64_t i = 0; i < count; ++i) {
-    out.push_back(ids[static_cast<std::size_t>(i * all / count)]);
   }
   return out;
 }

@@ -5,7 +5,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "gtrain/models/model.h"
 #include "gtrain/ops/flop_count.h"
@@ -33,9 +32,6 @@ class FlopMeter {
   models::Model& model_;
   ops::FlopCount count_;
 };
-
-// `most` of ids, or all, evenly spread over them: splits may be sorted by what they hold.
-std::vector<std::int64_t> spread(const std::vector<std::int64_t>& ids, std::int64_t most);
 
 // Forwards in evaluation over `most` graphs of the train split, spread over it, or over the data
 // set where it is one graph.

@@ -42,12 +42,20 @@ void append_values(std::string& out, const float* row, std::int64_t columns) {
   out += '\n';
 }
 
+// As a field of CSV (RFC 4180).
+std::string quoted(const std::string& word) {
+  if (word.find_first_of(",\"\r\n") == std::string::npos) return word;
+  std::string out = "\"";
+  for (const char c : word) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + '"';
+}
+
 // Words of decided tokens, from the vocabulary; "" after the last.
 void append_words(std::string& out, const float* row, std::int64_t columns,
                   const std::vector<std::string>& vocabulary) {
   for (std::int64_t c = 0; c < columns; ++c) {
-    const auto token = static_cast<std::size_t>(row[c]);
-    out += "," + (row[c] < 0 || token >= vocabulary.size() ? "" : vocabulary[token]);
+    const bool word = row[c] >= 0 && row[c] < static_cast<float>(vocabulary.size());
+    out += "," + (word ? quoted(vocabulary[static_cast<std::size_t>(row[c])]) : "");
   }
   out += '\n';
 }
@@ -130,8 +138,6 @@ Recipe with_data(Recipe recipe, const data::DatasetOptions& data) {
   data::DatasetOptions own = recipe.dataset;
   recipe.dataset = data;
   data::DatasetOptions& d = recipe.dataset;
-  d.batch_size = own.batch_size;
-  d.max_nodes = own.max_nodes;
   d.target_scaling = "none";  // the model's own scale is in its state
   if (d.features.empty()) d.features = own.features;
   if (!d.add_inverse_edge) d.add_inverse_edge = own.add_inverse_edge;
@@ -142,13 +148,28 @@ Recipe with_data(Recipe recipe, const data::DatasetOptions& data) {
   return recipe;
 }
 
+Material shown(const Recipe& recipe, const std::string& split) {
+  data::Opened opened = data::open_dataset(recipe.dataset);
+  if (split != "all") return prepare(recipe, std::move(opened));
+  Recipe own = recipe;
+  own.dataset.split = split;
+  own.dataset.fold = -1;
+  opened.dataset.splits = {{split, {}}};
+  return prepare(own, std::move(opened));
+}
+
 void check_signature(const models::Signature& of_data, const models::Signature& of_model,
-                     const std::string& name) {
+                     const data::DatasetInfo& info) {
   const auto refuse = [&](const std::string& what) {
-    throw base::DataError(fmt::format("{}: {}", name, what));
+    throw base::DataError(fmt::format("{}: {}", info.name, what));
   };
   if (of_data.level != of_model.level)
     refuse("its labels belong to another level than the model's");
+  const bool classes = data::is_class(info.task) && !data::is_subtoken(info.task);
+  if (classes ? of_data.outputs > of_model.outputs : of_data.outputs != of_model.outputs) {
+    refuse(fmt::format("its task {} asks for {} outputs; the model has {}",
+                       data::name_of(info.task), of_data.outputs, of_model.outputs));
+  }
   const auto columns = [&](const char* what, std::int64_t has, std::int64_t wants,
                            const std::vector<std::int64_t>& counts,
                            const std::vector<std::int64_t>& known) {
@@ -197,19 +218,19 @@ Forward forward_of(models::Model& model, const TargetScale& scale) {
 }
 
 std::string prediction_rows(const Forward& forward, const Material& material,
-                            std::vector<std::int64_t> ids, const data::LoaderOptions& options) {
+                            std::vector<std::int64_t> ids, const Rows& as) {
   const data::Dataset& d = material.dataset();
   const data::Level level = data::level_of(d.info.task);
   std::string out = level == data::Level::kGraph  ? "graph"
                     : level == data::Level::kNode ? "graph,node"
                                                   : "graph,source,target";
   const std::int64_t positions = d.info.positions;  // of subtoken tasks, else 0
-  const std::int64_t width = positions > 0 ? positions : material.signature.outputs;
+  const std::int64_t width = positions > 0 ? positions : as.outputs;
   for (std::int64_t c = 0; c < width; ++c) {
     out += fmt::format(",{}{}", positions > 0 ? "token" : "task", c);
   }
   out += '\n';
-  data::Loader loader(d, material.encodings, std::move(ids), options);
+  data::Loader loader(d, material.encodings, std::move(ids), as.loading);
   const at::NoGradGuard no_grad;
   loader.start_epoch(1);
   while (const auto batch = loader.next()) {
@@ -218,6 +239,8 @@ std::string prediction_rows(const Forward& forward, const Material& material,
         (positions > 0 ? decided_tokens(rows.unflatten(1, {positions, -1})) : rows)
             .to(at::kFloat)
             .contiguous();
+    TORCH_CHECK(output.dim() == 2 && output.size(1) == width, "[predict] outputs of shape ",
+                output.sizes(), "; expected ", width, " columns");
     for (std::int64_t r = 0; r < output.size(0); ++r) {
       if (level == data::Level::kNode && d.info.virtual_node && is_virtual(*batch, r)) continue;
       append_place(out, *batch, level, r);

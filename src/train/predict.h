@@ -27,9 +27,13 @@ Selected load_selected(const std::filesystem::path& directory,
 // leaves open stay the recipe's.
 Recipe with_data(Recipe recipe, const data::DatasetOptions& data);
 
-// Throws base::DataError where data and model do not fit.
+// What `split` of the data of with_data() is read from; "all" asks for no splits.
+Material shown(const Recipe& recipe, const std::string& split);
+
+// Throws base::DataError where data (of which `info` is) and model do not fit. Data of a class task
+// may have fewer classes than the model: they need not hold all of them.
 void check_signature(const models::Signature& of_data, const models::Signature& of_model,
-                     const std::string& name);
+                     const data::DatasetInfo& info);
 
 // Ids of a split ("train", "valid", "test" or "all") in ascending order.
 std::vector<std::int64_t> ids_of(const Material& material, const std::string& split);
@@ -43,10 +47,15 @@ using Forward = std::function<at::Tensor(const data::GraphBatch&)>;
 // The model in evaluation mode.
 Forward forward_of(models::Model& model, const TargetScale& scale);
 
+struct Rows {
+  std::int64_t outputs = 1;  // of the model
+  data::LoaderOptions loading;
+};
+
 // Rows `graph,token0,…` of words (subtoken tasks), `graph,task0,…`, `graph,node,task0,…` or
 // `graph,source,target,task0,…`, with a header line.
 std::string prediction_rows(const Forward& forward, const Material& material,
-                            std::vector<std::int64_t> ids, const data::LoaderOptions& options);
+                            std::vector<std::int64_t> ids, const Rows& as);
 
 std::string gzip(const std::string& bytes);
 

@@ -28,15 +28,15 @@ struct ModuleMaterial {
 };
 
 ModuleMaterial prepare_for(const deploy::Description& description, Recipe recipe,
-                           const data::DatasetOptions& data) {
+                           const data::DatasetOptions& data, const std::string& split) {
   const Recipe whole = with_data(std::move(recipe), data);
   ModuleMaterial out{whole, {}, {}};
   out.recipe.dataset = module_data(whole.dataset);
   const bool inputs = description.encodings == deploy::Encodings::kInput;
   const bool transformed = encodes_transformed(whole.dataset);
   if (!inputs || transformed) out.recipe.encode.clear();
-  out.material = prepare(out.recipe);
-  if (inputs && transformed) out.encoded = prepare(whole);
+  out.material = shown(out.recipe, split);
+  if (inputs && transformed) out.encoded = shown(whole, split);
   return out;
 }
 
@@ -47,7 +47,7 @@ void check_columns(const deploy::Description& description, Material& material) {
     wanted.node_width = material.signature.node_width;
     wanted.node_categories = material.signature.node_categories;
   }
-  check_signature(material.signature, wanted, material.dataset().info.name);
+  check_signature(material.signature, wanted, material.dataset().info);
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ void predict_file(const fs::path& file, const PredictFileOptions& options, const
       parse_data_recipe(description.recipe, file.string() + ": recipe", options.overrides);
   data::DatasetOptions data = recipe.dataset;
   if (!options.data.empty()) point_dataset(data, options.data);
-  ModuleMaterial module = prepare_for(description, std::move(recipe), data);
+  ModuleMaterial module = prepare_for(description, std::move(recipe), data, options.split);
   check_columns(description, module.material);
   const auto forward = [&](const data::GraphBatch& given) {
     if (!module.encoded) return deploy::run(exported, given);
@@ -75,7 +75,7 @@ void predict_file(const fs::path& file, const PredictFileOptions& options, const
   };
   const std::string rows =
       prediction_rows(forward, module.material, ids_of(module.material, options.split),
-                      plain_loading(module.recipe));
+                      {description.signature.outputs, plain_loading(module.recipe)});
   base::write_durable(out, out.extension() == ".gz" ? gzip(rows) : rows);
 }
 

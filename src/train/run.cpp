@@ -1,5 +1,6 @@
 #include "gtrain/train/run.h"
 
+#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -225,10 +226,15 @@ RunOutcome train_all(const Recipe& recipe, const RunOptions& options, const fs::
   return outcome;
 }
 
-Material opened_for(const Recipe& recipe, const data::DatasetOptions* data,
-                    const Selected& selected) {
-  Material material = prepare(data != nullptr ? with_data(recipe, *data) : recipe);
-  check_signature(material.signature, selected.facts.signature, material.dataset().info.name);
+Material opened_for(const Selected& selected, const data::DatasetOptions* data,
+                    const std::string& split) {
+  const Recipe& recipe = selected.recipe;
+  Material material = data != nullptr ? shown(with_data(recipe, *data), split) : prepare(recipe);
+  check_signature(material.signature, selected.facts.signature, material.dataset().info);
+  data::DatasetInfo& info = material.opened.dataset.info;
+  if (data::is_class(info.task) && !data::is_subtoken(info.task)) {
+    info.classes = selected.facts.signature.outputs;  // metrics are over the model's classes
+  }
   return material;
 }
 
@@ -326,7 +332,7 @@ std::string evaluate(const fs::path& directory, const std::string& split,
                      const data::DatasetOptions* other_data, const models::Zoo& zoo) {
   const SerialAten serial;
   const Selected selected = load_selected(directory, zoo);
-  const Material material = opened_for(selected.recipe, other_data, selected);
+  const Material material = opened_for(selected, other_data, split);
   data::Loader loader(material.dataset(), material.encodings, ids_of(material, split),
                       plain_loading(selected.recipe));
   const Judge judge = judge_of(selected.recipe, material.dataset().info, selected.facts.scale);
@@ -339,11 +345,12 @@ std::string evaluate(const fs::path& directory, const std::string& split,
 void predict(const fs::path& directory, const data::DatasetOptions* data, const std::string& split,
              const fs::path& out, const models::Zoo& zoo) {
   const SerialAten serial;
+  check_output(directory, out);
   const Selected selected = load_selected(directory, zoo);
-  const Material material = opened_for(selected.recipe, data, selected);
-  const std::string rows =
-      prediction_rows(forward_of(*selected.model, selected.facts.scale), material,
-                      ids_of(material, split), plain_loading(selected.recipe));
+  const Material material = opened_for(selected, data, split);
+  const std::string rows = prediction_rows(
+      forward_of(*selected.model, selected.facts.scale), material, ids_of(material, split),
+      {selected.facts.signature.outputs, plain_loading(selected.recipe)});
   base::write_durable(out, out.extension() == ".gz" ? gzip(rows) : rows);
 }
 
@@ -359,10 +366,12 @@ LoadedRun load_run(const fs::path& directory, const models::Zoo& zoo) {
   out.encodings = encode_all(selected.recipe, out.opened);
   out.recipe = std::move(selected.recipe);
   out.model = std::move(selected.model);
-  if (!selected.facts.scale.mean.empty()) {
-    out.target_mean = selected.facts.scale.mean.front();
-    out.target_std = selected.facts.scale.deviation.front();
-  }
+  const auto columns = [&](const std::vector<double>& values, double otherwise) {
+    const std::vector<double> given{values.empty() ? std::vector<double>{otherwise} : values};
+    return at::tensor(given, at::kFloat);
+  };
+  out.target_mean = columns(selected.facts.scale.mean, 0);
+  out.target_std = columns(selected.facts.scale.deviation, 1);
   return out;
 }
 

@@ -80,6 +80,17 @@ fs::path new_run_directory(const fs::path& parent, const std::string& name) {
   }
 }
 
+void check_output(const fs::path& run, const fs::path& out) {
+  for (const char* name :
+       {"recipe.yaml", "metrics.jsonl", "result.json", "summary.json", "last.safetensors",
+        "last.previous.safetensors", "best.safetensors", "report.html", "log.txt", ".lock",
+        "redundancy.json", "budget.json", "prune.json", "inference.json"}) {
+    if (fs::weakly_canonical(out) != fs::weakly_canonical(run / name)) continue;
+    throw base::RecipeError(
+        fmt::format("--out {}: is the run's own {}; expected another name", out.string(), name));
+  }
+}
+
 RunLock::RunLock(const fs::path& directory) {
   const fs::path path = directory / ".lock";
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);

@@ -14,6 +14,7 @@
 #include "gtrain/sparsify/plan.h"
 #include "pair.h"
 #include "settled.h"
+#include "spread.h"
 
 namespace gtrain::train {
 namespace {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "gtrain/base/log.h"
@@ -40,8 +41,23 @@ std::vector<const TableRow*> choose(const Table& table, const std::string& only)
   return rows;
 }
 
+// The rows that these are paired with and that are not among them: read, but neither trained nor
+// printed.
+std::vector<const TableRow*> partners(const Table& table,
+                                      const std::vector<const TableRow*>& chosen) {
+  std::vector<const TableRow*> out;
+  for (const TableRow& row : table.rows) {
+    const bool named = std::any_of(chosen.begin(), chosen.end(),
+                                   [&](const auto* c) { return c->against == row.label; });
+    if (named && std::find(chosen.begin(), chosen.end(), &row) == chosen.end()) {
+      out.push_back(&row);
+    }
+  }
+  return out;
+}
+
 // What there is and what would run, a line a row.
-std::string dry_text(const std::vector<RowRuns>& rows, const std::vector<TableRuns::Stale>& stale) {
+std::string dry_text(std::span<const RowRuns> rows, const std::vector<TableRuns::Stale>& stale) {
   std::string out;
   std::size_t width = 0;
   for (const RowRuns& row : rows) width = std::max(width, row.label.size());
@@ -85,7 +101,7 @@ const RowRuns* pair_of(const TableRow& row, const std::vector<RowRuns>& rows) {
 // Prunes and measures the rows that ask for it, with the rows they are paired with.
 void measure(const std::vector<const TableRow*>& chosen, const std::vector<RowRuns>& rows,
              const TableOptions& options) {
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (options.interrupt != nullptr && *options.interrupt != 0) return;
     if (!chosen[i]->prune) continue;
     try {
@@ -97,7 +113,7 @@ void measure(const std::vector<const TableRow*>& chosen, const std::vector<RowRu
 }
 
 // Trains what is missing; the outcome's code is final where it was stopped.
-base::ExitCode complete(const TableRuns& runs, std::vector<RowRuns>& rows,
+base::ExitCode complete(const TableRuns& runs, std::span<RowRuns> rows,
                         const TableOptions& options) {
   base::ExitCode worst = base::ExitCode::kOk, first = base::ExitCode::kOk;
   for (RowRuns& row : rows) {
@@ -150,6 +166,9 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
   TableRuns runs(root);
   std::vector<RowRuns> rows;
   for (const TableRow* row : chosen) rows.push_back(runs.runs_of(*row, table.metric));
+  const std::vector<const TableRow*> beside = partners(table, chosen);
+  for (const TableRow* row : beside) rows.push_back(runs.runs_of(*row, table.metric));
+  const std::span<RowRuns> asked(rows.data(), chosen.size());
   const auto old = [&] {
     std::vector<TableRuns::Stale> stale = runs.stale(rows);
     // Runs of rows that were not asked for are not stale, only not looked at.
@@ -158,24 +177,28 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
     }
     return stale;
   };
-  if (options.dry) return {base::ExitCode::kOk, dry_text(rows, old())};
+  if (options.dry) return {base::ExitCode::kOk, dry_text(asked, old())};
   TableOutcome outcome;
-  if (!options.as_is) outcome.code = complete(runs, rows, options);
+  if (!options.as_is) outcome.code = complete(runs, asked, options);
   if (stopped(outcome.code)) {
     base::note("interrupted; the same command goes on");
     return outcome;
   }
   if (!options.as_is) measure(chosen, rows, options);
   FilledTable filled{table.title, table.split, {}, {}};
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
     filled.rows.push_back(figures_of(table, *chosen[i], rows[i]));
     filled.rows.back().inference = inference_of(rows[i], pair_of(*chosen[i], rows));
   }
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < beside.size(); ++i) {
+    filled.rows.push_back(figures_of(table, *beside[i], rows[chosen.size() + i]));
+  }
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
     const auto other = std::find_if(filled.rows.begin(), filled.rows.end(),
                                     [&](const auto& r) { return r.label == chosen[i]->against; });
     if (other != filled.rows.end()) filled.rows[i].paired = paired_of(filled.rows[i], *other);
   }
+  filled.rows.resize(chosen.size());
   for (const TableRuns::Stale& s : old()) filled.stale.push_back(figures_of(table, s));
   outcome.text = table_text(filled, options.format);
   return outcome;

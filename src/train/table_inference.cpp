@@ -9,12 +9,12 @@
 #include <limits>
 #include <span>
 
-#include "flop_report.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
 #include "gtrain/train/prune_run.h"
 #include "predict.h"
 #include "result.h"
+#include "spread.h"
 
 namespace gtrain::train {
 namespace {

@@ -12,9 +12,11 @@
 #include "gtrain/base/error.h"
 #include "gtrain/base/safetensors.h"
 #include "gtrain/data/batch.h"
+#include "gtrain/deploy/exported.h"
 #include "gtrain/sparsify/plan.h"
 #include "gtrain/sparsify/sparsity.h"
 #include "gtrain/train/checkpoint.h"
+#include "gtrain/train/predict_file.h"
 #include "train/sample_run.h"
 
 namespace gtrain::train {
@@ -69,6 +71,24 @@ TEST_F(ExportRun, ModuleGivesWhatPredictWrites) {
   const at::Tensor got =
       module.forward({b.node, at::stack({b.source, b.target}), b.edge, b.graph}).toTensor();
   EXPECT_LT(difference(got, predicted("a")), 1e-4);  // outputs are about 11
+}
+
+// Rows of x are only counted, so any columns will do.
+TEST_F(ExportRun, AModuleThatMakesItsFeaturesTakesAnyColumns) {
+  run(recipe({"dataset.features=degree_onehot", "dataset.degree_cap=8", "train.epochs=1"}),
+      options("a"));
+  export_run(root() / "a", root() / "a.pt", {});
+  EXPECT_EQ(deploy::load_exported(root() / "a.pt").description.signature.node_width,
+            deploy::kAnyColumns);
+  predict_file(root() / "a.pt", {}, root() / "want.csv");
+  write_rings(root() / "wide", 40);
+  std::string rows;
+  for (int g = 0; g < 40; ++g) {
+    for (int i = 0; i < 3 + g % 5; ++i) rows += "1,0,5\n";
+  }
+  write_text(root() / "wide" / "raw" / "node-feat.csv.gz", gzip(rows));
+  predict_file(root() / "a.pt", {(root() / "wide").string(), {}, "test"}, root() / "got.csv");
+  EXPECT_EQ(text_of(root() / "got.csv"), text_of(root() / "want.csv"));
 }
 
 TEST_F(ExportRun, EncodingsComeFromOutsideWhereTheyAreInputs) {

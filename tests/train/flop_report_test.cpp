@@ -9,6 +9,7 @@
 #include "gtrain/sparsify/plan.h"
 #include "gtrain/sparsify/sparsity.h"
 #include "models/zoo_case.h"
+#include "train/spread.h"
 
 namespace gtrain::train {
 namespace {

@@ -1,5 +1,7 @@
 #include "gtrain/train/prune_run.h"
 
+#include <gmock/gmock.h>
+
 #include "gtrain/base/error.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/export_run.h"
@@ -135,6 +137,58 @@ TEST_F(PrunedRun, IsExported) {
     EXPECT_LT(account(name + "-pruned")["largest_difference"], 1e-5);
     EXPECT_NO_THROW(export_run(root() / (name + "-pruned"), root() / (name + ".pt"), {}));
   }
+}
+
+// Seconds are of a pass over it, as FLOPs are.
+TEST_F(PrunedRun, OfOneGraphIsAccountedForByTheGraph) {
+  write_one_graph(root() / "one", 400);
+  ASSERT_EQ(run(recipe({"dataset.path=" + (root() / "one").string(), "dataset.task=node_class",
+                        "dataset.metric=acc", "model.head={name: node}", "model.width=32",
+                        "model.heads=4", "train.epochs=2",
+                        "sparsify={rules: [{name: heads, keep: 0.5}]}"}),
+                options("a"))
+                .code,
+            base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");
+  const auto said = account("b")["after"];
+  const double flops = said["flops_per_graph"], seconds = said["seconds_per_graph"];
+  EXPECT_LT(flops / seconds, 1e12) << "no core of today";
+}
+
+// An attention that was closed for good has no heads left.
+TEST_F(PrunedRun, RulesKnowOfTheAttentionsThatAreGone) {
+  const std::string model =
+      "model={name: gt, edge: {name: none}, pattern: full, width: 8, layers: 3, heads: 2, node: "
+      "{name: type}, head: {name: halving, layers: 1, pool: mean}}";
+  ASSERT_EQ(run(recipe({model,
+                        "sparsify={rules: [{name: layers, keep: 0.34, method: learned, end: 4}]}"}),
+                options("a"))
+                .code,
+            base::ExitCode::kOk);
+  prune_run(root() / "a", root() / "b");
+  const std::string init = "init={from: " + (root() / "b").string() + "}";
+  const auto trained = [&](const std::string& rule, const std::string& name) {
+    run(recipe({model, init, "sparsify={rules: [{" + rule + "}]}", "train.epochs=2"}),
+        options(name));
+  };
+  for (const char* scorer : {"attention", "pagerank"}) {
+    EXPECT_THAT(
+        [&] {
+          trained("name: tokens, keep: 0.5, depth: network, scorer: " + std::string(scorer), "c");
+        },
+        testing::ThrowsMessage<base::RecipeError>(testing::HasSubstr("has no heads left")));
+  }
+  trained("name: tokens, keep: 0.5, depth: network", "learned");
+  EXPECT_EQ(result("learned")["status"], "ok");
+  EXPECT_THAT([&] { trained("name: layers, keep: 0.34, method: learned, end: 4", "again"); },
+              testing::ThrowsMessage<base::RecipeError>(
+                  testing::HasSubstr("of 1 branches leaves all of them")));
+  // Gates of rules that a recipe has not are left out.
+  ASSERT_EQ(
+      run(recipe({model, "init={from: " + (root() / "learned").string() + "}", "train.epochs=1"}),
+          options("plain"))
+          .code,
+      base::ExitCode::kOk);
 }
 
 TEST_F(PrunedRun, RefusesWhatHasNothingToCut) {

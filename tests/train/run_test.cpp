@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
 #include "gtrain/train/run_directory.h"
 #include "train/sample_run.h"
 
@@ -201,7 +202,7 @@ TEST_F(TrainedRun, ScaledTargetsAreReportedInTheirOwnUnits) {
   // Labels lie near 11.4 with deviation 0.4: an untrained model of scaled targets is already close.
   EXPECT_LT(result("a")["test"]["mae"], 2.0);
   const LoadedRun loaded = load_run(root() / "a");
-  EXPECT_NEAR(loaded.target_mean, 11.5, 0.5);
+  EXPECT_NEAR(loaded.target_mean.item<double>(), 11.5, 0.5);
 }
 
 TEST_F(TrainedRun, EvaluateAndPredictAgreeWithTheResult) {
@@ -424,6 +425,7 @@ TEST_F(TrainedRun, APlanShowsTheModelBeforeAndAfterItsRules) {
 }
 
 TEST_F(TrainedRun, APlanSaysThatItDividesAMeasuredBudgetEvenly) {
+  base::set_quiet(false);
   testing::internal::CaptureStderr();
   plan(recipe({"sparsify={flops: 0.9, trade_off: measured, rules: [{name: heads, start: 6}]}"}));
   EXPECT_NE(testing::internal::GetCapturedStderr().find("divided evenly"), std::string::npos);

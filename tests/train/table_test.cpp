@@ -352,6 +352,19 @@ TEST_F(FilledTableFile, MeasuresInferenceAnewOfRunsThatWereTrainedAnew) {
   EXPECT_GT(now[1]["inference"]["pruned"]["parameters"], 0.0);
 }
 
+TEST_F(FilledTableFile, OneRowIsComparedWithThePartnerThatIsThere) {
+  const std::string rows =
+      "prune: true\nseeds: [0, 1]\nrows:\n- {label: dense, recipe: sample.yaml}\n"
+      "- {label: heads, recipe: sample.yaml, against: dense, set: [\"sparsify={rules: "
+      "[{name: heads, keep: 0.5, start: 2}]}\"]}\n";
+  const json table = filled(rows)["rows"];
+  TableOptions one = with();
+  one.only = "heads";
+  const json alone = json::parse(fill_table(file(rows), one).text)["rows"];
+  ASSERT_EQ(alone.size(), 1u);
+  EXPECT_EQ(alone[0], table[1]) << "measured once";
+}
+
 TEST_F(FilledTableFile, ReportsEveryProblemOfTheFileAndOfItsRows) {
   const std::string text = problems_of(
       "titel: x\n"

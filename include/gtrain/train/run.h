@@ -57,7 +57,7 @@ struct LoadedRun {
   data::Opened opened;
   std::vector<data::Column> encodings;
   std::shared_ptr<models::Model> model;
-  double target_mean = 0.0, target_std = 1.0;
+  at::Tensor target_mean, target_std;  // [C]; 0 and 1 where targets are as they are
 };
 LoadedRun load_run(const std::filesystem::path& directory, const models::Zoo& zoo = models::zoo());
 

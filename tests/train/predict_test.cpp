@@ -1,0 +1,118 @@
+#include "train/predict.h"
+
+#include <gmock/gmock.h>
+
+#include "gtrain/base/error.h"
+#include "gtrain/train/export_run.h"
+#include "gtrain/train/predict_file.h"
+#include "train/sample_run.h"
+
+namespace gtrain::train {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+class Prediction : public TrainedSample {
+ protected:
+  // The rings, each with these labels: "1,2" two columns, "1;0" one value in turn.
+  fs::path rings(const std::string& name, const std::vector<std::string>& labels) const {
+    write_rings(root() / name, 40);
+    std::string text;
+    for (std::size_t g = 0; g < 40; ++g) text += labels[g % labels.size()] + "\n";
+    write_text(root() / name / "raw" / "graph-label.csv.gz", gzip(text));
+    return root() / name;
+  }
+
+  data::DatasetOptions data_of(const fs::path& folder, const std::string& task,
+                               const std::string& metric) const {
+    return recipe({"dataset.path=" + folder.string(), "dataset.task=" + task,
+                   "dataset.metric=" + metric})
+        .dataset;
+  }
+
+  void train(const fs::path& folder, const std::string& task, const std::string& metric) const {
+    run(recipe({"dataset.path=" + folder.string(), "dataset.task=" + task,
+                "dataset.metric=" + metric, "train.epochs=1"}),
+        options("a"));
+    export_run(root() / "a", root() / "a.pt", {});
+  }
+
+  // By the run, by its file, and judged.
+  void expect_refused(const data::DatasetOptions& data, const std::string& why) const {
+    const fs::path out = root() / "p.csv";
+    const auto refuses = ThrowsMessage<base::DataError>(HasSubstr(why));
+    EXPECT_THAT([&] { predict(root() / "a", &data, "test", out); }, refuses);
+    EXPECT_THAT([&] { evaluate(root() / "a", "test", &data); }, refuses);
+    EXPECT_THAT(
+        [&] {
+          predict_file(
+              root() / "a.pt",
+              {data.path, {"dataset.task=" + data.task, "dataset.metric=" + data.metric}, "test"},
+              out);
+        },
+        refuses);
+    EXPECT_FALSE(fs::exists(out));
+  }
+
+  std::vector<std::string> lines(const std::string& name) const {
+    std::istringstream in(text_of(root() / name));
+    std::vector<std::string> out;
+    for (std::string line; std::getline(in, line);) out.push_back(line);
+    return out;
+  }
+};
+
+TEST_F(Prediction, RefusesDataOfAnotherNumberOfOutputs) {
+  train(rings("one", {"1.5", "2", "0.5"}), "graph_regression", "mae");
+  expect_refused(data_of(rings("three", {"1,2,3", "3,2,1"}), "graph_regression", "mae"),
+                 "its task graph_regression asks for 3 outputs; the model has 1");
+  expect_refused(data_of(rings("kinds", {"0", "1", "2"}), "graph_class", "acc"),
+                 "its task graph_class asks for 3 outputs; the model has 1");
+}
+
+TEST_F(Prediction, TakesDataThatLackSomeOfTheClasses) {
+  train(rings("five", {"0", "1", "2", "3", "4"}), "graph_class", "acc");
+  expect_refused(data_of(rings("six", {"0", "5"}), "graph_class", "acc"),
+                 "asks for 6 outputs; the model has 5");
+  const data::DatasetOptions few = data_of(rings("few", {"0", "1", "2"}), "graph_class", "acc");
+  const data::DatasetOptions all = recipe({"dataset.path=" + (root() / "five").string(),
+                                           "dataset.task=graph_class", "dataset.metric=acc"})
+                                       .dataset;
+  predict(root() / "a", &few, "test", root() / "few.csv");
+  predict(root() / "a", &all, "test", root() / "all.csv");
+  EXPECT_EQ(lines("few.csv"), lines("all.csv")) << "the graphs are the same";
+  EXPECT_EQ(lines("few.csv").front(), "graph,task0,task1,task2,task3,task4");
+  const auto judged = nlohmann::json::parse(evaluate(root() / "a", "test", &few));
+  EXPECT_TRUE(judged["acc"].is_number());
+  predict_file(root() / "a.pt",
+               {few.path, {"dataset.task=graph_class", "dataset.metric=acc"}, "test"},
+               root() / "file.csv");
+  EXPECT_EQ(lines("file.csv").size(), lines("few.csv").size());
+}
+
+TEST_F(Prediction, OfAllGraphsNeedsNoSplits) {
+  train(rings("one", {"1.5", "2", "0.5"}), "graph_regression", "mae");
+  const data::DatasetOptions plain = data_of(rings("plain", {""}), "graph_regression", "mae");
+  fs::remove_all(root() / "plain" / "split");
+  predict(root() / "a", &plain, "all", root() / "p.csv");
+  EXPECT_EQ(lines("p.csv").size(), 41u);
+  predict_file(root() / "a.pt",
+               {plain.path, {"dataset.task=graph_regression", "dataset.metric=mae"}, "all"},
+               root() / "file.csv");
+  EXPECT_EQ(lines("file.csv").size(), 41u);
+  EXPECT_THAT([&] { predict(root() / "a", &plain, "test", root() / "q.csv"); },
+              ThrowsMessage<base::DataError>(HasSubstr("has no splits")));
+}
+
+TEST_F(Prediction, DoesNotReplaceFilesOfTheRun) {
+  train(rings("one", {"1.5"}), "graph_regression", "mae");
+  for (const char* name : {"last.safetensors", "recipe.yaml", "redundancy.json"}) {
+    EXPECT_THAT([&] { predict(root() / "a", nullptr, "test", root() / "a" / name); },
+                ThrowsMessage<base::RecipeError>(HasSubstr("is the run's own")));
+  }
+}
+
+}  // namespace
+}  // namespace gtrain::train
