@@ -75,10 +75,12 @@ int train_recipe(const RunArguments& a, const models::Zoo& zoo) {
 void check_overrides(const RunArguments& a) {
   for (const std::string& text : a.overrides) {
     const std::string key = text.substr(0, text.find('='));
-    if (key.starts_with("dataset.") && key != "dataset.transform") continue;
+    const bool own =
+        key.starts_with("dataset.transform") || key.starts_with("dataset.target_scaling");
+    if (key.starts_with("dataset.") && !own) continue;
     throw base::RecipeError(fmt::format(
-        "command line: {}: belongs to the trained model; expected a key of dataset, such as "
-        "dataset.path=DIR",
+        "command line: {}: cannot be changed of a trained model; expected a key of dataset other "
+        "than transform and target_scaling, such as dataset.path=DIR",
         text));
   }
 }

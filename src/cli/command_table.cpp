@@ -8,6 +8,7 @@
 #include "gtrain/cli/command.h"
 #include "gtrain/cli/interrupt.h"
 #include "gtrain/cli/thread_pool.h"
+#include "gtrain/train/run_directory.h"
 #include "gtrain/train/table.h"
 
 namespace gtrain::cli {
@@ -26,6 +27,7 @@ int fill(const TableArguments& a, const models::Zoo& zoo) {
   options.runs = a.runs;
   options.interrupt = catch_interrupts();
   const ThreadPool pool(a.threads);
+  if (!a.out.empty()) train::check_output(a.out);
   const train::TableOutcome outcome = train::fill_table(train::find_table(a.file), options);
   if (a.out.empty() || options.dry) {
     std::cout << outcome.text;

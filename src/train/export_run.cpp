@@ -170,7 +170,7 @@ void export_script(const Selected& selected, const Material& material, deploy::E
 void export_run(const fs::path& run, const fs::path& out, const ExportRunOptions& options,
                 const models::Zoo& zoo) {
   check(options);
-  check_output(run, out);
+  check_output(out);
   const SerialAten serial;
   const Selected selected = load_selected(run, zoo);
   if (options.format == "safetensors") {

@@ -69,12 +69,9 @@ std::string shape_text(const at::Tensor& tensor) {
   return fmt::format("[{}]", fmt::join(tensor.sizes(), ", "));
 }
 
-// Gates belong to the rules of a run: those that this one brings begin anew, and what other rules
-// left among the weights is not needed.
-bool is_gate(const std::string& name) { return name.find("_gate.") != std::string::npos; }
-
+// Of a gate that the rules of this run bring and the weights have not.
 bool is_new_gate(const std::string& name, const NamedTensors& given) {
-  return is_gate(name) && given.count(name) == 0;
+  return name.find("_gate.") != std::string::npos && given.count(name) == 0;
 }
 
 // One line for each tensor that keeps the weights from fitting.
@@ -92,7 +89,7 @@ std::vector<std::string> misfits(const NamedTensors& own, const NamedTensors& gi
     }
   }
   for (const auto& [name, tensor] : given) {
-    if (own.count(name) != 0 || in_any(name, options.fresh) || is_gate(name)) continue;
+    if (own.count(name) != 0 || in_any(name, options.fresh)) continue;
     out.push_back(fmt::format("{} {}: not in the model", name, shape_text(tensor)));
   }
   return out;

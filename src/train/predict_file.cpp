@@ -10,6 +10,7 @@
 #include "gtrain/base/log.h"
 #include "gtrain/deploy/exported.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/run_directory.h"
 #include "gtrain/train/serial_aten.h"
 #include "module_data.h"
 #include "predict.h"
@@ -54,6 +55,11 @@ void check_columns(const deploy::Description& description, Material& material) {
 
 void predict_file(const fs::path& file, const PredictFileOptions& options, const fs::path& out) {
   const SerialAten serial;
+  check_output(out);
+  if (fs::weakly_canonical(out) == fs::weakly_canonical(file)) {
+    throw base::RecipeError(
+        fmt::format("--out {}: is the exported file; expected another name", out.string()));
+  }
   deploy::Exported exported = deploy::load_exported(file);
   base::warn(
       fmt::format("{}: TorchScript is code and runs with your rights; load only files you trust",

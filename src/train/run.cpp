@@ -226,16 +226,22 @@ RunOutcome train_all(const Recipe& recipe, const RunOptions& options, const fs::
   return outcome;
 }
 
-Material opened_for(const Selected& selected, const data::DatasetOptions* data,
-                    const std::string& split) {
-  const Recipe& recipe = selected.recipe;
-  Material material = data != nullptr ? shown(with_data(recipe, *data), split) : prepare(recipe);
+// A trained model's data, or others in their place, and how they are read.
+struct Shown {
+  Material material;
+  data::LoaderOptions loading;
+};
+
+Shown opened_for(const Selected& selected, const data::DatasetOptions* data,
+                 const std::string& split) {
+  const Recipe recipe = data != nullptr ? with_data(selected.recipe, *data) : selected.recipe;
+  Material material = data != nullptr ? shown(recipe, split) : prepare(recipe);
   check_signature(material.signature, selected.facts.signature, material.dataset().info);
   data::DatasetInfo& info = material.opened.dataset.info;
   if (data::is_class(info.task) && !data::is_subtoken(info.task)) {
     info.classes = selected.facts.signature.outputs;  // metrics are over the model's classes
   }
-  return material;
+  return {std::move(material), plain_loading(recipe)};
 }
 
 // Data, or their likeness, and a fresh model of the first member: for what looks at a recipe
@@ -332,9 +338,8 @@ std::string evaluate(const fs::path& directory, const std::string& split,
                      const data::DatasetOptions* other_data, const models::Zoo& zoo) {
   const SerialAten serial;
   const Selected selected = load_selected(directory, zoo);
-  const Material material = opened_for(selected, other_data, split);
-  data::Loader loader(material.dataset(), material.encodings, ids_of(material, split),
-                      plain_loading(selected.recipe));
+  const auto [material, loading] = opened_for(selected, other_data, split);
+  data::Loader loader(material.dataset(), material.encodings, ids_of(material, split), loading);
   const Judge judge = judge_of(selected.recipe, material.dataset().info, selected.facts.scale);
   const Figures figures = evaluate_split(*selected.model, loader, judge);
   Json out{{"split", split}};
@@ -345,12 +350,12 @@ std::string evaluate(const fs::path& directory, const std::string& split,
 void predict(const fs::path& directory, const data::DatasetOptions* data, const std::string& split,
              const fs::path& out, const models::Zoo& zoo) {
   const SerialAten serial;
-  check_output(directory, out);
+  check_output(out);
   const Selected selected = load_selected(directory, zoo);
-  const Material material = opened_for(selected, data, split);
-  const std::string rows = prediction_rows(
-      forward_of(*selected.model, selected.facts.scale), material, ids_of(material, split),
-      {selected.facts.signature.outputs, plain_loading(selected.recipe)});
+  const auto [material, loading] = opened_for(selected, data, split);
+  const std::string rows =
+      prediction_rows(forward_of(*selected.model, selected.facts.scale), material,
+                      ids_of(material, split), {selected.facts.signature.outputs, loading});
   base::write_durable(out, out.extension() == ".gz" ? gzip(rows) : rows);
 }
 
@@ -367,8 +372,8 @@ LoadedRun load_run(const fs::path& directory, const models::Zoo& zoo) {
   out.recipe = std::move(selected.recipe);
   out.model = std::move(selected.model);
   const auto columns = [&](const std::vector<double>& values, double otherwise) {
-    const std::vector<double> given{values.empty() ? std::vector<double>{otherwise} : values};
-    return at::tensor(given, at::kFloat);
+    const auto count = static_cast<std::size_t>(selected.facts.signature.outputs);
+    return at::tensor(values.empty() ? std::vector<double>(count, otherwise) : values, at::kFloat);
   };
   out.target_mean = columns(selected.facts.scale.mean, 0);
   out.target_std = columns(selected.facts.scale.deviation, 1);

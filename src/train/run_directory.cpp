@@ -80,12 +80,14 @@ fs::path new_run_directory(const fs::path& parent, const std::string& name) {
   }
 }
 
-void check_output(const fs::path& run, const fs::path& out) {
+void check_output(const std::filesystem::path& out) {
+  const std::filesystem::path run = std::filesystem::weakly_canonical(out).parent_path();
+  if (!std::filesystem::exists(run / "recipe.yaml")) return;
   for (const char* name :
        {"recipe.yaml", "metrics.jsonl", "result.json", "summary.json", "last.safetensors",
         "last.previous.safetensors", "best.safetensors", "report.html", "log.txt", ".lock",
         "redundancy.json", "budget.json", "prune.json", "inference.json"}) {
-    if (fs::weakly_canonical(out) != fs::weakly_canonical(run / name)) continue;
+    if (std::filesystem::weakly_canonical(out).filename() != name) continue;
     throw base::RecipeError(
         fmt::format("--out {}: is the run's own {}; expected another name", out.string(), name));
   }

@@ -98,8 +98,12 @@ Pair first_pair(const RowRuns& row, const RowRuns* against) {
 fs::path pruned_of(const fs::path& run, const models::Zoo& zoo, std::string& why) {
   const fs::path out = run / "pruned";
   if (fs::exists(out / "prune.json")) {
-    if (read_json(out / "prune.json").value("result", "") == result_hash(run)) return out;
-    fs::remove_all(out);  // of a run that lay here before
+    // Files of a gtrain that wrote no hash are taken to be of this run.
+    if (read_json(out / "prune.json").value("result", result_hash(run)) == result_hash(run)) {
+      return out;
+    }
+    why = fmt::format("{} is of the run that lay here before; remove it", out.string());
+    return {};
   }
   try {
     prune_run(run, out, zoo);

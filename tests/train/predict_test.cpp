@@ -106,12 +106,39 @@ TEST_F(Prediction, OfAllGraphsNeedsNoSplits) {
               ThrowsMessage<base::DataError>(HasSubstr("has no splits")));
 }
 
+TEST_F(Prediction, ReadsOtherDataAsItIsTold) {
+  train(rings("one", {"1.5"}), "graph_regression", "mae");
+  data::DatasetOptions small = data_of(root() / "one", "graph_regression", "mae");
+  small.max_nodes = 2;
+  EXPECT_THAT([&] { predict(root() / "a", &small, "test", root() / "p.csv"); },
+              ThrowsMessage<base::DataError>(HasSubstr("nodes")));
+}
+
+TEST_F(Prediction, OfSeveralTargetsHasTheScaleOfEach) {
+  const fs::path folder = rings("three", {"1,20,3", "3,10,1"});
+  const std::vector<std::string> keys{"dataset.path=" + folder.string(), "train.epochs=1"};
+  for (const std::string scaling : {"standard", "none"}) {
+    std::vector<std::string> all = keys;
+    all.push_back("dataset.target_scaling=" + scaling);
+    run(recipe(all), options(scaling));
+    const LoadedRun loaded = load_run(root() / scaling);
+    ASSERT_EQ(loaded.target_mean.numel(), 3);
+    ASSERT_EQ(loaded.target_std.numel(), 3);
+    EXPECT_NEAR(loaded.target_mean[1].item<double>(), scaling == "none" ? 0 : 15, 2);
+    EXPECT_NEAR(loaded.target_std[1].item<double>(), scaling == "none" ? 1 : 5, 0.5);
+  }
+}
+
 TEST_F(Prediction, DoesNotReplaceFilesOfTheRun) {
   train(rings("one", {"1.5"}), "graph_regression", "mae");
   for (const char* name : {"last.safetensors", "recipe.yaml", "redundancy.json"}) {
     EXPECT_THAT([&] { predict(root() / "a", nullptr, "test", root() / "a" / name); },
                 ThrowsMessage<base::RecipeError>(HasSubstr("is the run's own")));
+    EXPECT_THAT([&] { predict_file(root() / "a.pt", {}, root() / "a" / name); },
+                ThrowsMessage<base::RecipeError>(HasSubstr("is the run's own")));
   }
+  EXPECT_THAT([&] { predict_file(root() / "a.pt", {}, root() / "." / "a.pt"); },
+              ThrowsMessage<base::RecipeError>(HasSubstr("is the exported file")));
 }
 
 }  // namespace

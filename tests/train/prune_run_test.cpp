@@ -183,12 +183,12 @@ TEST_F(PrunedRun, RulesKnowOfTheAttentionsThatAreGone) {
   EXPECT_THAT([&] { trained("name: layers, keep: 0.34, method: learned, end: 4", "again"); },
               testing::ThrowsMessage<base::RecipeError>(
                   testing::HasSubstr("of 1 branches leaves all of them")));
-  // Gates of rules that a recipe has not are left out.
-  ASSERT_EQ(
-      run(recipe({model, "init={from: " + (root() / "learned").string() + "}", "train.epochs=1"}),
-          options("plain"))
-          .code,
-      base::ExitCode::kOk);
+  EXPECT_THAT(
+      [&] {
+        run(recipe({model, "init={from: " + (root() / "learned").string() + "}"}), options("d"));
+      },
+      testing::ThrowsMessage<base::RecipeError>(testing::HasSubstr("not in the model")))
+      << "what its gates switch off would be on again";
 }
 
 TEST_F(PrunedRun, RefusesWhatHasNothingToCut) {

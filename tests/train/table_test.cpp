@@ -348,8 +348,11 @@ TEST_F(FilledTableFile, MeasuresInferenceAnewOfRunsThatWereTrainedAnew) {
   const fs::path record = heads / "seed-1" / "result.json";
   write_text(record, text_of(record) + "\n");
   const json now = filled(rows)["rows"];
-  EXPECT_GT(fs::last_write_time(heads / "seed-1" / "pruned" / "prune.json"), pruned);
-  EXPECT_GT(now[1]["inference"]["pruned"]["parameters"], 0.0);
+  EXPECT_THAT(now[1]["inference"]["not_pruned"].get<std::string>(), HasSubstr("lay here before"));
+  EXPECT_EQ(fs::last_write_time(heads / "seed-1" / "pruned" / "prune.json"), pruned);
+  fs::remove_all(heads / "seed-1" / "pruned");
+  write_text(record, text_of(record) + "\n");
+  EXPECT_GT(filled(rows)["rows"][1]["inference"]["pruned"]["parameters"], 0.0);
 }
 
 TEST_F(FilledTableFile, OneRowIsComparedWithThePartnerThatIsThere) {

@@ -15,9 +15,9 @@ std::filesystem::path new_run_directory(const std::filesystem::path& parent,
 std::filesystem::path newest_run_directory(const std::filesystem::path& parent,
                                            const std::string& name);
 
-// Throws base::RecipeError where `out` is one of the files that a run keeps in `run`, which are not
-// to be replaced by what is made of them.
-void check_output(const std::filesystem::path& run, const std::filesystem::path& out);
+// Throws base::RecipeError where `out` is a file that a run keeps in its directory, which is not to
+// be replaced by what is made of it.
+void check_output(const std::filesystem::path& out);
 
 // An exclusive lock on DIR/.lock for the life of the object; it dies with the process, so a killed
 // run leaves none behind. Throws base::InUseError naming the process that holds it.
