@@ -9,7 +9,6 @@
 #include "export_weights.h"
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
-#include "gtrain/data/catalog.h"
 #include "gtrain/deploy/description.h"
 #include "gtrain/deploy/encoding_script.h"
 #include "gtrain/deploy/export.h"
@@ -66,11 +65,6 @@ std::string scores_of(const fs::path& run) {
   return out.dump();
 }
 
-std::optional<data::Card> card_of(const data::DatasetOptions& dataset) {
-  if (dataset.name.empty()) return std::nullopt;
-  return data::find_card(dataset.name, data::Shipped::kWelcome);
-}
-
 std::string licence_note(const data::DatasetOptions& dataset) {
   std::string out =
       "The code in this file is gtrain's (Apache-2.0); the weights belong to whoever trained them.";
@@ -89,8 +83,7 @@ struct Purpose {
 
 Purpose purpose_of(const data::DatasetOptions& dataset) {
   const auto card = card_of(dataset);
-  return {dataset.task.empty() && card ? card->task : dataset.task,
-          dataset.metric.empty() && card ? card->metric : dataset.metric};
+  return {task_of(dataset), dataset.metric.empty() && card ? card->metric : dataset.metric};
 }
 
 deploy::ExportSpec spec_of(const Selected& selected, const Purpose& purpose,

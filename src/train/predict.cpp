@@ -10,6 +10,7 @@
 
 #include "gtrain/base/error.h"
 #include "gtrain/base/log.h"
+#include "gtrain/data/catalog.h"
 #include "gtrain/train/build.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/recipe_file.h"
@@ -158,13 +159,34 @@ Material shown(const Recipe& recipe, const std::string& split) {
   return prepare(own, std::move(opened));
 }
 
-void check_signature(const models::Signature& of_data, const models::Signature& of_model,
+std::optional<data::Card> card_of(const data::DatasetOptions& dataset) {
+  if (dataset.name.empty()) return std::nullopt;
+  return data::find_card(dataset.name, data::Shipped::kWelcome);
+}
+
+std::string task_of(const data::DatasetOptions& dataset) {
+  if (!dataset.task.empty()) return dataset.task;
+  const auto card = card_of(dataset);
+  return card ? card->task : "";
+}
+
+void check_signature(const models::Signature& of_data, const Trained& model,
                      const data::DatasetInfo& info) {
+  const models::Signature& of_model = model.signature;
   const auto refuse = [&](const std::string& what) {
     throw base::DataError(fmt::format("{}: {}", info.name, what));
   };
   if (of_data.level != of_model.level)
     refuse("its labels belong to another level than the model's");
+  if (!model.task.empty()) {
+    const data::Task own = data::task_named(model.task);
+    if (data::is_class(info.task) != data::is_class(own) ||
+        data::is_regression(info.task) != data::is_regression(own) ||
+        data::is_subtoken(info.task) != data::is_subtoken(own)) {
+      refuse(fmt::format("its task is {}; the model was trained for {}", data::name_of(info.task),
+                         model.task));
+    }
+  }
   const bool classes = data::is_class(info.task) && !data::is_subtoken(info.task);
   if (classes ? of_data.outputs > of_model.outputs : of_data.outputs != of_model.outputs) {
     refuse(fmt::format("its task {} asks for {} outputs; the model has {}",

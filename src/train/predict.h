@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "evaluation.h"
+#include "gtrain/data/card.h"
 #include "material.h"
 
 namespace gtrain::train {
@@ -30,9 +32,19 @@ Recipe with_data(Recipe recipe, const data::DatasetOptions& data);
 // What `split` of the data of with_data() is read from; "all" asks for no splits.
 Material shown(const Recipe& recipe, const std::string& split);
 
+// The card of a named data set, which need not be there.
+std::optional<data::Card> card_of(const data::DatasetOptions& dataset);
+
+// What a model was trained for, from the recipe or its data set's card; empty: neither says it.
+std::string task_of(const data::DatasetOptions& dataset);
+
+struct Trained {
+  const models::Signature& signature;
+  std::string task;  // empty: unknown
+};
 // Throws base::DataError where data (of which `info` is) and model do not fit. Data of a class task
 // may have fewer classes than the model: they need not hold all of them.
-void check_signature(const models::Signature& of_data, const models::Signature& of_model,
+void check_signature(const models::Signature& of_data, const Trained& model,
                      const data::DatasetInfo& info);
 
 // Ids of a split ("train", "valid", "test" or "all") in ascending order.

@@ -48,7 +48,7 @@ void check_columns(const deploy::Description& description, Material& material) {
     wanted.node_width = material.signature.node_width;
     wanted.node_categories = material.signature.node_categories;
   }
-  check_signature(material.signature, wanted, material.dataset().info);
+  check_signature(material.signature, {wanted, description.task}, material.dataset().info);
 }
 
 }  // namespace

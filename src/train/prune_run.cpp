@@ -176,7 +176,8 @@ void prune_run(const fs::path& run, const fs::path& out, const models::Zoo& zoo)
         "{}: its recipe has no sparsify: section; there is nothing to prune", run.string()));
   }
   const Material material = prepare(selected.recipe);
-  check_signature(material.signature, selected.facts.signature, material.dataset().info);
+  check_signature(material.signature, {selected.facts.signature, task_of(selected.recipe.dataset)},
+                  material.dataset().info);
   const std::vector<std::int64_t> ids = material.dataset().single_graph()
                                             ? std::vector<std::int64_t>{0}
                                             : spread(ids_of(material, "all"), kCompared);

@@ -236,7 +236,8 @@ Shown opened_for(const Selected& selected, const data::DatasetOptions* data,
                  const std::string& split) {
   const Recipe recipe = data != nullptr ? with_data(selected.recipe, *data) : selected.recipe;
   Material material = data != nullptr ? shown(recipe, split) : prepare(recipe);
-  check_signature(material.signature, selected.facts.signature, material.dataset().info);
+  check_signature(material.signature, {selected.facts.signature, task_of(selected.recipe.dataset)},
+                  material.dataset().info);
   data::DatasetInfo& info = material.opened.dataset.info;
   if (data::is_class(info.task) && !data::is_subtoken(info.task)) {
     info.classes = selected.facts.signature.outputs;  // metrics are over the model's classes

@@ -69,7 +69,9 @@ TEST_F(Prediction, RefusesDataOfAnotherNumberOfOutputs) {
   expect_refused(data_of(rings("three", {"1,2,3", "3,2,1"}), "graph_regression", "mae"),
                  "its task graph_regression asks for 3 outputs; the model has 1");
   expect_refused(data_of(rings("kinds", {"0", "1", "2"}), "graph_class", "acc"),
-                 "its task graph_class asks for 3 outputs; the model has 1");
+                 "its task is graph_class; the model was trained for graph_regression");
+  expect_refused(data_of(rings("binary", {"0", "1"}), "graph_binary", "rocauc"),
+                 "its task is graph_binary; the model was trained for graph_regression");
 }
 
 TEST_F(Prediction, TakesDataThatLackSomeOfTheClasses) {
