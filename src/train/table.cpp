@@ -90,11 +90,12 @@ bool stopped(base::ExitCode code) {
   return code == base::ExitCode::kInterrupted || code == base::ExitCode::kTerminated;
 }
 
-// The row that a row is paired with, of those that were chosen; nullptr: none.
-const RowRuns* pair_of(const TableRow& row, const std::vector<RowRuns>& rows) {
+// The one of `rows` (RowRuns or RowFigures) that a row is paired with; nullptr: none.
+template <class Row>
+const Row* pair_of(const TableRow& row, const std::vector<Row>& rows) {
   if (row.against.empty()) return nullptr;
-  const auto it = std::find_if(rows.begin(), rows.end(),
-                               [&](const RowRuns& r) { return r.label == row.against; });
+  const auto it =
+      std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.label == row.against; });
   return it == rows.end() ? nullptr : &*it;
 }
 
@@ -194,9 +195,8 @@ TableOutcome fill_table(const fs::path& file, const TableOptions& options) {
     filled.rows.push_back(figures_of(table, *beside[i], rows[chosen.size() + i]));
   }
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const auto other = std::find_if(filled.rows.begin(), filled.rows.end(),
-                                    [&](const auto& r) { return r.label == chosen[i]->against; });
-    if (other != filled.rows.end()) filled.rows[i].paired = paired_of(filled.rows[i], *other);
+    const RowFigures* other = pair_of(*chosen[i], filled.rows);
+    if (other != nullptr) filled.rows[i].paired = paired_of(filled.rows[i], *other);
   }
   filled.rows.resize(chosen.size());
   for (const TableRuns::Stale& s : old()) filled.stale.push_back(figures_of(table, s));

@@ -99,9 +99,8 @@ fs::path pruned_of(const fs::path& run, const models::Zoo& zoo, std::string& why
   const fs::path out = run / "pruned";
   if (fs::exists(out / "prune.json")) {
     // Files of a gtrain that wrote no hash are taken to be of this run.
-    if (read_json(out / "prune.json").value("result", result_hash(run)) == result_hash(run)) {
-      return out;
-    }
+    const std::string own = result_hash(run);
+    if (read_json(out / "prune.json").value("result", own) == own) return out;
     why = fmt::format("{} is of the run that lay here before; remove it", out.string());
     return {};
   }
