@@ -7,38 +7,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <utility>
 
 #include "gtrain/base/error.h"
+#include "gtrain/models/in_double.h"
 
 namespace gtrain::deploy {
 namespace {
 
 constexpr double kFloatTolerance = 1e-5, kBfloatTolerance = 2e-2, kGapFactor = 10.0;
-
-// The model in float64 while it lives; afterwards it has its own values again. Integer buffers, of
-// which Module::to would make floats, stay as they are.
-class InDouble {
- public:
-  InDouble(models::Model& model, bool rounded) {
-    std::vector<at::Tensor> all = model.parameters();
-    for (const at::Tensor& b : model.buffers()) all.push_back(b);
-    for (const at::Tensor& t : all) {
-      if (!t.is_floating_point()) continue;
-      values_.emplace_back(t, t.detach());
-      const at::Tensor from = rounded ? t.detach().to(at::kBFloat16) : t.detach();
-      t.set_data(from.to(at::kDouble));
-    }
-  }
-  InDouble(const InDouble&) = delete;
-  InDouble& operator=(const InDouble&) = delete;
-  ~InDouble() {
-    for (const auto& [tensor, own] : values_) tensor.set_data(own);
-  }
-
- private:
-  std::vector<std::pair<at::Tensor, at::Tensor>> values_;
-};
 
 at::Tensor output_of(models::Model& model, const ExportSpec& spec, const Sample& sample) {
   nn::Context context;
@@ -91,11 +67,11 @@ double gap_of(models::Model& model, const ExportSpec& spec, const std::vector<Sa
               const std::vector<at::Tensor>& single, bool bfloat) {
   std::vector<at::Tensor> exact;
   {
-    const InDouble scope(model, /*rounded=*/false);
+    const models::InDouble scope(model);
     exact = outputs_of(model, spec, samples);
   }
   if (!bfloat) return distance(single, exact);
-  const InDouble scope(model, /*rounded=*/true);
+  const models::InDouble scope(model, /*rounded=*/true);
   return distance(outputs_of(model, spec, samples), exact);
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 #include "gtrain/base/error.h"
 #include "gtrain/sparsify/head_mask.h"
@@ -13,6 +15,7 @@ namespace gtrain::sparsify {
 namespace {
 
 constexpr double kLeast = 0.05, kStep = 1e-4, kSlack = 1 + 1e-12;
+constexpr double kPrices = 1e6;  // costs of branches are such parts of the dense model
 
 bool is_fours(const Rule& rule) {
   const auto* weights = std::get_if<WeightRule>(&rule);
@@ -21,8 +24,9 @@ bool is_fours(const Rule& rule) {
 
 bool removes(const Rule& rule, double keep, torch::nn::Module& model) {
   if (const auto* layers = std::get_if<LayerRule>(&rule); layers != nullptr) {
-    const auto count = static_cast<std::int64_t>(branches(model, *layers).size());
-    return layers->method != "learned" || kept_heads(keep, count) < count;
+    const std::int64_t count = std::ssize(branches(model, *layers));
+    if (layers->method != "learned") return true;
+    return layers->costs.empty() ? kept_heads(keep, count) < count : keep < 1;
   }
   if (!std::holds_alternative<HeadRule>(rule)) return true;
   const std::vector<Site> all = sites(model);
@@ -30,6 +34,11 @@ bool removes(const Rule& rule, double keep, torch::nn::Module& model) {
     const std::int64_t heads = site.gated->parts().heads;
     return heads == 0 || kept_heads(keep, heads) < heads;
   });
+}
+
+bool closes_branches(const Rule& rule) {
+  const auto* layers = std::get_if<LayerRule>(&rule);
+  return layers != nullptr && layers->method == "learned" && layers->timing.keep != 1.0;
 }
 
 std::vector<Rule> at(const std::vector<Rule>& rules, double share, torch::nn::Module& model) {
@@ -69,6 +78,31 @@ void check_reachable(const Options& options, torch::nn::Module& model, const Lef
       *options.flops, least));
 }
 
+Options priced(const Options& asked, Options divided, torch::nn::Module& model, const Left& left) {
+  std::size_t r = 0;
+  while (r < divided.rules.size() && !closes_branches(divided.rules[r])) ++r;
+  if (r == divided.rules.size()) return divided;
+  auto& rule = std::get<LayerRule>(divided.rules[r]);
+  const auto leaves = [&](double keep, std::vector<double> costs) {
+    rule.timing.keep = keep;
+    rule.costs = std::move(costs);
+    return left(divided.rules);
+  };
+  const double all = leaves(1, {});
+  std::vector<double> costs, only(branches(model, rule).size(), 0);
+  for (double& one : only) {
+    one = 1;  // the others cost nothing, so that none but this one is too dear
+    costs.push_back(std::max(0.0, std::round((all - leaves(kStep, only)) * kPrices) / kPrices));
+    one = 0;
+  }
+  const double sum = std::accumulate(costs.begin(), costs.end(), 0.0);
+  const double closed = all - *asked.flops + static_cast<double>(costs.size()) / kPrices;
+  const double keep = sum > 0 ? std::floor((1 - closed / sum) * 1e4) / 1e4 : 1;
+  rule.timing.keep = std::clamp(keep, kStep, most_kept(asked.rules[r]));
+  rule.costs = rule.timing.keep < 1.0 ? costs : std::vector<double>();
+  return divided;
+}
+
 Options spend(const Options& options, torch::nn::Module& model, const Left& left) {
   if (!options.flops) return options;
   check_reachable(options, model, left);
@@ -83,7 +117,7 @@ Options spend(const Options& options, torch::nn::Module& model, const Left& left
   }
   Options out;
   out.rules = at(options.rules, high, model);
-  return out;
+  return priced(options, std::move(out), model, left);
 }
 
 }  // namespace gtrain::sparsify

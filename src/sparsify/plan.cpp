@@ -166,7 +166,11 @@ void attach_rule(torch::nn::Module& model, const LayerRule& rule, const Place& p
   if (all.empty()) place.refuse(": the model has no such branches");
   const auto count = static_cast<std::int64_t>(all.size());
   const bool learned = rule.method == "learned";
-  if (learned && rule.timing.keep && kept_heads(*rule.timing.keep, count) == count) {
+  if (!rule.costs.empty() && std::ssize(rule.costs) != count) {
+    place.refuse(fmt::format(".costs: {} numbers for {} branches", rule.costs.size(), count));
+  }
+  const bool alike = rule.costs.empty();
+  if (learned && alike && rule.timing.keep && kept_heads(*rule.timing.keep, count) == count) {
     place.refuse(fmt::format(".keep: {} of {} branches leaves all of them; expected less",
                              *rule.timing.keep, count));
   }

@@ -170,11 +170,20 @@ void LayerRule::fields(base::FieldVisitor& f) {
      .min = 0,
      .max = 1e6},
     penalty);
+  f({.key = "costs",
+     .doc = "learned: of each branch, in the order of the layers: open ones hold at most keep of "
+            "their sum, and not of their number; set by a budget, as FLOPs; empty: all alike",
+     .min = 0,
+     .max = 1e18},
+    costs);
   reference_quirk(f, "reference: the authors' code: drop_path draws for each node", quirks);
   f.require(method == "learned" || penalty == 0.1, "penalty", "belongs to method: learned");
   f.require(method != "learned" || timing.end > timing.start, "end",
             "method: learned learns between start and end; expected end after start");
   f.require(quirks.empty() || method == "drop_path", "quirks", "belong to method: drop_path");
+  f.require(costs.empty() || method == "learned", "costs", "belong to method: learned");
+  f.require(costs.empty() || *std::max_element(costs.begin(), costs.end()) > 0, "costs",
+            "are all 0; expected more");
 }
 
 void WeightRule::fields(base::FieldVisitor& f) {
@@ -251,6 +260,9 @@ void Options::fields(base::FieldVisitor& f) {
     const std::string at = fmt::format("rules[{}]", i);
     f.require(flops || timing_of(rules[i]).keep, at + ".keep",
               "is missing; expected a share, or sparsify.flops that sets it");
+    const auto* layers = std::get_if<LayerRule>(&rules[i]);
+    f.require(!flops || layers == nullptr || layers->costs.empty(), at + ".costs",
+              "are set by sparsify.flops; expected none beside it");
     for (std::size_t j = 0; j < i; ++j) {
       f.require(!same_target(rules[i], rules[j]), at,
                 fmt::format("a second schedule of {}: rules[{}] has one", name_of(rules[i]), j));

@@ -216,7 +216,7 @@ Division divide(const Options& options, torch::nn::Module& model, const Left& le
       aim *= fits ? std::max(kRaise, budget / real) : budget / real * (1 - 1e-3);
     }
   }
-  if (best) return {std::move(*best), false};
+  if (best) return {priced(options, std::move(*best), model, left), false};
   return {spend(options, model, left), true};
 }
 

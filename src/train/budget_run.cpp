@@ -35,9 +35,12 @@ Json json_of(const sparsify::Rule& rule, const sparsify::Curve& curve,
   for (const sparsify::Trial& t : curve.trials) {
     trials.push_back({{"keep", t.keep}, {"loss", t.loss}, {"flops", sum(t.flops) / sum(dense)}});
   }
-  return {{"name", std::string(sparsify::name_of(rule))},
-          {"keep", sparsify::timing_of(rule).keep.value_or(1.0)},
-          {"tried", trials}};
+  Json out{{"name", std::string(sparsify::name_of(rule))},
+           {"keep", sparsify::timing_of(rule).keep.value_or(1.0)},
+           {"tried", trials}};
+  const auto* layers = std::get_if<sparsify::LayerRule>(&rule);
+  if (layers != nullptr && !layers->costs.empty()) out["costs"] = layers->costs;
+  return out;
 }
 
 // The rules that have a driver (sparsify/sparsity.h), by their place among the drivers.
@@ -100,7 +103,10 @@ Recipe decided(const Recipe& recipe, const fs::path& directory, const Material& 
   out.sparsify->flops.reset();
   out.sparsify->trade_off = "even";
   for (std::size_t r = 0; r < rules.size(); ++r) {
-    sparsify::timing_of(out.sparsify->rules[r]).keep = rules[r].value("keep", 1.0);
+    sparsify::Rule& rule = out.sparsify->rules[r];
+    sparsify::timing_of(rule).keep = rules[r].value("keep", 1.0);
+    auto* layers = std::get_if<sparsify::LayerRule>(&rule);
+    if (layers != nullptr) layers->costs = rules[r].value("costs", std::vector<double>());
   }
   carry_over(recipe, out, material, directory);
   return out;

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "gtrain/base/error.h"
+#include "gtrain/sparsify/branch_drop.h"
+#include "gtrain/sparsify/plan.h"
+#include "gtrain/sparsify/sparsity.h"
 #include "sparsify/small_net.h"
 
 namespace gtrain::sparsify {
@@ -30,6 +33,12 @@ double keep_of(const Options& o, std::size_t i) { return *timing_of(o.rules[i]).
 LayerRule learned() {
   LayerRule rule;
   rule.method = "learned";
+  return rule;
+}
+
+LayerRule all_branches() {
+  LayerRule rule = learned();
+  rule.branches = "all";
   return rule;
 }
 
@@ -81,6 +90,73 @@ TEST(Budget, SaysWhatIsReachableWhereItIsNot) {
   } catch (const base::RecipeError& e) {
     EXPECT_NE(std::string(e.what()).find("leave 0.810"), std::string::npos) << e.what();
   }
+}
+
+// What is left of a net whose attentions and feed-forward blocks cost `kPrices` of it, 0.4 the
+// rest; gates as far open as `logits` say.
+double left_of_branches(const std::vector<Rule>& rules, const std::vector<double>& logits) {
+  constexpr double kPrices[] = {0.05, 0.2, 0.1, 0.25};
+  SmallNet net;
+  Options options;
+  options.rules = rules;
+  for (Rule& rule : options.rules) timing_of(rule).start = timing_of(rule).end = 0;
+  attach(net, options);
+  const at::NoGradGuard guard;
+  std::vector<BranchConcrete*> gates;
+  for (const Branch& branch : branches(net, all_branches())) {
+    gates.push_back(dynamic_cast<BranchConcrete*>(branch.gate->get()));
+    if (gates.back() != nullptr) gates.back()->log_alpha.fill_(logits[gates.size() - 1]);
+  }
+  Sparsity(net, options, {}).begin(0);
+  double out = 0.4, others = 1;
+  for (std::size_t i = 0; i < gates.size(); ++i) {
+    const bool open = gates[i] == nullptr || gates[i]->open.item<float>() == 1;
+    if (open) out += kPrices[i];
+  }
+  for (const Rule& rule : rules) {
+    if (std::holds_alternative<WeightRule>(rule)) others = 0.5 + 0.5 * *timing_of(rule).keep;
+  }
+  return out * others;
+}
+
+TEST(Budget, IsMetByWhicheverBranchesTheGatesClose) {
+  SmallNet net;
+  const std::vector<double> alike(4, 0.015);
+  const Left left_now = [&](const std::vector<Rule>& rules) {
+    return left_of_branches(rules, alike);
+  };
+  for (const bool weights : {false, true}) {
+    for (const double flops : {0.9, 0.8, 0.7, 0.6, 0.5}) {
+      Options asked;
+      asked.flops = flops;
+      asked.rules = {all_branches()};
+      if (weights) asked.rules.emplace_back(WeightRule());
+      const Options got = spend(asked, net, left_now);
+      const auto& layers = std::get<LayerRule>(got.rules[0]);
+      if (keep_of(got, 0) < 1) ASSERT_EQ(layers.costs.size(), 4u);
+      base::Random random(base::key(7, base::Purpose::kInit));
+      for (int draw = 0; draw < 40; ++draw) {
+        std::vector<double> logits;
+        for (int i = 0; i < 4; ++i) logits.push_back(random.uniform() - 0.5);
+        const double left = left_of_branches(got.rules, logits);
+        EXPECT_LE(left, flops + 1e-12) << weights;
+        EXPECT_GT(left, flops - 0.25) << "a branch more would have fit";
+      }
+    }
+  }
+}
+
+TEST(Budget, MostBesideItHoldsForCostsToo) {
+  SmallNet net;
+  const std::vector<double> alike(4, 0.015);
+  LayerRule layers = all_branches();
+  layers.timing.keep = 0.5;
+  Options asked;
+  asked.flops = 0.95;
+  asked.rules = {layers};
+  const Options got = spend(
+      asked, net, [&](const std::vector<Rule>& rules) { return left_of_branches(rules, alike); });
+  EXPECT_EQ(keep_of(got, 0), 0.5);
 }
 
 TEST(Budget, WithoutOneNothingChanges) {

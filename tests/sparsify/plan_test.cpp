@@ -81,6 +81,11 @@ TEST(Plan, RefusesWhatAModelCannotDo) {
   elsewhere.of = {"encoder"};
   EXPECT_NE(refusal(net, one_rule(elsewhere, 0.5)).find("sparsify.rules[0].of"), std::string::npos);
   EXPECT_NE(refusal(net, one_rule(HeadRule(), 0.9)).find("leaves all"), std::string::npos);
+  LayerRule learned;
+  learned.method = "learned";
+  learned.costs = {1, 2, 3};  // of two attentions
+  EXPECT_NE(refusal(net, one_rule(learned, 0.5)).find(".costs: 3 numbers for 2 branches"),
+            std::string::npos);
   TokenRule leaving;
   leaving.depth = "network";
   EXPECT_NE(refusal(net, one_rule(leaving, 0.5)).find(".depth: nodes cannot leave"),

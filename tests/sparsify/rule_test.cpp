@@ -132,6 +132,20 @@ TEST(Rule, WhatLearnsOrExchangesNeedsTimeToDoSo) {
   EXPECT_NE(problems(set).find("expected end after start"), std::string::npos);
 }
 
+TEST(Rule, CostsAreOfLearnedBranchesAndNotBesideABudget) {
+  LayerRule layers;
+  layers.costs = {1, 2};
+  EXPECT_NE(problems(layers).find("belong to method: learned"), std::string::npos);
+  layers.method = "learned";
+  layers.timing.end = 5;
+  EXPECT_EQ(problems(layers), "");
+  Options budget = rules({layers});
+  budget.flops = 0.5;
+  EXPECT_NE(problems(budget).find("rules[0].costs"), std::string::npos);
+  layers.costs = {0, 0};
+  EXPECT_NE(problems(layers).find("are all 0"), std::string::npos);
+}
+
 TEST(Rule, AnEndBeforeTheStartIsRefused) {
   HeadRule rule;
   rule.timing.start = 10;

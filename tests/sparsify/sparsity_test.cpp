@@ -3,109 +3,16 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <tuple>
 
 #include "gtrain/base/error.h"
 #include "gtrain/sparsify/hard_concrete.h"
 #include "gtrain/sparsify/head_mask.h"
 #include "gtrain/sparsify/plan.h"
 #include "gtrain/sparsify/token_gate.h"
-#include "sparsify/small_net.h"
+#include "sparsify/training.h"
 
 namespace gtrain::sparsify {
 namespace {
-
-// Plain training with momentum, a step at a time.
-class Training {
- public:
-  explicit Training(const Options& options, Clock clock = {4, 40, 7}) {
-    attach(net, options);
-    initialise_gates();
-    sparsity = std::make_unique<Sparsity>(net, options, clock);
-    for (const auto& p : net.named_parameters()) {
-      momentum[p.key()] = at::zeros_like(p.value().detach());
-    }
-  }
-
-  void step() {
-    sparsity->begin(updates);
-    nn::Context context = support::context(true, 100 + static_cast<std::uint64_t>(updates));
-    at::Tensor loss = (net.forward(x, start, context) - y).pow(2).mean();
-    const at::Tensor extra = sparsity->penalty();
-    if (extra.defined()) loss = loss + extra;
-    for (auto& p : net.parameters()) p.mutable_grad().reset();
-    loss.backward();
-    sparsity->before_update(updates);
-    {
-      const at::NoGradGuard guard;
-      for (auto& p : net.named_parameters()) {
-        if (!p.value().grad().defined()) continue;
-        if (only_gates) {
-          if (p.key().find("_gate") != std::string::npos) adapt(p.key(), p.value());
-          continue;
-        }
-        at::Tensor& m = momentum[p.key()];
-        m.mul_(0.9).add_(p.value().grad());
-        p.value().mul_(1 - decay).add_(m, -0.01);
-      }
-    }
-    ++updates;
-    sparsity->after_update(updates, [this](const std::string& name) {
-      return std::vector<at::Tensor>{momentum.at(name)};
-    });
-  }
-
-  std::map<std::string, at::Tensor> everything() {
-    std::map<std::string, at::Tensor> out;
-    for (const auto& p : net.named_parameters()) out[p.key()] = p.value().detach();
-    for (const auto& b : net.named_buffers()) out[b.key()] = b.value();
-    for (const auto& [name, t] : momentum) out["momentum." + name] = t;
-    return out;
-  }
-
-  SmallNet net;
-  std::unique_ptr<Sparsity> sparsity;
-  std::map<std::string, at::Tensor> momentum;
-  std::int64_t updates = 0;
-  double decay = 0;
-  bool only_gates = false;
-
-  // The net as it is now is what shall be learned.
-  void aim_at_itself() {
-    const at::NoGradGuard guard;
-    nn::Context evaluation = support::context(false);
-    y = net.forward(x, start, evaluation);
-  }
-
- private:
-  void initialise_gates() {
-    net.apply([](const std::string& path, torch::nn::Module& m) {
-      if (path.find("_gate") == std::string::npos) return;
-      base::Random random(stream_of(path));
-      if (auto* layer = dynamic_cast<nn::Layer*>(&m)) layer->initialise(random);
-    });
-  }
-  // Adam's update without its first steps' correction.
-  void adapt(const std::string& name, at::Tensor& value) {
-    at::Tensor &m = momentum[name], &v = second[name];
-    if (!v.defined()) v = at::zeros_like(value.detach());
-    m.mul_(0.9).add_(value.grad(), 0.1);
-    v.mul_(0.99).addcmul_(value.grad(), value.grad(), 0.01);
-    value.addcdiv_(m, v.sqrt() + 1e-8, -1e-3);
-  }
-  std::map<std::string, at::Tensor> second;
-  at::Tensor start = at::tensor({0, 5, 6, 12}, at::kLong);
-  at::Tensor x = at::arange(96, at::kFloat).sin().view({12, 8});
-  at::Tensor y = at::tensor({1.0, -1.0, 0.5}, at::kFloat).view({3, 1});
-};
-
-template <class R>
-Options during(R rule, double keep, std::int64_t first, std::int64_t last, std::int64_t every = 2) {
-  rule.timing.start = first;
-  rule.timing.end = last;
-  rule.timing.every = every;
-  return one_rule(rule, keep);
-}
 
 std::vector<Options> every_kind() {
   std::vector<Options> out{during(TokenRule(), 0.5, 2, 8), during(HeadRule(), 0.5, 2, 8),
@@ -341,62 +248,6 @@ TEST(Sparsity, DeadHeadsSleepUntilTheyLiveAgain) {
       value = next.clone();
     }
     EXPECT_GE(slept, 7);
-  }
-}
-
-// P(open) of all gates, on average.
-double openness(torch::nn::Module& net) {
-  std::vector<at::Tensor> all;
-  net.apply([&](torch::nn::Module& module) {
-    if (auto* gate = dynamic_cast<HardConcrete*>(&module)) all.push_back(gate->expected());
-  });
-  return at::cat(all).mean().item<double>();
-}
-
-// Columns [first, last) of an attention's output projection add noise to what shall be learned, the
-// others say three times as much as they did.
-void disturb(Training& run, const std::vector<std::tuple<std::string, int, int>>& places) {
-  const at::NoGradGuard guard;
-  auto p = run.net.named_parameters();
-  for (const char* layer : {"layer_0", "layer_1"}) {
-    p[std::string(layer) + ".attention.out_weight"].mul_(3);
-  }
-  for (const auto& [layer, first, last] : places) {
-    p[layer + ".attention.out_weight"].slice(1, first, last).zero_();
-  }
-  run.aim_at_itself();
-  for (const auto& [layer, first, last] : places) {
-    p[layer + ".attention.out_weight"].slice(1, first, last).normal_(0, 2);
-  }
-  run.only_gates = true;
-}
-
-TEST(Sparsity, LearnedGatesCloseWhatIsNoise) {
-  at::manual_seed(1);
-  const Clock clock{4, 400, 7};
-  LayerRule layers;
-  layers.method = "learned";
-  HeadRule heads;
-  heads.method = "l0";
-  for (const int noisy : {0, 1}) {
-    SCOPED_TRACE(noisy);
-    Training branches(during(layers, 0.5, 2, 300), clock), l0(during(heads, 0.5, 2, 300), clock);
-    const std::string layer = fmt::format("layer_{}", noisy);
-    disturb(branches, {{layer, 0, 8}});
-    disturb(l0, {{"layer_0", 4 * noisy, 4 * noisy + 4}, {"layer_1", 4 * noisy, 4 * noisy + 4}});
-    for (Training* run : {&branches, &l0}) {
-      for (int i = 0; i < 299; ++i) run->step();
-      EXPECT_NEAR(openness(run->net), 0.5, 0.1);
-      run->step();
-    }
-    for (const int l : {0, 1}) {
-      const std::string attention = fmt::format("layer_{}.attention.", l);
-      const auto open = [&](Training& run, const char* gate) {
-        return run.everything().at(attention + gate + ".open");
-      };
-      EXPECT_EQ(open(branches, "branch_gate").item<double>(), l == noisy ? 0 : 1);
-      EXPECT_EQ(open(l0, "head_gate")[noisy].item<double>(), 0);
-    }
   }
 }
 

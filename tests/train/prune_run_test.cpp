@@ -155,6 +155,29 @@ TEST_F(PrunedRun, OfOneGraphIsAccountedForByTheGraph) {
   EXPECT_LT(flops / seconds, 1e12) << "no core of today";
 }
 
+// A head that takes the difference of two large numbers which are equal but for their rounding.
+TEST_F(PrunedRun, MayRoundAsADeepModelDoes) {
+  const std::string rules =
+      "sparsify={rules: [{name: weights, keep: 0.1, method: gmp, end: 4}]}";  // sparse products
+  ASSERT_EQ(
+      run(recipe({rules, "model.width=64", "model.heads=4", "select=last"}), options("a")).code,
+      base::ExitCode::kOk);
+  Checkpoint state = read_checkpoint(root() / "a/last.safetensors");
+  const at::Tensor weight = state.model.at("head.linear_0.weight"),
+                   bias = state.model.at("head.linear_0.bias"),
+                   last = state.model.at("head.linear_1.weight");
+  weight[1].copy_(weight[0] * 3);
+  bias[0].fill_(5);
+  bias[1].fill_(15);
+  last[0][0].fill_(3e4);
+  last[0][1].fill_(-1e4);
+  save_generation(root() / "a", state);
+  prune_run(root() / "a", root() / "b");
+  const double difference = account("b")["largest_difference"];
+  if (difference == 0) GTEST_SKIP() << "sparse and dense products sum in one order here";
+  EXPECT_GT(difference, 1e-5);
+}
+
 // An attention that was closed for good has no heads left.
 TEST_F(PrunedRun, RulesKnowOfTheAttentionsThatAreGone) {
   const std::string model =

@@ -33,6 +33,11 @@ double effective_keep(const Rule& rule, double keep, torch::nn::Module& model);
 // Asks `left` some 15 times.
 Options spend(const Options& options, torch::nn::Module& model, const Left& left);
 
+// Which branches a learned rule on layers closes is settled by its gates, later: in `divided` it
+// gets the FLOPs of each branch as costs, as the other rules leave them, and the keep at which any
+// choice meets the budget that `asked` has. Asks `left` once for each branch.
+Options priced(const Options& asked, Options divided, torch::nn::Module& model, const Left& left);
+
 // Throws that error, and does no more.
 void check_reachable(const Options& options, torch::nn::Module& model, const Left& left);
 

@@ -54,6 +54,9 @@ struct HeadRule {
   void fields(base::FieldVisitor& f);
 };
 
+// With costs c of the branches, those that stay open hold at most keep Σ c: from the most open gate
+// down each that still fits, at least the cheapest. A budget of FLOPs is met so, whichever gates
+// training closes.
 struct LayerRule {
   static constexpr std::string_view kName = "layers";
   static constexpr std::string_view kDoc =
@@ -61,7 +64,8 @@ struct LayerRule {
   Timing timing;
   std::string method = "drop_path";
   std::string branches = "attention";
-  double penalty = 0.1;  // of learned
+  double penalty = 0.1;       // of learned
+  std::vector<double> costs;  // of learned, as branches() lists them; empty: all alike
   std::vector<std::string> quirks;
   void fields(base::FieldVisitor& f);
 };

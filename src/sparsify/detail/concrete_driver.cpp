@@ -21,6 +21,7 @@ class ConcreteDriver final : public Driver {
   struct Group {
     std::vector<HardConcrete*> gates;
     std::vector<detail::SleepingHeads> heads = {};  // of the one gate, where they are heads
+    std::vector<double> costs = {};                 // one for each; empty: all alike
   };
   ConcreteDriver(const Timing& timing, const Clock& clock, double penalty,
                  std::vector<Group> groups)
@@ -42,8 +43,13 @@ class ConcreteDriver final : public Driver {
     for (const Group& group : groups_) {
       std::vector<at::Tensor> open;
       for (const HardConcrete* gate : group.gates) open.push_back(gate->expected());
-      const at::Tensor all = at::cat(open);
-      const auto wanted = static_cast<double>(kept_heads(schedule_.target(), all.numel()));
+      at::Tensor all = at::cat(open);
+      auto wanted = static_cast<double>(kept_heads(schedule_.target(), all.numel()));
+      if (!group.costs.empty()) {  // in the place of one a gate, so that they sum up to as many
+        const at::Tensor costs = at::tensor(group.costs, at::kDouble);
+        all = all * (costs / costs.mean()).to(all.scalar_type());
+        wanted = schedule_.target() * static_cast<double>(all.numel());
+      }
       const at::Tensor off = at::abs(all.sum() - wanted);
       sum = sum.defined() ? sum + off : off;
     }
@@ -83,7 +89,11 @@ class ConcreteDriver final : public Driver {
     std::vector<std::int64_t> order(static_cast<std::size_t>(all.numel()));
     std::iota(order.begin(), order.end(), std::int64_t{0});
     std::stable_sort(order.begin(), order.end(), [&](auto i, auto j) { return a[i] > a[j]; });
-    order.resize(static_cast<std::size_t>(kept_heads(schedule_.target(), all.numel())));
+    if (group.costs.empty()) {
+      order.resize(static_cast<std::size_t>(kept_heads(schedule_.target(), all.numel())));
+    } else {
+      keep_affordable(order, group.costs);
+    }
     const at::Tensor open = at::zeros({all.numel()}, at::kFloat);
     for (const std::int64_t i : order) open[i].fill_(1);
     std::int64_t first = 0;
@@ -92,6 +102,20 @@ class ConcreteDriver final : public Driver {
       gate->settle(open.slice(0, first, first + count));
       first += count;
     }
+  }
+
+  // Of `order`, from the first on, those that still fit; at least the cheapest.
+  void keep_affordable(std::vector<std::int64_t>& order, const std::vector<double>& costs) const {
+    const auto cost = [&](std::int64_t i) { return costs[static_cast<std::size_t>(i)]; };
+    const std::int64_t cheapest = *std::min_element(
+        order.begin(), order.end(), [&](auto i, auto j) { return cost(i) < cost(j); });
+    double left = schedule_.target() * std::accumulate(costs.begin(), costs.end(), 0.0);
+    std::erase_if(order, [&](std::int64_t i) {
+      const bool fits = cost(i) <= left;
+      if (fits) left -= cost(i);
+      return !fits;
+    });
+    if (order.empty()) order.push_back(cheapest);
   }
 
   double penalty_;
@@ -113,6 +137,7 @@ std::unique_ptr<Driver> learn(torch::nn::Module& model, const HeadRule& rule, co
 // A closed branch is not computed: its weights get no gradient, and so no update.
 std::unique_ptr<Driver> learn(torch::nn::Module& model, const LayerRule& rule, const Clock& clock) {
   std::vector<ConcreteDriver::Group> groups(1);
+  groups[0].costs = rule.costs;
   for (const Branch& branch : branches(model, rule)) {
     groups[0].gates.push_back(dynamic_cast<BranchConcrete*>(branch.gate->get()));
   }
