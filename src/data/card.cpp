@@ -15,6 +15,8 @@
 namespace gtrain::data {
 namespace {
 
+constexpr std::int64_t kMost = std::int64_t{1} << 48;  // of anything that is counted
+constexpr std::int64_t kMostCategories = std::int64_t{1} << 31;
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
 // Collects every problem of one card with its place.
@@ -83,7 +85,12 @@ class Decoder {
     return [this, &out](const YAML::Node& n) {
       if (!n.IsSequence()) return problems_.add(n.Mark(), "expected a list of whole numbers");
       for (const YAML::Node& element : n) {
-        if (const auto value = parse<std::int64_t>(element)) out.push_back(*value);
+        const auto value = parse<std::int64_t>(element);
+        if (value && *value > kMostCategories) {
+          problems_.add(element.Mark(),
+                        fmt::format("{} categories; expected at most {}", *value, kMostCategories));
+        }
+        if (value) out.push_back(*value);
       }
     };
   }
@@ -130,6 +137,10 @@ class Decoder {
     const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), value);
     if (s.empty() || error != std::errc{} || end != s.data() + s.size() || value < Number{0}) {
       problems_.add(n.Mark(), fmt::format("'{}'; expected a number, 0 or more", s));
+      return std::nullopt;
+    }
+    if (value > Number{kMost}) {
+      problems_.add(n.Mark(), fmt::format("'{}'; expected at most {}", s, kMost));
       return std::nullopt;
     }
     return value;

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
 #include "gtrain/base/resource.h"
 #include "gtrain/data/folder.h"
 
@@ -104,13 +105,20 @@ std::optional<fs::path> find_data(const std::string& name, const std::optional<C
 std::vector<Listing> list_datasets() {
   std::map<std::string, Listing> found;
   for (const fs::path& folder : dataset_folders()) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
+    std::error_code error;
+    const fs::directory_iterator entries(folder, error);
+    if (error) base::warn(fmt::format("{}: {}", folder.string(), error.message()));
+    for (const auto& entry : entries) {
       const std::string name = entry.path().filename().string();
       const fs::path path = entry.path() / "card.yaml";
       if (!plain(name) || found.count(name) != 0 || !fs::exists(path)) continue;
-      Listing listing{read_card(path), std::nullopt};
-      listing.data = find_data(name, listing.card);
-      found.emplace(name, std::move(listing));
+      try {
+        Listing listing{read_card(path), std::nullopt};
+        listing.data = find_data(name, listing.card);
+        found.emplace(name, std::move(listing));
+      } catch (const base::DataError& e) {  // the others are there all the same
+        base::warn(e.what());
+      }
     }
   }
   std::vector<Listing> listings;

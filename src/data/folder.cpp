@@ -161,6 +161,10 @@ void expect_integers(const Column& column, const std::string& path) {
     throw base::DataError(fmt::format("{}: {} is {}; expected an integer array", path, column.name,
                                       name_of(column.dtype)));
   }
+  if (column.width != 1) {
+    throw base::DataError(fmt::format("{}: {} has {} columns; expected one number a graph", path,
+                                      column.name, column.width));
+  }
 }
 
 Column named(const Column& column, const char* name, Per per) {
@@ -210,14 +214,19 @@ void read_binary(Folder& f, const fs::path& raw, Level level) {
   f.file["labels"] = labels;
 }
 
+constexpr std::int64_t kMostRows = std::int64_t{1} << 48;  // of a file: beyond, it is damaged
+
 std::int64_t total(const Folder& f, const Column& counts, const char* what) {
   std::int64_t sum = 0;
   const auto* p = counts.as<std::int64_t>();
   for (std::int64_t g = 0; g < counts.rows; ++g) {
-    if (p[g] < 0 || __builtin_add_overflow(sum, p[g], &sum)) {
-      throw base::DataError(fmt::format("{} (row {}): {}; expected a number of {}, 0 or more",
-                                        f.file.at(counts.name), g + 1, p[g], what));
+    if (p[g] < 0 || p[g] > kMostRows - sum) {
+      throw base::DataError(
+          fmt::format("{} (row {}): {}; expected a number of {}, 0 or more, and at "
+                      "most {} in all rows",
+                      f.file.at(counts.name), g + 1, p[g], what, kMostRows));
     }
+    sum += p[g];
   }
   return sum;
 }

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cctype>
 #include <vector>
 
 #include "gtrain/base/durable.h"
@@ -24,20 +25,34 @@ namespace fs = std::filesystem;
 
 constexpr int kImporterVersion = 1;  // raise when the same files give another store
 constexpr std::uintmax_t kSmallFile = 1 << 16;
+constexpr std::size_t kLongestName = 100;  // in the name of a store
 
+// Of a large file when its content or name last changed: a copy that keeps the time of writing has
+// another time of change.
+std::string times_of(const fs::path& file) {
+  struct stat seen {};
+  if (::stat(file.c_str(), &seen) != 0) return "gone";
+  return fmt::format("{}.{} {}.{}", seen.st_mtim.tv_sec, seen.st_mtim.tv_nsec, seen.st_ctim.tv_sec,
+                     seen.st_ctim.tv_nsec);
+}
+
+// The files of raw/ and split/<scheme>/, behind links, too.
 std::string stamp_of(const fs::path& folder) {
   std::vector<std::string> lines;
-  for (const char* part : {"raw", "split"}) {
-    if (!fs::is_directory(folder / part)) continue;
-    for (const auto& entry : fs::recursive_directory_iterator(folder / part)) {
+  const auto add = [&](const fs::path& part) {
+    for (const auto& entry : fs::directory_iterator(part)) {
       if (!entry.is_regular_file()) continue;
       const auto size = entry.file_size();
-      const std::string seen =
-          size <= kSmallFile
-              ? base::hash_hex(base::read_file(entry.path()))
-              : fmt::format("{}", entry.last_write_time().time_since_epoch().count());
-      lines.push_back(
-          fmt::format("{} {} {}", fs::relative(entry.path(), folder).string(), size, seen));
+      lines.push_back(fmt::format("{} {} {}", entry.path().lexically_relative(folder).string(),
+                                  size,
+                                  size <= kSmallFile ? base::hash_hex(base::read_file(entry.path()))
+                                                     : times_of(entry.path())));
+    }
+  };
+  if (fs::is_directory(folder / "raw")) add(folder / "raw");
+  if (fs::is_directory(folder / "split")) {
+    for (const auto& scheme : fs::directory_iterator(folder / "split")) {
+      if (scheme.is_directory()) add(scheme.path());
     }
   }
   std::sort(lines.begin(), lines.end());
@@ -134,6 +149,12 @@ PackRules rules_for(const Located& located, const DatasetOptions& options) {
   if (rules.split.empty() && is_subtoken(rules.task)) rules.split = options.split;  // vocabulary
   rules.features = options.features.empty() || made_from_graph(options.features) ? card.features
                                                                                  : options.features;
+  const auto& known = feature_names();
+  if (std::find(known.begin(), known.end(), rules.features) == known.end()) {
+    throw base::DataError(fmt::format("{}: features: {}: unknown; known: {}",
+                                      (located.path / "card.yaml").string(), rules.features,
+                                      fmt::join(known.begin() + 1, known.end(), ", ")));
+  }
   rules.node_categories = card.node_categories;
   rules.edge_categories = card.edge_categories;
   rules.classes = is_class(rules.task) ? card.classes : 0;
@@ -151,8 +172,10 @@ fs::path cached_store(const fs::path& folder, const PackRules& rules) {
   const std::string key = base::hash_hex(
       fmt::format("{}.{}\n{}\n{}\n{}", kImporterVersion, kContainerVersion, text_of(rules),
                   fs::weakly_canonical(folder).string(), stamp_of(folder)));
-  std::string name = rules.name;
-  std::replace(name.begin(), name.end(), '/', '_');
+  std::string name = rules.name.substr(0, kLongestName);
+  std::replace_if(
+      name.begin(), name.end(),
+      [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '.'; }, '_');
   return cache_folder() / fmt::format("{}-{}.h5", name, key.substr(0, 16));
 }
 

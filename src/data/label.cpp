@@ -58,7 +58,9 @@ Column labels_for(Task task, const Column& labels, const std::string& where,
   visit(labels, [&](const auto* p) {
     for (std::int64_t i = 0; i < labels.rows * labels.width; ++i) {
       const auto value = static_cast<double>(p[i]);
-      if (std::isinf(value)) fail(where, i / labels.width, value, "a finite number");
+      if (std::isinf(static_cast<float>(value))) {
+        fail(where, i / labels.width, value, "a finite float");
+      }
       if (is_binary(task) && !std::isnan(value) && value != 0 && value != 1) {
         fail(where, i / labels.width, value,
              fmt::format("0 or 1 for {} (or a class task)", name_of(task)));

@@ -54,9 +54,11 @@ class Zip {
   Text extract(const Member& m) const {
     need(m.offset, 30);
     if (little<std::uint32_t>(bytes_, m.offset) != 0x04034b50) fail(m.name + ": no local header");
-    const std::uint64_t data = m.offset + 30 + little<std::uint16_t>(bytes_, m.offset + 26) +
-                               little<std::uint16_t>(bytes_, m.offset + 28);
+    const std::uint64_t name = little<std::uint16_t>(bytes_, m.offset + 26);
+    const std::uint64_t data = m.offset + 30 + name + little<std::uint16_t>(bytes_, m.offset + 28);
     need(data, m.packed);
+    if (bytes_.substr(m.offset + 30, name) != m.name)
+      fail(m.name + ": called otherwise where it is");
     const std::string_view packed = std::string_view(bytes_).substr(data, m.packed);
     const std::string where = fmt::format("{}: {}", path_, m.name);
     Text text;

@@ -96,10 +96,15 @@ Opened finish_opening(Dataset dataset, const DatasetOptions& options, const std:
 }
 
 // A cached store that cannot be read is made again; it is ours alone.
-std::optional<Dataset> from_cache(const fs::path& path) {
+std::optional<Dataset> from_cache(const fs::path& path, const PackRules& rules) {
   if (!fs::exists(path)) return std::nullopt;
   try {
-    return read_store(path);
+    Dataset dataset = read_store(path);
+    if (dataset.info.name == rules.name && dataset.info.task == rules.task) return dataset;
+    base::warn(fmt::format("cache: {}: holds {}, {}; expected {}, {}; importing again",
+                           path.string(), dataset.info.name, name_of(dataset.info.task), rules.name,
+                           name_of(rules.task)));
+    return std::nullopt;
   } catch (const base::DataError& e) {
     base::warn(fmt::format("cache: {}; importing again", e.what()));
     return std::nullopt;
@@ -195,7 +200,8 @@ Opened open_dataset(const DatasetOptions& options) {
       options.features.empty() && located.card ? located.card->features : options.features;
   if (!made_from_graph(features)) features.clear();
   const fs::path store = cached_store(located.path, rules);
-  if (auto dataset = from_cache(store)) return finish_opening(*dataset, options, features, store);
+  if (auto dataset = from_cache(store, rules))
+    return finish_opening(*dataset, options, features, store);
   const auto begin = std::chrono::steady_clock::now();
   import_to_cache(located, rules, store);
   Dataset dataset = read_store(store);

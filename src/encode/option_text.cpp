@@ -1,9 +1,12 @@
 #include "gtrain/encode/option_text.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <type_traits>
 
 #include "gtrain/base/error.h"
 
@@ -59,12 +62,12 @@ class Reader final : public PlainVisitor {
   Reader(const Json& in, std::string_view name) : in_(in), name_(name) {}
   using PlainVisitor::operator();
   void operator()(const Field& f, bool& v) override { take(f, v); }
-  void operator()(const Field& f, std::int64_t& v) override { number(f, v); }
-  void operator()(const Field& f, double& v) override { number(f, v); }
-  void operator()(const Field& f, std::string& v) override { take(f, v); }
-  void operator()(const Field& f, std::vector<std::int64_t>& v) override { take(f, v); }
-  void operator()(const Field& f, std::vector<double>& v) override { take(f, v); }
-  void operator()(const Field& f, std::vector<std::string>& v) override { take(f, v); }
+  void operator()(const Field& f, std::int64_t& v) override { one(f, v); }
+  void operator()(const Field& f, double& v) override { one(f, v); }
+  void operator()(const Field& f, std::string& v) override { one(f, v); }
+  void operator()(const Field& f, std::vector<std::int64_t>& v) override { several(f, v); }
+  void operator()(const Field& f, std::vector<double>& v) override { several(f, v); }
+  void operator()(const Field& f, std::vector<std::string>& v) override { several(f, v); }
   void require(bool holds, std::string_view path, const std::string& message) override {
     if (!holds) refuse(path, message);
   }
@@ -79,26 +82,54 @@ class Reader final : public PlainVisitor {
     throw base::RecipeError(fmt::format("encode: {}.{}: {}", name_, key, message));
   }
 
-  template <class T>
-  bool take(const Field& f, T& value) {
+  const Json* find(const Field& f) {
     const auto found = in_.find(std::string(f.key));
-    if (found == in_.end()) return false;
+    if (found == in_.end()) return nullptr;
     ++taken_;
-    try {
-      value = found->template get<T>();
-    } catch (const Json::exception&) {
-      refuse(f.key, "has the value " + found->dump());
+    return &*found;
+  }
+
+  void take(const Field& f, bool& value) {
+    const Json* found = find(f);
+    if (found == nullptr) return;
+    if (!found->is_boolean()) refuse(f.key, "has the value " + found->dump());
+    value = found->get<bool>();
+  }
+
+  // get() alone would make an integer of 2.9 and of true.
+  template <class T>
+  T checked(const Field& f, const Json& found) const {
+    constexpr bool kText = std::is_same_v<T, std::string>, kWhole = std::is_integral_v<T>;
+    const bool fits = kText    ? found.is_string()
+                      : kWhole ? found.is_number_integer()
+                               : found.is_number();
+    if (!fits) refuse(f.key, "has the value " + found.dump());
+    const T value = found.get<T>();
+    if constexpr (kText) {
+      const bool known =
+          f.one_of.empty() || std::find(f.one_of.begin(), f.one_of.end(), value) != f.one_of.end();
+      if (!known) refuse(f.key, fmt::format("is {}; known: {}", value, fmt::join(f.one_of, ", ")));
+    } else {
+      const auto x = static_cast<double>(value);
+      if (!(x >= f.min && x <= f.max)) {
+        refuse(f.key, fmt::format("is {}; expected {} to {}", value, f.min, f.max));
+      }
     }
-    return true;
+    return value;
   }
 
   template <class T>
-  void number(const Field& f, T& value) {
-    if (!take(f, value)) return;
-    const auto x = static_cast<double>(value);
-    if (!(x >= f.min && x <= f.max)) {
-      refuse(f.key, fmt::format("is {}; expected {} to {}", value, f.min, f.max));
-    }
+  void one(const Field& f, T& value) {
+    if (const Json* found = find(f)) value = checked<T>(f, *found);
+  }
+
+  template <class T>
+  void several(const Field& f, std::vector<T>& values) {
+    const Json* found = find(f);
+    if (found == nullptr) return;
+    if (!found->is_array()) refuse(f.key, "has the value " + found->dump());
+    values.clear();
+    for (const Json& element : *found) values.push_back(checked<T>(f, element));
   }
 
   const Json& in_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 
 #include "gtrain/base/error.h"
 #include "gtrain/encode/canonical.h"
@@ -20,6 +21,7 @@ using Eigen::Index;
 using Sparse = Eigen::SparseMatrix<double>;
 
 constexpr Index kDenseLimit = 20000;             // a dense fallback above this would need > 3 GB
+constexpr Index kQuicklyDense = 2500;            // a dense solve takes seconds: no long search
 constexpr std::int64_t kFillLimit = 20'000'000;  // entries of a Cholesky factor that is worth it
 constexpr double kShift = 1e-4;                  // relative to the largest row sum
 constexpr int kRounds = 24;
@@ -118,8 +120,12 @@ Eigen::MatrixXd search(Deflated& op, Index want, Index room) {
   const Index krylov = std::min(room, std::max<Index>(4 * want, 60));
   if (want >= krylov) return {};
   Spectra::SymEigsSolver<Deflated> solver(op, want, krylov);
-  solver.init();
-  solver.compute(Spectra::SortRule::LargestAlge, kRestarts, 1e-13);
+  try {
+    solver.init();
+    solver.compute(Spectra::SortRule::LargestAlge, kRestarts, 1e-13);
+  } catch (const std::runtime_error&) {  // its small problem did not converge: a star's does not
+    return {};
+  }
   if (solver.info() != Spectra::CompInfo::Successful) return {};
   return solver.eigenvectors();
 }
@@ -134,6 +140,7 @@ bool iterate(const Sparse& a, Index count, Spectrum& out) {
     const double lowest = (found.transpose() * (a * found)).diagonal().minCoeff();
     Eigen::MatrixXd both(a.rows(), basis.cols() + found.cols());
     both << basis, found;
+    if (a.rows() <= kQuicklyDense && both.cols() > a.rows() / 8) return false;
     rayleigh_ritz(a, both, out);
     basis = out.vectors;
     op.lock(basis);

@@ -57,6 +57,9 @@ TEST(Card, BrokenYamlAndOtherShapesAreRefused) {
   EXPECT_THAT(error("name: [a\n"), HasSubstr("card.yaml:"));
   EXPECT_THAT(error("- a\n"), HasSubstr("expected a mapping"));
   EXPECT_THAT(error("graphs: -1\n"), HasSubstr("expected a number, 0 or more"));
+  EXPECT_THAT(error("classes: 9223372036854775807\n"), HasSubstr("expected at most"));
+  EXPECT_THAT(error("node_categories: [3, 1000000000000]\n"),
+              HasSubstr("card.yaml:1:22: 1000000000000 categories; expected at most"));
 }
 
 TEST(Card, EveryShippedCardIsCompleteAndNamedAsItsFolder) {

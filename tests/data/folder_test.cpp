@@ -74,6 +74,9 @@ TEST_F(FolderTest, CountsThatDoNotFitAreRefusedWithFileAndRow) {
   write_sample(root_);
   EXPECT_THAT(error("raw/num-node-list.csv.gz", "3\n-1\n2\n"),
               HasSubstr("num-node-list.csv.gz (row 2): -1"));
+  write_sample(root_);
+  EXPECT_THAT(error("raw/num-node-list.csv.gz", "3\n9223372036854775807\n2\n"),
+              HasSubstr("num-node-list.csv.gz (row 2): 9223372036854775807"));
 }
 
 TEST_F(FolderTest, EmptyDataSetIsRefused) {
@@ -155,6 +158,18 @@ TEST_F(BinaryFolder, ReadsWhatDatasetSaverWrites) {
   EXPECT_THAT(values_of<int>(f.edges), ElementsAre(0, 1, 1, 0, 1, 0, 0, 1));
   EXPECT_THAT(values_of<int>(f.labels), ElementsAre(0, 1));
   EXPECT_EQ(f.node_features.rows, 4);
+}
+
+TEST_F(BinaryFolder, CountsAreOneNumberAGraph) {
+  using Ids = std::vector<std::int64_t>;
+  write();
+  write_text(root_ / "raw/data.npz",
+             zip({{"edge_index.npy", npy("<i8", "(2, 4)", Ids{0, 1, 1, 0, 1, 0, 0, 1})},
+                  {"num_nodes_list.npy", npy("<i8", "(2, 0)", Ids{})},
+                  {"num_edges_list.npy", npy("<i8", "(2,)", Ids{2, 2})}},
+                 true));
+  EXPECT_THAT(message_of([&] { read_folder(root_, Level::kGraph); }),
+              HasSubstr("num_nodes has 0 columns; expected one number a graph"));
 }
 
 TEST_F(BinaryFolder, UnknownMembersAreRefused) {

@@ -72,6 +72,57 @@ TEST_F(Import, UnknownNameAndMissingPathSayWhereWasLooked) {
   EXPECT_THAT(message_of([&] { locate(o); }), HasSubstr("nowhere: does not exist"));
 }
 
+TEST_F(Import, CacheKeyFollowsWhatLinksLeadTo) {
+  namespace fs = std::filesystem;
+  DatasetOptions o = options();
+  o.task = "graph_regression";
+  o.metric = "mae";
+  o.add_inverse_edge = true;
+  fs::rename(folder_ / "split", directory_.path() / "elsewhere");
+  fs::create_directory_symlink(directory_.path() / "elsewhere", folder_ / "split");
+  const fs::path scheme = fs::directory_iterator(directory_.path() / "elsewhere")->path();
+  fs::rename(scheme, directory_.path() / "scheme");
+  fs::create_directory_symlink(directory_.path() / "scheme", scheme);
+  const auto first = key(o);
+  std::ofstream(directory_.path() / "scheme/train.csv.gz", std::ios::app) << "x";
+  EXPECT_NE(key(o), first);
+}
+
+TEST_F(Import, CacheKeyFollowsLargeFilesThatKeepTheirTimeOfWriting) {
+  namespace fs = std::filesystem;
+  DatasetOptions o = options();
+  o.task = "graph_regression";
+  o.metric = "mae";
+  o.add_inverse_edge = true;
+  const fs::path large = folder_ / "raw/large.bin";
+  write_text(large, std::string(std::size_t{1} << 17, 'a'));
+  const auto time = fs::last_write_time(large);
+  const auto first = key(o);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // a tick of the file system's clock
+  write_text(large, std::string(std::size_t{1} << 17, 'b'));
+  fs::last_write_time(large, time);
+  EXPECT_NE(key(o), first);
+}
+
+TEST_F(Import, NamesOfStoresAreNamesOfFiles) {
+  DatasetOptions o = options();
+  o.task = "graph_regression";
+  o.metric = "mae";
+  o.add_inverse_edge = true;
+  PackRules rules = rules_for(locate(o), o);
+  rules.name = "a/b\nc" + std::string(300, 'd');
+  const std::string file = cached_store(folder_, rules).filename().string();
+  EXPECT_EQ(file.rfind("a_b_cddd", 0), 0U) << file;
+  EXPECT_LT(file.size(), 200U);
+}
+
+TEST_F(Import, FeaturesOfACardAreThoseOfRecipes) {
+  write_text(folder_ / "card.yaml",
+             "task: graph_regression\nmetric: mae\nadd_inverse_edge: true\nfeatures: foo\n");
+  EXPECT_THAT(message_of([&] { rules_for(locate(options()), options()); }),
+              HasSubstr("card.yaml: features: foo: unknown; known: "));
+}
+
 TEST_F(Import, CacheKeyFollowsFilesAndRules) {
   DatasetOptions o = options();
   o.task = "graph_regression";

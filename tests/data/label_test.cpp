@@ -70,6 +70,11 @@ TEST(Label, InfiniteTargetsAreRefused) {
                 labels_for(Task::kGraphRegression, labels({0, INFINITY}), "f", classes);
               }),
               HasSubstr("f (row 2): label inf"));
+  auto wide = make_column<double>("labels", Per::kGraph, 2, 1);
+  wide.data[0] = 0;
+  wide.data[1] = 1e300;
+  EXPECT_THAT(message_of([&] { labels_for(Task::kGraphRegression, wide.column, "f", classes); }),
+              HasSubstr("f (row 2): label 1e+300; expected a finite float"));
 }
 
 }  // namespace

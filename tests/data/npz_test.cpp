@@ -63,6 +63,12 @@ TEST_F(Npz, SameNameTwiceIsRefused) {
   EXPECT_THAT(error(zip({{"a.npy", a}, {"a.npy", a}}, false)), HasSubstr("twice"));
 }
 
+TEST_F(Npz, NamesAreTheSameInBothPlaces) {
+  std::string whole = zip({{"edge_feat.npy", npy("<i8", "(6,)", kSix)}}, false);
+  whole[whole.rfind("edge_feat") + 8] = 'u';  // in the directory at the end
+  EXPECT_THAT(error(whole), HasSubstr("edge_feau.npy: called otherwise where it is"));
+}
+
 TEST_F(Npz, EveryTruncationIsRefused) {
   const std::string whole = zip({{"a.npy", npy("<i8", "(2, 3)", kSix)}}, true);
   for (std::size_t n = 0; n < whole.size(); ++n) {

@@ -52,6 +52,17 @@ TEST_F(Open, DamagedCacheIsMadeAgain) {
   EXPECT_EQ(open_dataset(options_).dataset.info.hash, first.dataset.info.hash);
 }
 
+TEST_F(Open, ACachedStoreOfAnotherSetIsMadeAgain) {
+  const Opened own = open_dataset(options_);
+  DatasetOptions other = options_;
+  other.name = "other";
+  const Opened foreign = open_dataset(other);
+  ASSERT_NE(own.store, foreign.store);
+  std::filesystem::copy_file(foreign.store, own.store,
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(open_dataset(options_).dataset.info.name, own.dataset.info.name);
+}
+
 TEST_F(Open, StoreGivenByPathIsRefusedWhenDamagedAndNotTouched) {
   const auto path = directory_.path() / "x.h5";
   import_folder(options_, path);

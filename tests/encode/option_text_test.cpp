@@ -56,7 +56,13 @@ TEST(OptionText, SaysWhatIsWrong) {
       {R"({"name":"random_walk","step":3})", "random_walk has keys that are not its own"},
       {R"({"name":"random_walk","steps":"many"})", "random_walk.steps: has the value \"many\""},
       {R"({"name":"random_walk","steps":0})", "random_walk.steps: is 0; expected 1 to 256"},
+      {R"({"name":"random_walk","steps":2.9})", "random_walk.steps: has the value 2.9"},
+      {R"({"name":"random_walk","steps":true})", "random_walk.steps: has the value true"},
       {R"({"name":"heat_kernel","times":[]})", "heat_kernel.times: is empty"},
+      {R"({"name":"heat_kernel","times":[1,-5]})", "heat_kernel.times: is -5; expected"},
+      {R"({"name":"laplacian","normalization":"bogus"})", "normalization: is bogus; known: "},
+      {R"({"name":"shortest_path","ties":"no"})", "shortest_path.ties: is no; known: "},
+      {R"({"name":"laplacian","quirks":["nope"]})", "laplacian.quirks: is nope; known: "},
   };
   for (const auto& [text, says] : wrongs) {
     EXPECT_THAT([&] { from_json(text); }, ThrowsMessage<base::RecipeError>(HasSubstr(says)));

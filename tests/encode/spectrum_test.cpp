@@ -40,7 +40,9 @@ TEST(SparseSpectrum, AgreesWithTheDenseSolveIncludingRepeatedEigenvalues) {
                                      star_of_stars(8, 12),
                                      repeated(support::path(7), 40),
                                      support::random_graph(3, 200, 0.05),
-                                     repeated(support::cycle(6), 30)};
+                                     repeated(support::cycle(6), 30),
+                                     support::star(151),
+                                     support::edgeless(300)};
   for (const OddGraph& g : graphs) {
     for (const bool normalised : {false, true}) {
       SCOPED_TRACE(g.name + (normalised ? " sym" : " none"));
