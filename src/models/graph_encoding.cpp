@@ -17,6 +17,12 @@ GraphEncoding::GraphEncoding(const nn::GraphBiasOptions& options, const Encoding
         fmt::format("model.{}.path: {} needs categorical edge columns; the data set has {}", key,
                     options.path, signature.edge_width == 0 ? "none" : "float columns"));
   }
+  if (options.quirk("port_token_sort") && signature.level != data::Level::kGraph) {
+    throw base::RecipeError(fmt::format(
+        "model.{}.quirks: port_token_sort mixes the rows of a graph, and the task is not one of "
+        "graphs",
+        key));
+  }
   if (options.degrees > 0) {
     inputs_.push_back("degree");
     centrality_ = register_module(

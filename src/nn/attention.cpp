@@ -39,7 +39,7 @@ void Attention::heads_kept(const std::vector<std::int64_t>& heads) {
   if (heads.empty()) out_bias.set_data(out_bias.detach().slice(0, 0, 0).clone());
   heads_ = static_cast<std::int64_t>(heads.size());
   if (!biased_) return;
-  const at::Tensor which = at::tensor(heads, at::kLong);
+  const at::Tensor which = at::tensor(heads, at::kLong).to(in_weight.device());
   if (kept_.defined()) {
     kept_.set_data(kept_.index_select(0, which));
   } else {

@@ -41,7 +41,8 @@ at::Tensor draw_signs(SignFlip flip, const at::Tensor& vectors, const at::Tensor
   const at::Tensor sign = at::empty({rows, vectors.size(1)}, at::kDouble);
   double* p = sign.mutable_data_ptr<double>();
   for (std::int64_t i = 0; i < sign.numel(); ++i) p[i] = random.uniform() < 0.5 ? -1.0 : 1.0;
-  return (flip == SignFlip::kBatch ? sign : sign.index_select(0, graph)).to(vectors.options());
+  return (flip == SignFlip::kBatch ? sign : sign.index_select(0, graph.to(at::kCPU)))
+      .to(vectors.options());
 }
 
 at::Tensor flipped(SignFlip flip, const at::Tensor& vectors, const at::Tensor& graph,

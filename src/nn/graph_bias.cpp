@@ -21,7 +21,13 @@ constexpr double kDeviation = 0.02;
 }  // namespace
 
 void BiasTables::fields(base::FieldVisitor& f) {
-  f({.key = "distances", .doc = "rows of the distance table", .min = 0, .max = 65536}, distances);
+  f({.key = "distances",
+     .doc =
+         "rows of the distance table; with less than max_distance + 2 the farthest pairs and those "
+         "out of reach share the last",
+     .min = 0,
+     .max = 65536},
+    distances);
   f({.key = "edges", .doc = "rows of the edge table", .min = 0, .max = 1e7}, edges);
   f({.key = "edge_stride",
      .doc = "rows from the values of one edge column to those of the next; 0: no gaps",
@@ -70,6 +76,7 @@ void GraphBiasOptions::fields(base::FieldVisitor& f) {
     quirks);
   f.require(tables.matrices == 0 || tables.matrices >= hops, "tables.matrices",
             "is less than hops");
+  f.require(!quirk("port_token_sort") || token, "quirks", "port_token_sort needs the token");
   f.require(!quirk("v1_padding") || quirk("padding_rows"), "quirks",
             "v1_padding needs padding_rows");
 }

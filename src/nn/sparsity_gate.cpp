@@ -59,9 +59,8 @@ GlobalInput restricted(const GlobalInput& input, const KeptRows& kept) {
       if (bias.hops.defined()) out.bias.hops = bias.hops.index_select(0, pairs.index);
       if (bias.pair.defined()) {
         // Head by head, which is how attention reads it.
-        const at::Tensor heads = bias.pair.t();
-        out.bias.pair =
-            at::gather(heads, 1, pairs.index.expand({heads.size(0), pairs.index.size(0)})).t();
+        const at::Tensor heads = bias.pair.t(), index = pairs.index.to(heads.device());
+        out.bias.pair = at::gather(heads, 1, index.expand({heads.size(0), index.size(0)})).t();
       }
     }
   }

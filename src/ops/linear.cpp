@@ -112,14 +112,14 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
     count.product(x.size(0), weight, bias);
     if (relu) count.add(Work::kElement, detail::flops(x.size(0) * weight.size(0)), weight);
   }
+  if (!x.is_cpu()) {  // cuBLAS
+    const at::Tensor y = at::linear(x, weight, detail::optional(bias));
+    return relu ? at::relu(y) : y;
+  }
   if (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf) {
     const at::Tensor wide = bias.defined() ? bias.to(at::kFloat) : bias;
     return Linear::apply(x.to(at::kFloat), weight.to(at::kFloat), detail::optional(wide), relu)
         .to(x.scalar_type());
-  }
-  if (!x.is_cpu()) {  // cuBLAS
-    const at::Tensor y = at::linear(x, weight, detail::optional(bias));
-    return relu ? at::relu(y) : y;
   }
   return Linear::apply(x, weight, detail::optional(bias), relu);
 }

@@ -94,6 +94,10 @@ TEST(AttentionPattern, NeighboursWithSelfHaveEachNodeOnce) {
   auto expected = without;
   for (std::int64_t i = 0; i < b.nodes; ++i) expected.emplace(i, i);
   EXPECT_EQ(set_of(pattern), expected);
+  const EdgeBatch loop = support::pack({support::self_loop()});
+  EXPECT_EQ(ops::neighbour_pattern(loop.graph_start, loop.edges, {.self = true}).pairs(),
+            ops::neighbour_pattern(loop.graph_start, loop.edges).pairs() + loop.nodes - 1)
+      << "one node attends to itself already";
 }
 
 TEST(AttentionPattern, HopsAreTypedByDistance) {

@@ -1,9 +1,11 @@
 // Row, segment, message and linear-attention ops against their plain ATen compositions: best of
-// several forward + backward passes, in milliseconds, on batches of random graphs.
+// several forward + backward passes, in milliseconds, on batches of random graphs; products with
+// sparse weights against dense ones.
 //   gtrain_bench_row [graphs] [nodes] [width]          default 256 24 64; one thread of TBB and
 //   ATen
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <tbb/global_control.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -19,10 +21,12 @@
 #include "gtrain/ops/batch_norm.h"
 #include "gtrain/ops/gather.h"
 #include "gtrain/ops/layer_norm.h"
+#include "gtrain/ops/linear.h"
 #include "gtrain/ops/message.h"
 #include "gtrain/ops/reference.h"
 #include "gtrain/ops/row.h"
 #include "gtrain/ops/segment.h"
+#include "gtrain/ops/sparse_linear.h"
 
 namespace {
 
@@ -151,6 +155,39 @@ void messages(const ops::EdgeIndex& edges, std::int64_t d) {
       [&](const Tensors& t) -> Tensors { return {t[0].index_select(0, edges.source)}; }, {x});
 }
 
+// How often the sparse product's time fits into the dense one's, forward, by the share of the
+// weights that is left.
+void sparse_products(std::int64_t n) {
+  constexpr double kShares[] = {0.5, 0.25, 0.1, 0.05};
+  std::printf("\nsparse_linear, forward: times as fast as the dense product\n%-12s", "K = O");
+  for (const double share : kShares) std::printf(" %7.2f", share);
+  std::printf("\n");
+  const at::NoGradGuard no_grad;
+  const auto best_of = [](const auto& product) {
+    double best = std::numeric_limits<double>::infinity();
+    for (int round = 0; round < 30; ++round) {
+      const auto from = std::chrono::steady_clock::now();
+      product();
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - from;
+      best = std::min(best, took.count());
+    }
+    return best;
+  };
+  for (const std::int64_t width : {64, 128, 256, 512}) {
+    const at::Tensor x = at::randn({n, width}), dense = at::randn({width, width}),
+                     bias = at::randn({width});
+    std::printf("%-12lld", static_cast<long long>(width));
+    for (const double share : kShares) {
+      const at::Tensor weight = dense * (at::rand({width, width}) < share);
+      const ops::WeightPattern pattern = ops::weight_pattern(weight);
+      const double whole = best_of([&] { ops::linear(x, weight, bias); });
+      const double sparse = best_of([&] { ops::sparse_linear(x, weight, pattern, bias); });
+      std::printf(" %6.2fx", whole / sparse);
+    }
+    std::printf("\n");
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -180,5 +217,6 @@ int main(int argc, char** argv) {
         return {ops::reference::linear_attention(t[0], projection, start, 4, {})};
       },
       {at::randn({n, 3 * 4 * 64})});
+  sparse_products(n);
   return 0;
 }

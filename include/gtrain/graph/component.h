@@ -1,7 +1,7 @@
 // Weakly connected components: direction is ignored. Components are numbered by their smallest
 // node, so node 0 is always in component 0 and the numbering depends on the graph alone.
 //
-// Cost: O((N + E) α(N)) time (union-find, Tarjan 1975), O(N) memory, sequential.
+// Cost: O((N + E) log N) time (union-find, linked to the smaller number), O(N) memory, sequential.
 #pragma once
 
 #include <vector>

@@ -23,7 +23,7 @@ struct PairInput {
 
 // Rows 0 and 1 of a hop's block of `codes` rows stand for no edge (padding) and for a step between
 // nodes without an edge; edge e is row code[e]. Row of code c at hop k: k codes + c. After the
-// blocks of all `hops`, row hops·codes + l is the padding of hops l and up.
+// blocks of all `hops`, row blocks·codes + l is the padding of hops l and up.
 struct PathShape {
   std::int64_t hops = 1;    // edges of a path that count
   std::int64_t blocks = 1;  // hops that have a block, at least `hops`

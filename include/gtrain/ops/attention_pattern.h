@@ -59,7 +59,7 @@ AttentionPattern full_pattern(const at::Tensor& graph_start);
 AttentionPattern listed(const AttentionPattern& pattern);
 
 // Row i attends to the sources of the edges into i, in the order of `edges`; so pair p is edge p
-// when `self` is off. With `self` i attends to itself, too (once more when it has a self loop).
+// when `self` is off. With `self` i attends to itself, too, once: its self loop, where it has one.
 struct NeighbourOptions {
   bool self = false;
 };

@@ -33,7 +33,7 @@ namespace gtrain::ops {
 struct EdgeAttentionOptions {
   std::int64_t heads = 0;    // H where q is [N, D]; else 0, or the H of q
   double scale = 0;          // 0: 1/sqrt(d)
-  double clamp = 5;          // > 0
+  double clamp = 5;          // in (0, 80]
   double epsilon = 1e-6;     // added to the sum of a row
   bool edge_output = false;  // return w
 };

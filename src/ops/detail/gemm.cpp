@@ -1,5 +1,8 @@
 #include "ops/detail/gemm.h"
 
+#include <c10/util/Exception.h>
+
+#include <limits>
 #include <type_traits>
 
 #include "ops/detail/kernels.h"
@@ -46,7 +49,13 @@ void gemm(char ta, char tb, int m, int n, int k, const double* a, int lda, const
 // BLAS refuses a leading dimension of 0, which a matrix without columns has.
 int leading(std::int64_t columns) { return columns > 0 ? static_cast<int>(columns) : 1; }
 
-// True where our own kernel did the work. All extents fit an int: the callers' blocks are small.
+int extent(std::int64_t n) {
+  TORCH_CHECK(n <= std::numeric_limits<int>::max(), "[linear] ", n,
+              " rows; the BLAS multiplies fewer than 2^31");
+  return static_cast<int>(n);
+}
+
+// True where our own kernel did the work.
 template <class T>
 bool own_product(std::int64_t m, std::int64_t n, std::int64_t k, const T* a, std::int64_t a_row,
                  std::int64_t a_column, const T* b, T* c) {
@@ -72,14 +81,14 @@ void product_nt(std::int64_t m, std::int64_t o, std::int64_t k, const T* x, cons
                 T* y) {
   if (wt != nullptr && own_product(m, o, k, x, k, std::int64_t{1}, wt, y)) return;
   const SingleThreaded guard;
-  const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
+  const int mi = extent(m), oi = extent(o), ki = extent(k);
   gemm('T', 'N', oi, mi, ki, w, leading(k), x, leading(k), y, leading(o));
 }
 template <class T>
 void product_nn(std::int64_t m, std::int64_t k, std::int64_t o, const T* dy, const T* w, T* dx) {
   if (own_product(m, k, o, dy, o, std::int64_t{1}, w, dx)) return;
   const SingleThreaded guard;
-  const int mi = static_cast<int>(m), oi = static_cast<int>(o), ki = static_cast<int>(k);
+  const int mi = extent(m), oi = extent(o), ki = extent(k);
   gemm('N', 'N', ki, mi, oi, w, leading(k), dy, leading(o), dx, leading(k));
 }
 template <class T>
@@ -87,8 +96,8 @@ void product_tn(std::int64_t m, std::int64_t o, std::int64_t k, std::int64_t fir
                 std::int64_t last, const T* dy, const T* x, T* dw) {
   if (own_product(last - first, k, m, dy + first, std::int64_t{1}, o, x, dw + first * k)) return;
   const SingleThreaded guard;
-  const int mi = static_cast<int>(m), ki = static_cast<int>(k);
-  gemm('N', 'T', ki, static_cast<int>(last - first), mi, x, leading(k), dy + first, leading(o),
+  const int mi = extent(m), ki = extent(k);
+  gemm('N', 'T', ki, extent(last - first), mi, x, leading(k), dy + first, leading(o),
        dw + first * k, leading(k));
 }
 
