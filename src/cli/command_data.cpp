@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gtrain/base/error.h"
 #include "gtrain/cli/command.h"
 #include "gtrain/cli/thread_pool.h"
 #include "gtrain/data/generate.h"
@@ -36,6 +37,10 @@ CLI::App* add_look(CLI::App* parent, const char* name, const char* doc,
 std::string verify(const DataArguments& a) {
   const std::filesystem::path path = a.data;
   const bool store = path.extension() == ".h5";
+  if (store && !a.overrides.empty()) {
+    throw base::RecipeError("data verify " + a.data + ": a store is checked as it is; " +
+                            a.overrides.front() + " has no meaning beside it");
+  }
   return data::verify_store(store ? path : data::open_dataset(a.options()).store);
 }
 
@@ -58,6 +63,7 @@ void add_generate(CLI::App* parent) {
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{100000000}).description(""))
       ->type_name("N");
   command->add_option("--seed", a->options.seed, "of the random numbers (default: 0)")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 53).description(""))
       ->type_name("SEED");
   command->callback([a] {
     const ThreadPool pool(0);

@@ -8,6 +8,7 @@
 #include "gtrain/cli/thread_pool.h"
 #include "gtrain/deploy/reload.h"
 #include "gtrain/train/export_run.h"
+#include "not_empty.h"
 
 namespace gtrain::cli {
 
@@ -21,7 +22,10 @@ void add_export_command(CLI::App& program, const Session& session) {
       program.add_subcommand("export", "a trained model as a file for use without gtrain");
   auto a = std::make_shared<Arguments>();
   command->add_option("RUN", a->run, "run directory")->required();
-  command->add_option("--out", a->out, "file to write")->required()->type_name("F.pt");
+  command->add_option("--out", a->out, "file to write")
+      ->required()
+      ->check(not_empty())
+      ->type_name("F.pt");
   command->add_option("--format", a->options.format, "torchscript or safetensors (weights alone)")
       ->check(CLI::IsMember({"torchscript", "safetensors"}))
       ->type_name("FORMAT");

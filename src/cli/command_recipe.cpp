@@ -13,29 +13,20 @@
 #include "gtrain/cli/thread_pool.h"
 #include "gtrain/data/open.h"
 #include "gtrain/models/zoo.h"
-#include "gtrain/sparsify/sparsity.h"
 #include "gtrain/train/build.h"
 #include "gtrain/train/likeness.h"
-#include "gtrain/train/loss.h"
+#include "gtrain/train/origin.h"
 #include "gtrain/train/recipe_describe.h"
 #include "gtrain/train/recipe_file.h"
 #include "gtrain/train/recipe_tree.h"
 #include "gtrain/train/run.h"
+#include "gtrain/train/startable.h"
 
 namespace gtrain::cli {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-// Refuses rules that would reach their keep after the run's last update.
-void check_schedules(const train::Recipe& recipe, models::Model& model, std::int64_t graphs) {
-  const auto up = [](std::int64_t n, std::int64_t by) { return (n + by - 1) / by; };
-  const std::int64_t updates = up(up(graphs, recipe.dataset.batch_size), recipe.train.accumulate);
-  const std::int64_t all =
-      recipe.train.steps > 0 ? recipe.train.steps : updates * recipe.train.epochs;
-  const sparsify::Sparsity checked(model, *recipe.sparsify, {updates, all, 0});
-}
 
 // What there is to say of a good recipe: whether it fits its data, or generated ones like them.
 std::string fit(const train::Recipe& recipe) {
@@ -45,19 +36,9 @@ std::string fit(const train::Recipe& recipe) {
   }
   const train::Likeness likeness = train::open_or_generate(recipe.dataset);
   const data::Opened& opened = likeness.opened;
-  const data::Split split = data::select_split(opened, recipe.dataset);
-  train::find_loss(recipe.train.loss, opened.dataset.info.task);
-  std::map<std::string, std::int64_t> encodings;
-  for (const auto& encoding : recipe.encode) {
-    encodings[std::string(encode::name_of(encoding))] = encode::width_of(encoding);
-  }
-  const train::Recipe asked = train::with_budget(recipe, opened);
-  const auto model =
-      train::build_model(asked, models::signature_of(opened.dataset, std::move(encodings)));
-  if (asked.sparsify && !likeness.generated && recipe.dataset.max_nodes == 0) {
-    check_schedules(asked, *model, opened.dataset.single_graph() ? 1 : std::ssize(split.train));
-  }
-  const std::int64_t parameters = models::parameter_count(*model);
+  const bool begins = recipe.init && train::origin_exists(*recipe.init);
+  const std::int64_t parameters =
+      train::check_startable(train::with_budget(recipe, opened), opened, begins);
   if (likeness.generated) {
     return fmt::format(
         "ok, {} parameters (data set not found here: checked against generated data "

@@ -16,6 +16,7 @@
 #include "gtrain/train/recipe_file.h"
 #include "gtrain/train/report.h"
 #include "gtrain/train/run.h"
+#include "not_empty.h"
 
 namespace gtrain::cli {
 
@@ -35,13 +36,9 @@ void add_threads(CLI::App* command, RunArguments& a) {
       ->type_name("N");
 }
 
-// `--run "$DIR"` with DIR unset must not mean another directory.
 void add_text(CLI::App* command, const char* flag, std::string& value, const char* doc,
               const char* type) {
-  const auto filled = [](const std::string& text) {
-    return std::string(text.empty() ? "is empty; expected a value" : "");
-  };
-  command->add_option(flag, value, doc)->check(CLI::Validator(filled, ""))->type_name(type);
+  command->add_option(flag, value, doc)->check(not_empty())->type_name(type);
 }
 
 train::RunOptions run_options(const RunArguments& a, const models::Zoo& zoo) {
@@ -53,7 +50,8 @@ train::RunOptions run_options(const RunArguments& a, const models::Zoo& zoo) {
   options.dry_run = a.dry_run;
   options.profile_steps = a.profile;
   options.quiet = a.quiet;
-  options.interrupt = catch_interrupts();
+  // Nothing is kept that an interruption could save: the signal does what it always does.
+  if (!a.dry_run && a.profile == 0) options.interrupt = catch_interrupts();
   return options;
 }
 
@@ -171,6 +169,7 @@ void add_predict(CLI::App& program, const Session& session) {
   command->get_option("RUN")->description("run directory, or a file that gtrain export wrote");
   command->add_option("--out", a->out, "file to write; .gz compresses")
       ->required()
+      ->check(not_empty())
       ->type_name("F.csv[.gz]");
   command->callback([a, &session] {
     const ThreadPool pool(a->threads);

@@ -10,6 +10,7 @@
 #include "gtrain/cli/thread_pool.h"
 #include "gtrain/train/run_directory.h"
 #include "gtrain/train/table.h"
+#include "not_empty.h"
 
 namespace gtrain::cli {
 
@@ -44,25 +45,21 @@ void add_table_command(CLI::App& program, Session& session) {
       "table",
       "train what is missing of a benchmark table, and print it beside what was published");
   auto a = std::make_shared<TableArguments>();
-  const auto filled = [](const std::string& text) {
-    return std::string(text.empty() ? "is empty; expected a value" : "");
-  };
-  const CLI::Validator not_empty(filled, "");
   command->add_option("FILE", a->file, "table file, or a shipped name such as zoo")->required();
   command->add_option("OVERRIDES", a->options.overrides,
                       "KEY=VALUE of the table, such as budget.epochs=1 or seeds=0..9");
   command->add_option("--runs", a->runs, "where its runs lie (default: runs/tables/<name>)")
-      ->check(not_empty)
+      ->check(not_empty())
       ->type_name("DIR");
   command->add_option("--only", a->options.only, "the row of this label alone")
-      ->check(not_empty)
+      ->check(not_empty())
       ->type_name("ROW");
   command
       ->add_option("--format", a->options.format, "md, csv, latex, html, json or svg (default: md)")
       ->check(CLI::IsMember(train::table_formats()).description(""))
       ->type_name("FORMAT");
   command->add_option("--out", a->out, "file to write instead of the terminal")
-      ->check(not_empty)
+      ->check(not_empty())
       ->type_name("F");
   command->add_flag("--dry", a->options.dry, "say what would run, run nothing");
   command->add_flag("--as-is", a->options.as_is, "the table of what is there, run nothing");

@@ -58,7 +58,7 @@ std::string own_file() {
 
 int run_main(int argc, char** argv, const models::Zoo& zoo) {
   try {
-    ignore_broken_pipes();
+    fail_by_error_codes();
     limit_memory(memory_of_machine());
     return run_program({argv + 1, argv + argc}, GTRAIN_VERSION, zoo, own_file());
   } catch (const base::Error& e) {
@@ -70,6 +70,10 @@ int run_main(int argc, char** argv, const models::Zoo& zoo) {
     return fail_out_of_memory();
   } catch (const std::filesystem::filesystem_error& e) {
     return fail_file_system(e);
+  } catch (const std::system_error& e) {
+    const bool short_of = e.code() == std::errc::resource_unavailable_try_again;  // threads
+    return short_of ? fail(ExitCode::kResource, std::string("no further thread: ") + e.what())
+                    : fail_unforeseen(e);
   } catch (const std::exception& e) {
     return fail_unforeseen(e);
   }

@@ -31,6 +31,9 @@ const std::atomic<int>* catch_interrupts() {
   return &received;
 }
 
-void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+void fail_by_error_codes() {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
 
 }  // namespace gtrain::cli

@@ -27,8 +27,8 @@ constexpr const char* kProgress = "progress";
 constexpr const char* kFacts = "facts";
 
 constexpr std::pair<std::string_view, at::ScalarType> kTypes[] = {
-    {"F64", at::kDouble}, {"F32", at::kFloat}, {"I64", at::kLong},
-    {"I32", at::kInt},    {"U8", at::kByte},   {"BOOL", at::kBool}};
+    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16},
+    {"I64", at::kLong},   {"I32", at::kInt},   {"U8", at::kByte},  {"BOOL", at::kBool}};
 
 base::RawTensor pack(const std::string& name, const at::Tensor& tensor) {
   const at::Tensor t = tensor.detach().contiguous();
@@ -47,8 +47,8 @@ at::Tensor unpack(const std::string& name, const base::RawTensor& raw) {
     if (t.nbytes() > 0) std::memcpy(t.mutable_data_ptr(), raw.bytes.data(), t.nbytes());
     return t;
   }
-  throw base::DataError(
-      fmt::format("tensor {}: type {}; expected F64, F32, I64, I32, U8 or BOOL", name, raw.dtype));
+  throw base::DataError(fmt::format(
+      "tensor {}: type {}; expected F64, F32, F16, BF16, I64, I32, U8 or BOOL", name, raw.dtype));
 }
 
 // JSON has no NaN; it stands as null.
@@ -60,7 +60,7 @@ json to_json(const Progress& p) {
          {"updates", p.updates},       {"done", p.done},
          {"best_epoch", p.best_epoch}, {"best", number(p.best)},
          {"since_best", p.since_best}, {"lines", p.lines}};
-  if (p.batch > 0) j["partial"] = {{"loss_sum", number(p.loss_sum)}, {"rows", p.rows}};
+  if (p.batch > 0) j["partial"] = {{"loss_sum", number(p.loss_sum)}, {"labelled", p.labelled}};
   if (p.plateau) {
     j["plateau"] = {
         {"best", number(p.plateau->best)}, {"bad", p.plateau->bad}, {"rate", p.plateau->rate}};
@@ -80,7 +80,7 @@ Progress progress_of(const json& j) {
   p.lines = j.at("lines");
   if (const auto it = j.find("partial"); it != j.end()) {
     p.loss_sum = number(it->at("loss_sum"));
-    p.rows = it->at("rows");
+    p.labelled = it->at("labelled");
   }
   if (const auto it = j.find("plateau"); it != j.end()) {
     p.plateau = Plateau::State{number(it->at("best")), it->at("bad"), it->at("rate")};
@@ -170,13 +170,29 @@ Checkpoint read_checkpoint(const fs::path& path) {
   return out;
 }
 
+void check_same_run(const Checkpoint& best, const Checkpoint& last, const fs::path& file) {
+  for (const char* fact : {"recipe_hash", "seed", "data_hash"}) {
+    const auto of = [&](const Checkpoint& c) {
+      const auto it = c.facts.find(fact);
+      return it == c.facts.end() ? std::string() : it->second;
+    };
+    if (of(best) == of(last)) continue;
+    throw base::DataError(fmt::format(
+        "{}: belongs to another run than last.safetensors (its {} is another); expected the states "
+        "of one run",
+        file.string(), fact));
+  }
+}
+
 NamedTensors read_weights(const fs::path& path) {
   NamedTensors out;
   for (const auto& [name, raw] : base::read_safetensors(path).tensors) {
     if (name.starts_with(kOptimizer) || name.starts_with(kSparsify) || name.starts_with(kPartial)) {
       continue;
     }
-    out[name] = unpack(fmt::format("{} of {}", name, path.string()), raw);
+    const at::Tensor t = unpack(fmt::format("{} of {}", name, path.string()), raw);
+    const bool narrow = t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf;
+    out[name] = narrow ? t.to(at::kFloat) : t;  // as models hold them
   }
   return out;
 }

@@ -334,7 +334,7 @@ void EpochLoop::keep_partial(Checkpoint& checkpoint) const {
   checkpoint.partial["outputs"] = tally_->outputs();
   checkpoint.partial["labels"] = tally_->labels();
   checkpoint.progress.loss_sum = tally_->loss_sum();
-  checkpoint.progress.rows = tally_->rows();
+  checkpoint.progress.labelled = tally_->labelled();
 }
 
 void EpochLoop::restore(const Checkpoint& checkpoint) {
@@ -346,7 +346,7 @@ void EpochLoop::restore(const Checkpoint& checkpoint) {
   if (plateau_ && p.plateau) plateau_->restore(*p.plateau);
   if (p.batch == 0) return;
   tally_.emplace(judge_);
-  tally_->restore(p.loss_sum, p.rows, checkpoint.partial.at("outputs"),
+  tally_->restore(p.loss_sum, p.labelled, checkpoint.partial.at("outputs"),
                   checkpoint.partial.at("labels"));
 }
 

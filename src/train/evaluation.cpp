@@ -81,9 +81,9 @@ data::LoaderOptions plain_loading(const Recipe& recipe) {
 }
 
 void Tally::add(double loss, const at::Tensor& output, const at::Tensor& label) {
-  const std::int64_t rows = output.size(0);
-  if (rows > 0) loss_sum_ += loss * static_cast<double>(rows);
-  rows_ += rows;
+  const std::int64_t labelled = labelled_entries(label);
+  if (labelled > 0) loss_sum_ += loss * static_cast<double>(labelled);
+  labelled_ += labelled;
   const bool tokens = judge_->positions > 0;  // scores of a whole split would fill the memory
   outputs_.push_back(tokens ? decided_tokens(output.detach())
                             : judge_->scale.undo(output.detach()));
@@ -97,17 +97,18 @@ void Tally::add_ranks(const std::vector<Rank>& ranks) {
 at::Tensor Tally::outputs() const { return at::cat(outputs_); }
 at::Tensor Tally::labels() const { return at::cat(labels_); }
 
-void Tally::restore(double loss_sum, std::int64_t rows, const at::Tensor& outputs,
+void Tally::restore(double loss_sum, std::int64_t labelled, const at::Tensor& outputs,
                     const at::Tensor& labels) {
   loss_sum_ = loss_sum;
-  rows_ = rows;
+  labelled_ = labelled;
   outputs_ = {outputs};
   labels_ = {labels};
 }
 
 Figures Tally::figures() const {
   Figures out;
-  out.emplace_back("loss", rows_ > 0 ? loss_sum_ / static_cast<double>(rows_) : std::nan(""));
+  out.emplace_back("loss",
+                   labelled_ > 0 ? loss_sum_ / static_cast<double>(labelled_) : std::nan(""));
   if (outputs_.empty()) return out;
   const at::Tensor output = outputs();
   const bool finite = output.isfinite().all().item<bool>();

@@ -53,7 +53,8 @@ at::Tensor labelled_rows(const at::Tensor& output, const data::GraphBatch& batch
 data::LoaderOptions plain_loading(const Recipe& recipe);
 
 // Collects what an epoch's metrics need: outputs in original units, labels, and the mean of the
-// batches' losses weighted by their rows.
+// batches' losses weighted by their labelled entries, so that it is the split's own, whatever its
+// batches are (but for losses that weigh classes by batch).
 class Tally {
  public:
   explicit Tally(const Judge& judge) : judge_(&judge) {}
@@ -62,17 +63,17 @@ class Tally {
   void add_ranks(const std::vector<Rank>& ranks);
   Figures figures() const;  // those of ranks are NaN where none were added
 
-  std::int64_t rows() const { return rows_; }
+  std::int64_t labelled() const { return labelled_; }
   double loss_sum() const { return loss_sum_; }
   at::Tensor outputs() const;  // [R, C]
   at::Tensor labels() const;
-  void restore(double loss_sum, std::int64_t rows, const at::Tensor& outputs,
+  void restore(double loss_sum, std::int64_t labelled, const at::Tensor& outputs,
                const at::Tensor& labels);
 
  private:
   const Judge* judge_;
   double loss_sum_ = 0.0;
-  std::int64_t rows_ = 0;
+  std::int64_t labelled_ = 0;
   std::vector<at::Tensor> outputs_, labels_;
   std::vector<Rank> ranks_;
 };

@@ -106,6 +106,12 @@ Tensor weighted_cross_entropy(const Tensor& output, const Tensor& label) {
 
 }  // namespace
 
+std::int64_t labelled_entries(const Tensor& label) {
+  if (label.is_floating_point()) return label.numel() - label.isnan().sum().item<std::int64_t>();
+  const Tensor present = label >= 0;
+  return (label.dim() == 2 ? present.any(1) : present).sum().item<std::int64_t>();
+}
+
 const std::vector<LossEntry>& losses() {
   static const std::vector<LossEntry> table{
       {"l1", "mean absolute error", data::is_regression, l1},

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "gtrain/base/error.h"
+#include "gtrain/base/log.h"
 #include "gtrain/encode/encoding.h"
 
 namespace gtrain::train {
@@ -63,11 +64,11 @@ std::vector<data::Column> encode_all(const Recipe& recipe, data::Opened& opened)
   return at_stage(std::move(out), "encode");
 }
 
-Material prepare(const Recipe& recipe, data::Opened opened) {
-  Material m;
-  m.opened = std::move(opened);
+namespace {
+
+// The rest, of a data set with its encodings or without.
+Material seen(const Recipe& recipe, Material m) {
   m.split = data::select_split(m.opened, recipe.dataset);
-  m.encodings = encode_all(recipe, m.opened);
   std::map<std::string, std::int64_t> widths;
   for (const encode::EncodingOptions& options : recipe.encode) {
     widths[std::string(encode::name_of(options))] = encode::width_of(options);
@@ -82,6 +83,22 @@ Material prepare(const Recipe& recipe, data::Opened opened) {
     m.scale = fit_scale(m.dataset(), m.split.train);
   }
   return m;
+}
+
+}  // namespace
+
+Material prepare(const Recipe& recipe, data::Opened opened) {
+  data::select_split(opened, recipe.dataset);  // before what may take long
+  Material m;
+  m.opened = std::move(opened);
+  m.encodings = encode_all(recipe, m.opened);
+  return seen(recipe, std::move(m));
+}
+
+Material unencoded(const Recipe& recipe, data::Opened opened) {
+  Material m;
+  m.opened = std::move(opened);
+  return seen(recipe, std::move(m));
 }
 
 Material prepare(const Recipe& recipe) {
@@ -134,11 +151,19 @@ std::map<std::string, std::string> to_strings(const Facts& facts) {
                        {"edge_categories", s.edge_categories},
                        {"encodings", s.encodings}};
   const json scale{{"mean", facts.scale.mean}, {"deviation", facts.scale.deviation}};
-  return {{"recipe_hash", facts.recipe_hash},
-          {"data_hash", facts.data_hash},
-          {"seed", std::to_string(facts.seed)},
-          {"signature", signature.dump()},
-          {"target_scale", scale.dump()}};
+  return {{"recipe_hash", facts.recipe_hash},   {"data_hash", facts.data_hash},
+          {"seed", std::to_string(facts.seed)}, {"signature", signature.dump()},
+          {"target_scale", scale.dump()},       {"numerics", std::to_string(facts.numerics)}};
+}
+
+void check_numerics(const Facts& facts, const std::string& origin) {
+  if (facts.numerics == kNumericsVersion) return;
+  const std::string theirs =
+      facts.numerics == 0 ? "an older one" : fmt::format("version {}", facts.numerics);
+  base::warn(fmt::format(
+      "{}: written by a gtrain of other numerics ({}; this is version {}): the same "
+      "weights may give other outputs, and a run that goes on is not the one that began",
+      origin, theirs, kNumericsVersion));
 }
 
 Facts facts_of(const std::map<std::string, std::string>& strings, const std::string& origin) {
@@ -148,6 +173,8 @@ Facts facts_of(const std::map<std::string, std::string>& strings, const std::str
     if (const auto it = strings.find("data_hash"); it != strings.end())
       facts.data_hash = it->second;
     facts.seed = std::stoll(strings.at("seed"));
+    const auto numerics = strings.find("numerics");
+    facts.numerics = numerics == strings.end() ? 0 : std::stoll(numerics->second);
     const json s = json::parse(strings.at("signature"));
     facts.signature.level = static_cast<data::Level>(s.at("level").get<int>());
     facts.signature.outputs = s.at("outputs");

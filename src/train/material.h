@@ -11,6 +11,7 @@
 #include "gtrain/data/open.h"
 #include "gtrain/models/model.h"
 #include "gtrain/train/recipe.h"
+#include "numerics.h"
 
 namespace gtrain::train {
 
@@ -36,6 +37,9 @@ Material prepare(const Recipe& recipe);
 // The same from an opened data set; `prepare` is this after data::open_dataset.
 Material prepare(const Recipe& recipe, data::Opened opened);
 
+// The same without the encodings: no batch can be made for a model that reads some.
+Material unencoded(const Recipe& recipe, data::Opened opened);
+
 // The encoding columns of the recipe. Transforms the data set in place, and them, as it says.
 std::vector<data::Column> encode_all(const Recipe& recipe, data::Opened& opened);
 
@@ -52,7 +56,10 @@ struct Facts {
   std::int64_t seed = 0;
   models::Signature signature;
   TargetScale scale;
+  std::int64_t numerics = kNumericsVersion;  // of the gtrain that trained; 0: it did not say
 };
+// Warns where that was another version than this program's.
+void check_numerics(const Facts& facts, const std::string& origin);
 std::map<std::string, std::string> to_strings(const Facts& facts);
 Facts facts_of(const std::map<std::string, std::string>& strings, const std::string& origin);
 

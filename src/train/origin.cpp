@@ -161,7 +161,7 @@ std::string load_origin(models::Model& model, const InitOptions& options, const 
                                       {"tensors", copied},
                                       {"fresh", options.fresh},
                                       {"freeze", options.freeze}};
-  return record.dump();
+  return record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 std::string begin_with(models::Model& model, const std::optional<InitOptions>& options, bool fresh,

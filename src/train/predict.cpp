@@ -30,10 +30,38 @@ std::string runs_below(const fs::path& directory) {
   return out;
 }
 
-fs::path selected_state(const fs::path& directory, const Recipe& recipe) {
-  const fs::path best = directory / "best.safetensors";
-  if (recipe.select == "best" && fs::exists(best)) return best;
-  return directory / "last.safetensors";
+// A state and the file it is in.
+struct State {
+  fs::path path;
+  Checkpoint checkpoint;
+};
+
+State selected_state(const fs::path& directory, const Recipe& recipe) {
+  const fs::path best = directory / "best.safetensors", last = directory / "last.safetensors";
+  std::vector<std::string> skipped;
+  std::optional<Checkpoint> newest = newest_generation(directory, skipped);
+  if (recipe.select == "best" && fs::exists(best)) {
+    State out{best, read_checkpoint(best)};
+    if (newest) check_same_run(out.checkpoint, *newest, best);
+    return out;
+  }
+  for (const std::string& why : skipped) base::warn(fmt::format("skipped: {}", why));
+  if (!newest) {
+    throw base::DataError(
+        fmt::format("{}: no state verifies; expected last.safetensors", directory.string()));
+  }
+  if (recipe.select == "best" && newest->progress.best_epoch > 0) {
+    throw base::DataError(
+        fmt::format("{}: is missing; the run chose epoch {}, and {} holds epoch {}", best.string(),
+                    newest->progress.best_epoch, last.filename().string(), newest->progress.epoch));
+  }
+  return {last, std::move(*newest)};
+}
+
+bool has_state(const fs::path& directory) {
+  const auto there = [&](const char* name) { return fs::exists(directory / name); };
+  return there("best.safetensors") || there("last.safetensors") ||
+         there("last.previous.safetensors");
 }
 
 void append_values(std::string& out, const float* row, std::int64_t columns) {
@@ -105,8 +133,7 @@ Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
   }
   Selected out;
   out.recipe = load_recipe(recipe_path, {}, zoo);
-  const fs::path state = selected_state(directory, out.recipe);
-  if (!fs::exists(state) && !fs::exists(directory / "last.previous.safetensors")) {
+  if (!has_state(directory)) {
     const std::string below = runs_below(directory);
     if (below.empty()) {
       throw base::DataError(
@@ -115,22 +142,18 @@ Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
     throw base::RecipeError(
         fmt::format("{}: holds several runs; name one of:{}", directory.string(), below));
   }
-  Checkpoint checkpoint;
-  if (state.filename() == "best.safetensors") {
-    checkpoint = read_checkpoint(state);
-  } else {
-    std::vector<std::string> skipped;
-    auto newest = newest_generation(directory, skipped);
-    for (const std::string& why : skipped) base::warn(fmt::format("skipped: {}", why));
-    if (!newest) {
-      throw base::DataError(
-          fmt::format("{}: no state verifies; expected last.safetensors", directory.string()));
-    }
-    checkpoint = std::move(*newest);
+  const auto [path, checkpoint] = selected_state(directory, out.recipe);
+  out.facts = facts_of(checkpoint.facts, path.string());
+  check_numerics(out.facts, path.string());
+  const bool same_program = out.facts.numerics == kNumericsVersion;
+  if (same_program && out.facts.recipe_hash != recipe_hash(out.recipe)) {
+    base::warn(
+        fmt::format("{}: is not the recipe that {} was trained with: outputs may be others "
+                    "than the run's",
+                    recipe_path.string(), path.filename().string()));
   }
-  out.facts = facts_of(checkpoint.facts, state.string());
   out.model = build_model(out.recipe, out.facts.signature, checkpoint.model);
-  load_model_tensors(*out.model, checkpoint.model, state.string());
+  load_model_tensors(*out.model, checkpoint.model, path.string());
   out.model->eval();
   return out;
 }

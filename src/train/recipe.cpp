@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <set>
 
+#include "gtrain/models/gps.h"
+#include "gtrain/models/graphormer.h"
+
 namespace gtrain::train {
 
 namespace {
@@ -66,6 +69,26 @@ void require_encodings(base::FieldVisitor& f, const std::vector<models::EncoderO
     f.require(computed, fmt::format("model.encoders[{}].of", i),
               known.empty() ? fmt::format("{} is not computed; add encode: [{{name: {}}}]", of, of)
                             : fmt::format("{} is not among those under encode ({})", of, known));
+  }
+}
+
+// Graphormer's bias tells no more distances apart than are computed.
+void require_distances(base::FieldVisitor& f, const models::ModelOptions& model,
+                       const std::vector<encode::EncodingOptions>& encodings) {
+  const nn::GraphBiasOptions* bias = nullptr;
+  if (const auto* gps = model.get_if<models::GpsOptions>(); gps != nullptr && gps->bias) {
+    bias = &*gps->bias;
+  } else if (const auto* graphormer = model.get_if<models::GraphormerOptions>()) {
+    bias = &graphormer->bias;
+  }
+  if (bias == nullptr) return;
+  const std::int64_t path = bias->path == "multi_hop" ? bias->hops : 0;
+  const std::int64_t most = std::max({bias->max_distance, bias->cut, path});
+  for (std::size_t i = 0; i < encodings.size(); ++i) {
+    const auto* hops = std::get_if<encode::HopDistanceOptions>(&encodings[i]);
+    f.require(hops == nullptr || hops->max_distance >= most,
+              fmt::format("encode[{}].max_distance", i),
+              fmt::format("is less than the {} that the model's bias tells apart", most));
   }
 }
 
@@ -270,6 +293,7 @@ void Recipe::fields(base::FieldVisitor& f) {
   require_unique_names(f, encode);
   if (sparsify) require_sparsity(f, *this);
   if (const auto* encoders = model.encoders()) require_encodings(f, *encoders, encode);
+  require_distances(f, model, encode);
   f.require(repeat.folds.empty() || dataset.fold < 0, "repeat.folds",
             "cannot stand beside dataset.fold; say one of them");
 }

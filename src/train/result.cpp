@@ -12,14 +12,12 @@
 
 #include "gtrain/base/durable.h"
 #include "gtrain/base/error.h"
+#include "numerics.h"
 
 namespace gtrain::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Raised whenever the same recipe and seed would give other numbers than before.
-constexpr int kNumericsVersion = 7;
 
 Json statistics(const std::vector<double>& values) {
   double sum = 0.0, squares = 0.0;
@@ -116,7 +114,8 @@ Json versions() {
 }
 
 void write_json(const fs::path& path, const Json& value) {
-  base::write_durable(path, value.dump(2) + "\n");
+  // Paths need not be UTF-8.
+  base::write_durable(path, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 Json read_json(const fs::path& path) {
@@ -168,7 +167,7 @@ Json summarise(const fs::path& directory, const std::vector<std::string>& runs) 
     }
     ++n;
     finished.push_back(name);
-    out["metric"] = result.at("metric");
+    out["metric"] = result.value("metric", Json());
     for (const char* split : {"train", "valid", "test"}) {
       if (!result.contains(split)) continue;
       for (const auto& [key, value] : result.at(split).items()) {

@@ -20,6 +20,7 @@
 #include "gtrain/train/report.h"
 #include "gtrain/train/run_directory.h"
 #include "gtrain/train/serial_aten.h"
+#include "gtrain/train/startable.h"
 #include "gtrain/train/trainer.h"
 #include "material.h"
 #include "member.h"
@@ -175,21 +176,9 @@ struct Start {
   Material material;
 };
 
-// Throws what data and recipe can be refused for before the first step of a run that begins now.
-Start start_of(const Recipe& recipe, bool begins) {
-  const Recipe first = recipe_of(recipe, members_of(recipe).front());
+Start start_of(const Recipe& recipe) {
   Start start{data::open_dataset(recipe.dataset), {}};
-  start.material = prepare(first, start.opened);
-  judge_of(first, start.material.dataset().info, start.material.scale);
-  const NamedTensors given = begins ? first_tensors(first, {}, false) : NamedTensors();
-  begin_with(*build_model(first, start.material.signature, given), first.init, begins, *recipe.zoo);
-  const data::Dataset& dataset = start.material.dataset();
-  const std::vector<std::int64_t>& train = start.material.split.train;
-  if (!has_label(dataset, train)) {
-    throw base::DataError(fmt::format("{}: split train {}; expected something to learn from",
-                                      dataset.info.name,
-                                      train.empty() ? "is empty" : "has no label"));
-  }
+  start.material = prepare(recipe_of(recipe, members_of(recipe).front()), start.opened);
   return start;
 }
 
@@ -312,8 +301,9 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
   fs::path directory;
   std::error_code missing;
   if (fs::is_directory(options.directory, missing)) directory = claim(options.directory);
-  Start start = start_of(recipe, !options.resume);
+  Start start = start_of(recipe);
   recipe = with_budget(recipe, start.material);  // from here on, its rules say what they keep
+  check_startable(recipe, start.opened, !options.resume);
   if (!lock) directory = claim(choose_directory(recipe, options));
   if (members_of(recipe).size() == 1) recipe = decided(recipe, directory, start.material);
   settle_recipe(directory, recipe);

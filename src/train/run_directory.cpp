@@ -81,13 +81,15 @@ fs::path new_run_directory(const fs::path& parent, const std::string& name) {
 }
 
 void check_output(const std::filesystem::path& out) {
-  const std::filesystem::path run = std::filesystem::weakly_canonical(out).parent_path();
-  if (!std::filesystem::exists(run / "recipe.yaml")) return;
+  std::error_code error;
+  const std::filesystem::path file = std::filesystem::weakly_canonical(out, error);
+  // What has no place in a directory, such as a pipe, is no file of a run.
+  if (error || !std::filesystem::exists(file.parent_path() / "recipe.yaml", error)) return;
   for (const char* name :
        {"recipe.yaml", "metrics.jsonl", "result.json", "summary.json", "last.safetensors",
         "last.previous.safetensors", "best.safetensors", "report.html", "log.txt", ".lock",
         "redundancy.json", "budget.json", "prune.json", "inference.json"}) {
-    if (std::filesystem::weakly_canonical(out).filename() != name) continue;
+    if (file.filename() != name) continue;
     throw base::RecipeError(
         fmt::format("--out {}: is the run's own {}; expected another name", out.string(), name));
   }

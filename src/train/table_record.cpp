@@ -135,7 +135,7 @@ std::string table_json(const FilledTable& table) {
   }
   const Json out{
       {"title", table.title}, {"rows", rows}, {"stale", stale}, {"versions", versions()}};
-  return out.dump(2) + "\n";
+  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace gtrain::train

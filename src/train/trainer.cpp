@@ -38,9 +38,10 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 // The best state so far cannot be made again from the last one: going on without it would report
 // another epoch's figures, starting over would throw the training away.
-void check_best(const fs::path& directory) {
+void check_best(const fs::path& directory, const Checkpoint& last) {
+  const fs::path best = directory / "best.safetensors";
   try {
-    read_checkpoint(directory / "best.safetensors");
+    check_same_run(read_checkpoint(best), last, best);
   } catch (const base::DataError& e) {
     throw base::DataError(
         fmt::format("{}\nthe best epoch so far is lost with it; put the file back from a copy, or "
@@ -99,7 +100,8 @@ Trainer::State::State(const Recipe& r, const Material& m, std::shared_ptr<models
       material(m),
       model(std::move(built)),
       options(std::move(o)),
-      facts{options.recipe_hash, m.dataset().info.hash, options.seed, m.signature, m.scale},
+      facts{options.recipe_hash, m.dataset().info.hash, options.seed, m.signature, m.scale,
+            kNumericsVersion},
       loop(r, m, *model, options.seed),
       evaluator(r, m, loop.judge()) {
   if (options.pause) loop.pause_at(loop.updates_before_rules());
@@ -354,6 +356,7 @@ void Trainer::restore() {
   }
   const fs::path origin = s.options.directory / "last.safetensors";
   const Facts facts = facts_of(found->facts, origin.string());
+  check_numerics(facts, origin.string());
   if (!facts.data_hash.empty() && facts.data_hash != s.facts.data_hash) {
     throw base::DataError(fmt::format(
         "{}: the run began with other data than {} holds now; expected the same content",
@@ -365,13 +368,22 @@ void Trainer::restore() {
         "start another run",
         s.options.directory.string()));
   }
-  if (s.recipe.select == "best" && found->progress.best_epoch > 0) check_best(s.options.directory);
+  if (s.recipe.select == "best" && found->progress.best_epoch > 0) {
+    check_best(s.options.directory, *found);
+  }
   load_model_tensors(*s.model, found->model, origin.string());
   if (const auto it = found->facts.find("init"); it != found->facts.end()) {
     s.options.init = it->second;
   }
   s.progress = found->progress;
-  s.loop.restore(*found);
+  try {
+    s.loop.restore(*found);
+  } catch (const base::DataError& e) {
+    throw base::DataError(fmt::format(
+        "{}: {}; a run goes on from a whole state (best.safetensors and pruned runs hold "
+        "weights alone: gtrain train with init.from begins with them)",
+        origin.string(), e.what()));
+  }
   base::note(fmt::format("{}going on after epoch {}{}", s.options.label, s.progress.epoch,
                          s.progress.batch > 0 ? fmt::format(", batch {}", s.progress.batch) : ""));
 }

@@ -33,11 +33,12 @@ TEST(Interrupt, SecondSignalEndsTheProcessAtOnce) {
   EXPECT_EXIT(raise_twice(SIGTERM), testing::ExitedWithCode(143), "");
 }
 
-TEST(Interrupt, BrokenPipesAreNoSignal) {
+TEST(Interrupt, BrokenPipesAndFullQuotasAreNoSignal) {
   EXPECT_EXIT(
       {
-        ignore_broken_pipes();
+        fail_by_error_codes();
         std::raise(SIGPIPE);
+        std::raise(SIGXFSZ);
         ::_exit(0);
       },
       testing::ExitedWithCode(0), "");

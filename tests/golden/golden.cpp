@@ -42,6 +42,7 @@ Case::Case(const std::filesystem::path& directory)
     : directory_(directory), name_(directory.filename().string()) {
   std::ifstream in(directory / "case.json");
   info_ = nlohmann::json::parse(in);
+  name_ = info_.value("case", name_);  // a folder may be called otherwise
   single_ = read_if_present(directory / "tensors.safetensors");
   double_ = read_if_present(directory / "tensors64.safetensors");
 }

@@ -57,9 +57,10 @@ constexpr Family kFamilies[] = {
 };
 
 std::string run(const fs::path& directory, bool& failed) {
-  const std::string name = directory.filename().string();
+  std::string name = directory.filename().string();
   try {
     const Case c(directory);
+    name = c.name();
     for (const Family& family : kFamilies) {
       if (!name.starts_with(family.prefix)) continue;
       Checker checker;
@@ -101,7 +102,8 @@ int main(int argc, char** argv) {
       fmt::print(stderr, "{}: no such directory\n", argv[i]);
       return 2;
     }
-    for (const auto& entry : fs::recursive_directory_iterator(argv[i])) {
+    const auto links = fs::directory_options::follow_directory_symlink;
+    for (const auto& entry : fs::recursive_directory_iterator(argv[i], links)) {
       if (entry.path().filename() == "case.json") cases.push_back(entry.path().parent_path());
     }
   }

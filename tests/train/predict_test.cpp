@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "gtrain/base/error.h"
+#include "gtrain/train/checkpoint.h"
 #include "gtrain/train/export_run.h"
 #include "gtrain/train/predict_file.h"
 #include "train/sample_run.h"
@@ -116,6 +117,17 @@ TEST_F(Prediction, ReadsOtherDataAsItIsTold) {
               ThrowsMessage<base::DataError>(HasSubstr("nodes")));
 }
 
+TEST_F(Prediction, ALossIsTheSplitsOwnWhateverItsBatchesAre) {
+  train(rings("gaps", {"1,nan", "nan,nan", "2,7", "nan,3"}), "graph_regression", "mae");
+  const auto loss = [&](int size) {
+    data::DatasetOptions data = data_of(root() / "gaps", "graph_regression", "mae");
+    data.batch_size = size;
+    return nlohmann::json::parse(evaluate(root() / "a", "valid", &data))["loss"].get<double>();
+  };
+  const double whole = loss(100);
+  for (const int size : {1, 3}) EXPECT_NEAR(loss(size), whole, 1e-6 * whole) << size;
+}
+
 TEST_F(Prediction, OfSeveralTargetsHasTheScaleOfEach) {
   const fs::path folder = rings("three", {"1,20,3", "3,10,1"});
   const std::vector<std::string> keys{"dataset.path=" + folder.string(), "train.epochs=1"};
@@ -129,6 +141,53 @@ TEST_F(Prediction, OfSeveralTargetsHasTheScaleOfEach) {
     EXPECT_NEAR(loaded.target_mean[1].item<double>(), scaling == "none" ? 0 : 15, 2);
     EXPECT_NEAR(loaded.target_std[1].item<double>(), scaling == "none" ? 1 : 5, 0.5);
   }
+}
+
+TEST_F(Prediction, WarnsOfWeightsOfOtherNumerics) {
+  run(recipe({"train.epochs=1", "select=last"}), options("a"));
+  const auto said = [&] {
+    testing::internal::CaptureStderr();
+    evaluate(root() / "a", "test");
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said().find("other numerics"), std::string::npos);
+  Checkpoint state = read_checkpoint(root() / "a/last.safetensors");
+  state.facts["numerics"] = "2";
+  save_generation(root() / "a", state);
+  EXPECT_THAT(said(), HasSubstr("other numerics (version 2; this is version"));
+  state.facts.erase("numerics");
+  save_generation(root() / "a", state);
+  EXPECT_THAT(said(), HasSubstr("other numerics (an older one"));
+}
+
+TEST_F(Prediction, TakesTheBestStateOfTheRunAndNoOther) {
+  for (const char* name : {"a", "b"}) {
+    RunOptions o = options(name);
+    run(recipe({"select=best", std::string("repeat.seeds=[") + (*name == 'a' ? "0]" : "1]")}), o);
+  }
+  const fs::path best = root() / "a/best.safetensors";
+  ASSERT_TRUE(fs::exists(best));
+  evaluate(root() / "a", "test");
+  fs::copy_file(root() / "b/best.safetensors", best, fs::copy_options::overwrite_existing);
+  const auto evaluated = [&] { evaluate(root() / "a", "test"); };
+  EXPECT_THAT(evaluated, ThrowsMessage<base::DataError>(HasSubstr("belongs to another run")));
+  fs::remove(best);
+  EXPECT_THAT(evaluated, ThrowsMessage<base::DataError>(HasSubstr("best.safetensors: is missing")));
+}
+
+TEST_F(Prediction, WarnsOfARecipeThatWasChanged) {
+  run(recipe({"select=last"}), options("a"));
+  std::string text = text_of(root() / "a/recipe.yaml");
+  const auto said = [&] {
+    testing::internal::CaptureStderr();
+    evaluate(root() / "a", "test");
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said().find("is not the recipe"), std::string::npos);
+  const std::size_t at = text.find("heads: 2");
+  ASSERT_NE(at, std::string::npos);
+  write_text(root() / "a/recipe.yaml", text.replace(at, 8, "heads: 4"));
+  EXPECT_THAT(said(), HasSubstr("recipe.yaml: is not the recipe that last.safetensors"));
 }
 
 TEST_F(Prediction, DoesNotReplaceFilesOfTheRun) {

@@ -52,6 +52,21 @@ TEST(RecipeFields, RowEncodersReadRowsPerNode) {
             "");
 }
 
+TEST(RecipeFields, DistancesThatABiasTellsApartAreComputed) {
+  const std::string model =
+      "model={name: graphormer, width: 8, layers: 1, heads: 2, hidden: 8, node: {name: type}, "
+      "bias: {max_distance: 6, path: none, cut: 9}, head: {name: halving, pool: graph_token}}";
+  const auto with = [&](const std::string& cap) {
+    return problems_with(
+        {"encode=[{name: degree}, {name: hop_distance, max_distance: " + cap + "}]", model});
+  };
+  EXPECT_EQ(with("9"), "");
+  EXPECT_NE(
+      with("8").find("encode[1].max_distance: is less than the 9 that the model's bias tells"),
+      std::string::npos)
+      << with("8");
+}
+
 TEST(RecipeFields, EncodingsAreNamedOnce) {
   EXPECT_EQ(problems_with({"encode[1]={name: random_walk, steps: 3}"}),
             "command line: encode[1]={name: random_walk, steps: 3}: encode[1].name: random_walk is "

@@ -9,7 +9,8 @@ namespace gtrain::cli {
 // Installs the handlers; the number is 0 until a signal arrives. Lives as long as the process.
 const std::atomic<int>* catch_interrupts();
 
-// A closed pipe becomes a write error instead of a signal.
-void ignore_broken_pipes();
+// A closed pipe, and a file as large as the system lets it be (ulimit -f), become errors of write()
+// instead of signals.
+void fail_by_error_codes();
 
 }  // namespace gtrain::cli

@@ -38,7 +38,7 @@ struct Progress {
   std::optional<Plateau::State> plateau;
   // Of a partly done epoch: what its metrics need.
   double loss_sum = 0.0;
-  std::int64_t rows = 0;
+  std::int64_t labelled = 0;
 };
 
 struct Checkpoint {
@@ -60,6 +60,11 @@ void load_model_tensors(torch::nn::Module& model, const NamedTensors& tensors,
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 // Verifies every hash. Throws base::DataError.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
+
+// Throws base::DataError, naming the file of the best state, where recipe, seed or data of the two
+// are not the same.
+void check_same_run(const Checkpoint& best, const Checkpoint& last,
+                    const std::filesystem::path& file);
 
 // The model's tensors in a checkpoint, an exported safetensors file or any other with plain names;
 // hashes are verified where there are some. Throws base::DataError.

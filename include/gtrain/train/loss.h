@@ -32,6 +32,9 @@ struct LossEntry {
   at::Tensor (*value)(const at::Tensor& output, const at::Tensor& label);
 };
 
+// How many entries (regression, binary) or rows (classes, words) a mean goes over.
+std::int64_t labelled_entries(const at::Tensor& label);
+
 const std::vector<LossEntry>& losses();
 
 // The loss a recipe names; empty: the task's own (regression l1, binary and multilabel bce, class
