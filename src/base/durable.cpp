@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <vector>
 
 #include "gtrain/base/error.h"
 
@@ -114,6 +115,16 @@ void rename_durable(const fs::path& from, const fs::path& to) {
     throw ResourceError(fmt::format("{}: cannot {} (to {}): {}", from.string(), failed, to.string(),
                                     std::strerror(errno)));
   }
+}
+
+void clear_temporaries(const fs::path& directory) {
+  std::error_code error;
+  std::vector<fs::path> left;
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') && name.find(".tmp-") != std::string::npos) left.push_back(entry);
+  }
+  for (const fs::path& path : left) fs::remove(path, error);
 }
 
 std::string read_file(const fs::path& path) {

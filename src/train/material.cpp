@@ -105,14 +105,14 @@ Material prepare(const Recipe& recipe) {
   return prepare(recipe, data::open_dataset(recipe.dataset));
 }
 
-bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids) {
+bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids, bool positive) {
   bool found = false;
   const std::int64_t width = dataset.labels.width;
   data::visit(dataset.labels, [&](const auto* label) {
     each_label_row(dataset, ids, [&](std::int64_t r) {
       for (std::int64_t c = r * width; c < (r + 1) * width; ++c) {
         const bool missing = dataset.labels.integer() ? label[c] == -1 : label[c] != label[c];
-        found = found || !missing;
+        found = found || (!missing && (!positive || label[c] > 0));
       }
     });
   });

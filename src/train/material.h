@@ -43,8 +43,9 @@ Material unencoded(const Recipe& recipe, data::Opened opened);
 // The encoding columns of the recipe. Transforms the data set in place, and them, as it says.
 std::vector<data::Column> encode_all(const Recipe& recipe, data::Opened& opened);
 
-// True where some row of `ids` has a label.
-bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids);
+// True where some row of `ids` has a label; `positive`: one above 0.
+bool has_label(const data::Dataset& dataset, const std::vector<std::int64_t>& ids,
+               bool positive = false);
 
 // Mean and population deviation (1 where it is 0) of the labelled train rows, per column.
 TargetScale fit_scale(const data::Dataset& dataset, const std::vector<std::int64_t>& train);

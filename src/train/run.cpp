@@ -119,6 +119,7 @@ MemberEnding train_part(const Recipe& recipe, const Member& member, const Materi
 Ending train_member(const Recipe& recipe, const Member& member, const Material& material,
                     const fs::path& directory, const RunOptions& given) {
   base::make_directory(directory);
+  base::clear_temporaries(directory);  // its lock is ours
   RunOptions options = given;
   Ending before{};
   if (options.resume && finished_before(directory, before)) return before;

@@ -19,12 +19,15 @@
 namespace gtrain::train {
 namespace {
 
-void check_labels(const data::Dataset& dataset, const data::Split& split) {
+// `negatives` are drawn: then only pairs that are there say something.
+void check_labels(const data::Dataset& dataset, const data::Split& split, bool negatives) {
   const auto check = [&](const std::vector<std::int64_t>& ids, const char* name, const char* what) {
-    if (has_label(dataset, ids)) return;
+    if (has_label(dataset, ids, negatives)) return;
+    const char* wrong = ids.empty() ? "is empty"
+                        : negatives ? "has no pair of label 1"
+                                    : "has no label";
     throw base::DataError(fmt::format("{}: split {} {}; expected something to {}",
-                                      dataset.info.name, name,
-                                      ids.empty() ? "is empty" : "has no label", what));
+                                      dataset.info.name, name, wrong, what));
   };
   check(split.train, "train", "learn from");
   if (!split.valid.empty()) check(split.valid, "valid", "choose by");
@@ -51,7 +54,7 @@ std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened, b
     fold = member.fold;
     const Material material = unencoded(recipe_of(recipe, member), opened);
     if (!real) continue;
-    check_labels(material.dataset(), material.split);
+    check_labels(material.dataset(), material.split, recipe.train.negatives.value_or(0) > 0);
     check_sizes(recipe, material);
   }
   const Recipe first = recipe_of(recipe, members.front());

@@ -79,6 +79,19 @@ TEST_F(DurableFile, FullDiskKeepsTheOldFileAndRemovesTheTemporary) {
   EXPECT_EQ(entries(directory_.path()), 1);
 }
 
+TEST_F(DurableFile, WhatAKilledWriteLeftIsCleared) {
+  const fs::path folder = directory_.path() / "killed";
+  fs::create_directory(folder);
+  for (const char* name : {".last.safetensors.tmp-a1B2c3", ".lock", "mine.tmp-a1B2c3"}) {
+    write_durable(folder / "x", "");
+    fs::rename(folder / "x", folder / name);
+  }
+  clear_temporaries(folder);
+  EXPECT_EQ(entries(folder), 2);
+  EXPECT_FALSE(fs::exists(folder / ".last.safetensors.tmp-a1B2c3"));
+  EXPECT_NO_THROW(clear_temporaries(folder / "nowhere"));
+}
+
 TEST_F(DurableFile, MissingDirectoryIsAResourceError) {
   EXPECT_THROW(write_durable(directory_.path() / "none" / "x", "y"), ResourceError);
 }
