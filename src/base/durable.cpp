@@ -117,14 +117,14 @@ void rename_durable(const fs::path& from, const fs::path& to) {
   }
 }
 
-void clear_temporaries(const fs::path& directory) {
+void clear_temporaries(const fs::path& path) {
+  const std::string prefix = "." + path.filename().string() + ".tmp-";
   std::error_code error;
   std::vector<fs::path> left;
-  for (const auto& entry : fs::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with('.') && name.find(".tmp-") != std::string::npos) left.push_back(entry);
+  for (const auto& entry : fs::directory_iterator(path.parent_path(), error)) {
+    if (entry.path().filename().string().starts_with(prefix)) left.push_back(entry.path());
   }
-  for (const fs::path& path : left) fs::remove(path, error);
+  for (const fs::path& file : left) fs::remove(file, error);
 }
 
 std::string read_file(const fs::path& path) {

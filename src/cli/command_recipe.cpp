@@ -37,8 +37,10 @@ std::string fit(const train::Recipe& recipe) {
   const train::Likeness likeness = train::open_or_generate(recipe.dataset);
   const data::Opened& opened = likeness.opened;
   const bool begins = recipe.init && train::origin_exists(*recipe.init);
-  const std::int64_t parameters =
-      train::check_startable(train::with_budget(recipe, opened), opened, begins);
+  train::check_data(recipe, opened);
+  const std::int64_t parameters = train::check_startable(
+      train::with_budget(recipe, opened), opened,
+      begins ? train::origin_tensors(*recipe.init, *recipe.zoo) : train::NamedTensors(), begins);
   if (likeness.generated) {
     return fmt::format(
         "ok, {} parameters (data set not found here: checked against generated data "

@@ -131,6 +131,8 @@ Eigen::MatrixXd search(Deflated& op, Index want, Index room) {
 }
 
 bool iterate(const Sparse& a, Index count, Spectrum& out) {
+  const Index room = a.rows() <= kQuicklyDense ? a.rows() / 8 : a.rows();
+  if (count + 1 > room) return false;
   Deflated op(a);
   Eigen::MatrixXd basis(a.rows(), 0);
   for (int round = 0; round < kRounds; ++round) {
@@ -140,7 +142,7 @@ bool iterate(const Sparse& a, Index count, Spectrum& out) {
     const double lowest = (found.transpose() * (a * found)).diagonal().minCoeff();
     Eigen::MatrixXd both(a.rows(), basis.cols() + found.cols());
     both << basis, found;
-    if (a.rows() <= kQuicklyDense && both.cols() > a.rows() / 8) return false;
+    if (both.cols() > room) return false;
     rayleigh_ritz(a, both, out);
     basis = out.vectors;
     op.lock(basis);

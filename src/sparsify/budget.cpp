@@ -98,7 +98,7 @@ Options priced(const Options& asked, Options divided, torch::nn::Module& model, 
   const double sum = std::accumulate(costs.begin(), costs.end(), 0.0);
   const double closed = all - *asked.flops + static_cast<double>(costs.size()) / kPrices;
   const double keep = sum > 0 ? std::floor((1 - closed / sum) * 1e4) / 1e4 : 1;
-  rule.timing.keep = std::clamp(keep, kStep, most_kept(asked.rules[r]));
+  rule.timing.keep = std::clamp(keep, kStep, std::max(kStep, most_kept(asked.rules[r])));
   rule.costs = rule.timing.keep < 1.0 ? costs : std::vector<double>();
   return divided;
 }

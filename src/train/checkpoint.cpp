@@ -80,7 +80,8 @@ Progress progress_of(const json& j) {
   p.lines = j.at("lines");
   if (const auto it = j.find("partial"); it != j.end()) {
     p.loss_sum = number(it->at("loss_sum"));
-    p.labelled = it->at("labelled");
+    // "rows" of older states: the same where every row has one label.
+    p.labelled = it->contains("labelled") ? it->at("labelled") : it->at("rows");
   }
   if (const auto it = j.find("plateau"); it != j.end()) {
     p.plateau = Plateau::State{number(it->at("best")), it->at("bad"), it->at("rate")};

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "gtrain/base/error.h"
@@ -98,6 +100,10 @@ Material prepare(const Recipe& recipe, data::Opened opened) {
 Material unencoded(const Recipe& recipe, data::Opened opened) {
   Material m;
   m.opened = std::move(opened);
+  for (const char* stage : {"import", "encode"}) {
+    data::Dataset& dataset = m.opened.dataset;
+    dataset = data::transform(std::move(dataset), {}, recipe.dataset.transform, stage).dataset;
+  }
   return seen(recipe, std::move(m));
 }
 
@@ -160,10 +166,14 @@ void check_numerics(const Facts& facts, const std::string& origin) {
   if (facts.numerics == kNumericsVersion) return;
   const std::string theirs =
       facts.numerics == 0 ? "an older one" : fmt::format("version {}", facts.numerics);
-  base::warn(fmt::format(
+  static std::mutex mutex;
+  static std::set<std::string> said;  // a command may read a state several times
+  const std::lock_guard guard(mutex);
+  const std::string text = fmt::format(
       "{}: written by a gtrain of other numerics ({}; this is version {}): the same "
-      "weights may give other outputs, and a run that goes on is not the one that began",
-      origin, theirs, kNumericsVersion));
+      "weights may give other outputs",
+      origin, theirs, kNumericsVersion);
+  if (said.insert(text).second) base::warn(text);
 }
 
 Facts facts_of(const std::map<std::string, std::string>& strings, const std::string& origin) {

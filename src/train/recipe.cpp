@@ -72,7 +72,7 @@ void require_encodings(base::FieldVisitor& f, const std::vector<models::EncoderO
   }
 }
 
-// Graphormer's bias tells no more distances apart than are computed.
+// What counts hops of paths, or cuts by them, reads no more than are computed.
 void require_distances(base::FieldVisitor& f, const models::ModelOptions& model,
                        const std::vector<encode::EncodingOptions>& encodings) {
   const nn::GraphBiasOptions* bias = nullptr;
@@ -82,13 +82,12 @@ void require_distances(base::FieldVisitor& f, const models::ModelOptions& model,
     bias = &graphormer->bias;
   }
   if (bias == nullptr) return;
-  const std::int64_t path = bias->path == "multi_hop" ? bias->hops : 0;
-  const std::int64_t most = std::max({bias->max_distance, bias->cut, path});
+  const std::int64_t most = std::max(bias->cut, bias->path == "multi_hop" ? bias->hops : 0);
   for (std::size_t i = 0; i < encodings.size(); ++i) {
     const auto* hops = std::get_if<encode::HopDistanceOptions>(&encodings[i]);
     f.require(hops == nullptr || hops->max_distance >= most,
               fmt::format("encode[{}].max_distance", i),
-              fmt::format("is less than the {} that the model's bias tells apart", most));
+              fmt::format("is less than the {} hops that the model's bias counts", most));
   }
 }
 

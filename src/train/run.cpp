@@ -119,7 +119,9 @@ MemberEnding train_part(const Recipe& recipe, const Member& member, const Materi
 Ending train_member(const Recipe& recipe, const Member& member, const Material& material,
                     const fs::path& directory, const RunOptions& given) {
   base::make_directory(directory);
-  base::clear_temporaries(directory);  // its lock is ours
+  for (const char* state : {"last.next.safetensors", "best.safetensors"}) {
+    base::clear_temporaries(directory / state);  // the lock is ours
+  }
   RunOptions options = given;
   Ending before{};
   if (options.resume && finished_before(directory, before)) return before;
@@ -177,9 +179,22 @@ struct Start {
   Material material;
 };
 
-Start start_of(const Recipe& recipe) {
+// Throws what they can be refused for before the first step. `recipe`: from here on its rules say
+// what they keep. `directory`: of the run, where it is known.
+Start start_of(Recipe& recipe, const fs::path& directory, bool resumes) {
   Start start{data::open_dataset(recipe.dataset), {}};
-  start.material = prepare(recipe_of(recipe, members_of(recipe).front()), start.opened);
+  const Member first = members_of(recipe).front();
+  const bool begun = resumes && !directory.empty() && holds_state(directory / first.directory);
+  const auto check = [&] {
+    check_startable(recipe, start.opened, first_tensors(recipe, directory / first.directory, begun),
+                    !begun);
+  };
+  const bool budget = recipe.sparsify && recipe.sparsify->flops;
+  budget ? check_data(recipe, start.opened) : check();
+  start.material = prepare(recipe_of(recipe, first), start.opened);
+  if (!budget) return start;
+  recipe = with_budget(recipe, start.material);
+  check();
   return start;
 }
 
@@ -302,9 +317,7 @@ RunOutcome run(const Recipe& given, const RunOptions& options) {
   fs::path directory;
   std::error_code missing;
   if (fs::is_directory(options.directory, missing)) directory = claim(options.directory);
-  Start start = start_of(recipe);
-  recipe = with_budget(recipe, start.material);  // from here on, its rules say what they keep
-  check_startable(recipe, start.opened, !options.resume);
+  Start start = start_of(recipe, directory, options.resume);
   if (!lock) directory = claim(choose_directory(recipe, options));
   if (members_of(recipe).size() == 1) recipe = decided(recipe, directory, start.material);
   settle_recipe(directory, recipe);

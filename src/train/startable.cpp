@@ -38,18 +38,17 @@ void check_sizes(const Recipe& recipe, const Material& material) {
   if (material.dataset().single_graph()) return;
   const data::Split& split = material.split;
   for (const auto* ids : {&split.train, &split.valid, &split.test}) {
+    if (ids->empty()) continue;
     const data::Loader loader(material.dataset(), material.encodings, *ids, plain_loading(recipe));
   }
 }
 
 }  // namespace
 
-std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened, bool begins) {
-  const SerialAten serial;
+void check_data(const Recipe& recipe, const data::Opened& opened) {
   const bool real = !opened.store.empty();
-  const std::vector<Member> members = members_of(recipe);
   std::optional<std::int64_t> fold;
-  for (const Member& member : members) {
+  for (const Member& member : members_of(recipe)) {
     if (fold == member.fold) continue;
     fold = member.fold;
     const Material material = unencoded(recipe_of(recipe, member), opened);
@@ -57,13 +56,19 @@ std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened, b
     check_labels(material.dataset(), material.split, recipe.train.negatives.value_or(0) > 0);
     check_sizes(recipe, material);
   }
-  const Recipe first = recipe_of(recipe, members.front());
+}
+
+std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened,
+                             const NamedTensors& given, bool begins) {
+  check_data(recipe, opened);
+  const SerialAten serial;
+  const Member member = members_of(recipe).front();
+  Recipe first = recipe_of(recipe, member);
+  if (opened.store.empty()) first.dataset.max_nodes = 0;  // generated graphs may be larger
   const Material material = unencoded(first, opened);
-  const bool given = begins && first.init;
-  const auto model = build_model(first, material.signature,
-                                 given ? origin_tensors(*first.init, *first.zoo) : NamedTensors());
-  begin_with(*model, first.init, given, *first.zoo);
-  const EpochLoop loop(first, material, *model, members.front().seed);
+  const auto model = build_model(first, material.signature, given);
+  begin_with(*model, first.init, begins && first.init, *first.zoo);
+  const EpochLoop loop(first, material, *model, member.seed);
   return models::parameter_count(*model);
 }
 

@@ -364,9 +364,11 @@ void Trainer::restore() {
   }
   if (facts.recipe_hash != s.options.recipe_hash || facts.seed != s.options.seed) {
     throw base::RecipeError(fmt::format(
-        "{}: its state belongs to another recipe or seed; go on with RUN/recipe.yaml unchanged, or "
+        "{}: its state belongs to another recipe or seed{}; go on with RUN/recipe.yaml unchanged, "
+        "or "
         "start another run",
-        s.options.directory.string()));
+        s.options.directory.string(),
+        facts.numerics == kNumericsVersion ? "" : ", or to a gtrain that read it otherwise"));
   }
   if (s.recipe.select == "best" && found->progress.best_epoch > 0) {
     check_best(s.options.directory, *found);

@@ -86,10 +86,10 @@ TEST_F(DurableFile, WhatAKilledWriteLeftIsCleared) {
     write_durable(folder / "x", "");
     fs::rename(folder / "x", folder / name);
   }
-  clear_temporaries(folder);
+  clear_temporaries(folder / "last.safetensors");
   EXPECT_EQ(entries(folder), 2);
   EXPECT_FALSE(fs::exists(folder / ".last.safetensors.tmp-a1B2c3"));
-  EXPECT_NO_THROW(clear_temporaries(folder / "nowhere"));
+  EXPECT_NO_THROW(clear_temporaries(folder / "nowhere" / "last.safetensors"));
 }
 
 TEST_F(DurableFile, MissingDirectoryIsAResourceError) {

@@ -159,6 +159,19 @@ TEST(Budget, MostBesideItHoldsForCostsToo) {
   EXPECT_EQ(keep_of(got, 0), 0.5);
 }
 
+TEST(Budget, AMostBelowTheStepIsTheStep) {
+  SmallNet net;
+  LayerRule layers = all_branches();
+  layers.timing.keep = 1e-5;
+  Options asked;
+  asked.flops = 0.9;
+  asked.rules = {layers};
+  const std::vector<double> alike(4, 0.015);
+  const Options got = spend(
+      asked, net, [&](const std::vector<Rule>& rules) { return left_of_branches(rules, alike); });
+  EXPECT_LE(keep_of(got, 0), 1e-4);
+}
+
 TEST(Budget, WithoutOneNothingChanges) {
   SmallNet net;
   Options options = one_rule(HeadRule(), 0.5);

@@ -61,9 +61,9 @@ TEST(RecipeFields, DistancesThatABiasTellsApartAreComputed) {
         {"encode=[{name: degree}, {name: hop_distance, max_distance: " + cap + "}]", model});
   };
   EXPECT_EQ(with("9"), "");
-  EXPECT_NE(
-      with("8").find("encode[1].max_distance: is less than the 9 that the model's bias tells"),
-      std::string::npos)
+  EXPECT_NE(with("8").find(
+                "encode[1].max_distance: is less than the 9 hops that the model's bias counts"),
+            std::string::npos)
       << with("8");
 }
 

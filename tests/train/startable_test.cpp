@@ -23,10 +23,24 @@ TEST_F(Startable, WhatCannotBeFinishedIsNotBegun) {
     const Recipe wrong = recipe(keys);
     EXPECT_THROW(run(wrong, options("a")), base::Error);
     EXPECT_FALSE(fs::exists(root() / "a"));
-    EXPECT_THROW(check_startable(wrong, data::open_dataset(wrong.dataset), true), base::Error);
+    EXPECT_THROW(check_startable(wrong, data::open_dataset(wrong.dataset), {}, true), base::Error);
   }
   const Recipe right = recipe();
-  EXPECT_GT(check_startable(right, data::open_dataset(right.dataset), true), 0);
+  EXPECT_GT(check_startable(right, data::open_dataset(right.dataset), {}, true), 0);
+}
+
+TEST_F(Startable, SplitsToChooseByAndToReportMayBeEmpty) {
+  for (const char* split : {"valid", "test"}) {
+    SCOPED_TRACE(split);
+    write_text(root() / "rings/split/random" / (std::string(split) + ".csv.gz"), gzip(""));
+    EXPECT_EQ(run(recipe({"train.epochs=1"}), options(split)).code, base::ExitCode::kOk);
+  }
+}
+
+TEST_F(Startable, NodesThatATransformAddsCount) {
+  const Recipe wrong = recipe({"dataset.max_nodes=7", "dataset.transform=[{name: virtual_node}]"});
+  EXPECT_THROW(run(wrong, options("a")), base::DataError);
+  EXPECT_FALSE(fs::exists(root() / "a"));
 }
 
 TEST_F(Startable, SplitsToChooseByHaveLabels) {

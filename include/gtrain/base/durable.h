@@ -18,9 +18,8 @@ void write_durable(const std::filesystem::path& path, std::string_view bytes);
 // Renames within a directory and fsyncs it. Throws ResourceError.
 void rename_durable(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// Removes the temporary files that a killed write_durable left in a directory to which nobody else
-// writes now.
-void clear_temporaries(const std::filesystem::path& directory);
+// Removes the temporary files that killed writes of `path` left. Nobody else may be writing it.
+void clear_temporaries(const std::filesystem::path& path);
 
 // Whole file as bytes. Throws DataError with the path and the system's reason, also for what is no
 // regular file.

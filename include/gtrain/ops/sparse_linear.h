@@ -5,7 +5,7 @@
 //   other types and devices multiply by the whole W.
 // Throws c10::Error naming the shape found and expected. 2NP operations forward for P entries, 2NP
 // for the gradient of x, 2NKO for that of W. Against linear.h on one core of an AVX-512 machine,
-// K and O from 64 to 512: 1.5 to 1.8 times as fast with a quarter of the entries, 2.3 to 3 times
+// K and O from 64 to 512: 1.3 to 1.7 times as fast with a quarter of the entries, 2.0 to 2.8 times
 // with a tenth, and no faster with a half. The same bits for any thread count and whatever rows
 // stand beside each other.
 #pragma once

@@ -30,7 +30,7 @@ double effective_keep(const Rule& rule, double keep, torch::nn::Module& model);
 
 // The rules with their keep set, and no budget any more; unchanged without a budget. `model`: with
 // gates or without. Throws base::RecipeError where the rules cannot meet it, naming what they can.
-// Asks `left` some 15 times.
+// Asks `left` some 15 times, and once for each branch that a learned rule may close.
 Options spend(const Options& options, torch::nn::Module& model, const Left& left);
 
 // Which branches a learned rule on layers closes is settled by its gates, later: in `divided` it

@@ -6,15 +6,19 @@
 #include <cstdint>
 
 #include "gtrain/data/open.h"
+#include "gtrain/train/checkpoint.h"
 #include "gtrain/train/recipe.h"
 
 namespace gtrain::train {
 
-// Splits of all folds and their labels, sizes of graphs, loss, metrics, schedules, rules that make
-// the model sparser, and, where `begins` (else a state is there to go on from), the weights of
-// `init`. Encodings are not computed. Of generated data (without a store) counts and labels say
-// nothing and are not looked at. Returns the number of parameters. Throws base::RecipeError or
-// base::DataError.
-std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened, bool begins);
+// Splits of all folds, their labels, and sizes of graphs; of generated data (without a store) the
+// splits alone. Encodings are not computed. Throws base::RecipeError or base::DataError.
+void check_data(const Recipe& recipe, const data::Opened& opened);
+
+// That, and loss, metrics, schedules, rules that make the model sparser, and, where the run
+// `begins`, the weights of `init`. `given`: those weights, or the state that it goes on from, whose
+// shapes are the model's; empty where there are none. Returns the number of parameters.
+std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened,
+                             const NamedTensors& given, bool begins);
 
 }  // namespace gtrain::train
