@@ -22,6 +22,13 @@ class Import : public testing::Test {
     o.path = folder_.string();
     return o;
   }
+  DatasetOptions told() const {  // what a folder without a card needs
+    DatasetOptions o = options();
+    o.task = "graph_regression";
+    o.metric = "mae";
+    o.add_inverse_edge = true;
+    return o;
+  }
   std::filesystem::path key(const DatasetOptions& o) {
     return cached_store(folder_, rules_for(locate(o), o));
   }
@@ -74,10 +81,7 @@ TEST_F(Import, UnknownNameAndMissingPathSayWhereWasLooked) {
 
 TEST_F(Import, CacheKeyFollowsWhatLinksLeadTo) {
   namespace fs = std::filesystem;
-  DatasetOptions o = options();
-  o.task = "graph_regression";
-  o.metric = "mae";
-  o.add_inverse_edge = true;
+  DatasetOptions o = told();
   fs::rename(folder_ / "split", directory_.path() / "elsewhere");
   fs::create_directory_symlink(directory_.path() / "elsewhere", folder_ / "split");
   const fs::path scheme = fs::directory_iterator(directory_.path() / "elsewhere")->path();
@@ -90,10 +94,7 @@ TEST_F(Import, CacheKeyFollowsWhatLinksLeadTo) {
 
 TEST_F(Import, CacheKeyFollowsLargeFilesThatKeepTheirTimeOfWriting) {
   namespace fs = std::filesystem;
-  DatasetOptions o = options();
-  o.task = "graph_regression";
-  o.metric = "mae";
-  o.add_inverse_edge = true;
+  DatasetOptions o = told();
   const fs::path large = folder_ / "raw/large.bin";
   write_text(large, std::string(std::size_t{1} << 17, 'a'));
   const auto time = fs::last_write_time(large);
@@ -105,10 +106,7 @@ TEST_F(Import, CacheKeyFollowsLargeFilesThatKeepTheirTimeOfWriting) {
 }
 
 TEST_F(Import, NamesOfStoresAreNamesOfFiles) {
-  DatasetOptions o = options();
-  o.task = "graph_regression";
-  o.metric = "mae";
-  o.add_inverse_edge = true;
+  DatasetOptions o = told();
   PackRules rules = rules_for(locate(o), o);
   rules.name = "a/b\nc" + std::string(300, 'd');
   const std::string file = cached_store(folder_, rules).filename().string();
@@ -124,10 +122,7 @@ TEST_F(Import, FeaturesOfACardAreThoseOfRecipes) {
 }
 
 TEST_F(Import, CacheKeyFollowsFilesAndRules) {
-  DatasetOptions o = options();
-  o.task = "graph_regression";
-  o.metric = "mae";
-  o.add_inverse_edge = true;
+  DatasetOptions o = told();
   const auto first = key(o);
   EXPECT_EQ(key(o), first);
   o.add_inverse_edge = false;
@@ -138,10 +133,7 @@ TEST_F(Import, CacheKeyFollowsFilesAndRules) {
 }
 
 TEST_F(Import, SeveralAtOnceLeaveOneSoundStore) {
-  DatasetOptions o = options();
-  o.task = "graph_regression";
-  o.metric = "mae";
-  o.add_inverse_edge = true;
+  DatasetOptions o = told();
   const auto store = key(o);
   base::make_directory(store.parent_path());
   std::vector<std::thread> threads;
