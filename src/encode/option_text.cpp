@@ -61,7 +61,7 @@ class Reader final : public PlainVisitor {
  public:
   Reader(const Json& in, std::string_view name) : in_(in), name_(name) {}
   using PlainVisitor::operator();
-  void operator()(const Field& f, bool& v) override { take(f, v); }
+  void operator()(const Field& f, bool& v) override { one(f, v); }
   void operator()(const Field& f, std::int64_t& v) override { one(f, v); }
   void operator()(const Field& f, double& v) override { one(f, v); }
   void operator()(const Field& f, std::string& v) override { one(f, v); }
@@ -89,20 +89,14 @@ class Reader final : public PlainVisitor {
     return &*found;
   }
 
-  void take(const Field& f, bool& value) {
-    const Json* found = find(f);
-    if (found == nullptr) return;
-    if (!found->is_boolean()) refuse(f.key, "has the value " + found->dump());
-    value = found->get<bool>();
-  }
-
   // get() alone would make an integer of 2.9 and of true.
   template <class T>
   T checked(const Field& f, const Json& found) const {
-    constexpr bool kText = std::is_same_v<T, std::string>, kWhole = std::is_integral_v<T>;
-    const bool fits = kText    ? found.is_string()
-                      : kWhole ? found.is_number_integer()
-                               : found.is_number();
+    constexpr bool kText = std::is_same_v<T, std::string>, kTruth = std::is_same_v<T, bool>;
+    const bool fits = kText                   ? found.is_string()
+                      : kTruth                ? found.is_boolean()
+                      : std::is_integral_v<T> ? found.is_number_integer()
+                                              : found.is_number();
     if (!fits) refuse(f.key, "has the value " + found.dump());
     const T value = found.get<T>();
     if constexpr (kText) {

@@ -98,12 +98,11 @@ Material prepare(const Recipe& recipe, data::Opened opened) {
 }
 
 Material unencoded(const Recipe& recipe, data::Opened opened) {
+  Recipe bare = recipe;
+  bare.encode.clear();
   Material m;
   m.opened = std::move(opened);
-  for (const char* stage : {"import", "encode"}) {
-    data::Dataset& dataset = m.opened.dataset;
-    dataset = data::transform(std::move(dataset), {}, recipe.dataset.transform, stage).dataset;
-  }
+  m.encodings = encode_all(bare, m.opened);
   return seen(recipe, std::move(m));
 }
 

@@ -14,6 +14,7 @@
 #include "gtrain/train/build.h"
 #include "gtrain/train/checkpoint.h"
 #include "gtrain/train/recipe_file.h"
+#include "gtrain/train/run_directory.h"
 
 namespace gtrain::train {
 namespace {
@@ -56,12 +57,6 @@ State selected_state(const fs::path& directory, const Recipe& recipe) {
                     newest->progress.best_epoch, last.filename().string(), newest->progress.epoch));
   }
   return {last, std::move(*newest)};
-}
-
-bool has_state(const fs::path& directory) {
-  const auto there = [&](const char* name) { return fs::exists(directory / name); };
-  return there("best.safetensors") || there("last.safetensors") ||
-         there("last.previous.safetensors");
 }
 
 void append_values(std::string& out, const float* row, std::int64_t columns) {
@@ -133,7 +128,7 @@ Selected load_selected(const fs::path& directory, const models::Zoo& zoo) {
   }
   Selected out;
   out.recipe = load_recipe(recipe_path, {}, zoo);
-  if (!has_state(directory)) {
+  if (!holds_state(directory) && !fs::exists(directory / "best.safetensors")) {
     const std::string below = runs_below(directory);
     if (below.empty()) {
       throw base::DataError(

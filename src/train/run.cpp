@@ -63,12 +63,6 @@ void check_device(const std::string& device) {
                   cuda ? "this build of gtrain has no CUDA" : "unknown device"));
 }
 
-// Then the weights of `init` are of no concern any more.
-bool holds_state(const fs::path& directory) {
-  return fs::exists(directory / "last.safetensors") ||
-         fs::exists(directory / "last.previous.safetensors");
-}
-
 // Of the state that the member goes on from, or of the weights that it begins with: their shapes
 // are the model's.
 NamedTensors first_tensors(const Recipe& recipe, const fs::path& directory, bool begun) {
@@ -189,8 +183,9 @@ Start start_of(Recipe& recipe, const fs::path& directory, bool resumes) {
     check_startable(recipe, start.opened, first_tensors(recipe, directory / first.directory, begun),
                     !begun);
   };
+  check_data(recipe, start.opened);
   const bool budget = recipe.sparsify && recipe.sparsify->flops;
-  budget ? check_data(recipe, start.opened) : check();
+  if (!budget) check();  // before the encodings, which may take long
   start.material = prepare(recipe_of(recipe, first), start.opened);
   if (!budget) return start;
   recipe = with_budget(recipe, start.material);

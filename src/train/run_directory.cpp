@@ -80,6 +80,11 @@ fs::path new_run_directory(const fs::path& parent, const std::string& name) {
   }
 }
 
+bool holds_state(const std::filesystem::path& directory) {
+  return std::filesystem::exists(directory / "last.safetensors") ||
+         std::filesystem::exists(directory / "last.previous.safetensors");
+}
+
 void check_output(const std::filesystem::path& out) {
   std::error_code error;
   const std::filesystem::path file = std::filesystem::weakly_canonical(out, error);

@@ -60,7 +60,6 @@ void check_data(const Recipe& recipe, const data::Opened& opened) {
 
 std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened,
                              const NamedTensors& given, bool begins) {
-  check_data(recipe, opened);
   const SerialAten serial;
   const Member member = members_of(recipe).front();
   Recipe first = recipe_of(recipe, member);

@@ -10,6 +10,13 @@ namespace fs = std::filesystem;
 
 using Startable = TrainedSample;
 
+// As `validate` does.
+std::int64_t checked(const Recipe& recipe) {
+  const data::Opened opened = data::open_dataset(recipe.dataset);
+  check_data(recipe, opened);
+  return check_startable(recipe, opened, {}, true);
+}
+
 TEST_F(Startable, WhatCannotBeFinishedIsNotBegun) {
   const std::vector<std::vector<std::string>> wrongs{
       {"repeat.folds=[0, 99]", "dataset.split=''"},
@@ -23,10 +30,9 @@ TEST_F(Startable, WhatCannotBeFinishedIsNotBegun) {
     const Recipe wrong = recipe(keys);
     EXPECT_THROW(run(wrong, options("a")), base::Error);
     EXPECT_FALSE(fs::exists(root() / "a"));
-    EXPECT_THROW(check_startable(wrong, data::open_dataset(wrong.dataset), {}, true), base::Error);
+    EXPECT_THROW(checked(wrong), base::Error);
   }
-  const Recipe right = recipe();
-  EXPECT_GT(check_startable(right, data::open_dataset(right.dataset), {}, true), 0);
+  EXPECT_GT(checked(recipe()), 0);
 }
 
 TEST_F(Startable, SplitsToChooseByAndToReportMayBeEmpty) {

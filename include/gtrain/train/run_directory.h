@@ -15,6 +15,9 @@ std::filesystem::path new_run_directory(const std::filesystem::path& parent,
 std::filesystem::path newest_run_directory(const std::filesystem::path& parent,
                                            const std::string& name);
 
+// True where a run could go on: the weights of `init` are of no concern to it any more.
+bool holds_state(const std::filesystem::path& directory);
+
 // Throws base::RecipeError where `out` is a file that a run keeps in its directory, which is not to
 // be replaced by what is made of it.
 void check_output(const std::filesystem::path& out);

@@ -15,9 +15,9 @@ namespace gtrain::train {
 // splits alone. Encodings are not computed. Throws base::RecipeError or base::DataError.
 void check_data(const Recipe& recipe, const data::Opened& opened);
 
-// That, and loss, metrics, schedules, rules that make the model sparser, and, where the run
-// `begins`, the weights of `init`. `given`: those weights, or the state that it goes on from, whose
-// shapes are the model's; empty where there are none. Returns the number of parameters.
+// Of data that passed: loss, metrics, schedules, rules that make the model sparser, and, where the
+// run `begins`, the weights of `init`. `given`: those weights, or the state that it goes on from,
+// whose shapes are the model's; empty where there are none. Returns the number of parameters.
 std::int64_t check_startable(const Recipe& recipe, const data::Opened& opened,
                              const NamedTensors& given, bool begins);
 
